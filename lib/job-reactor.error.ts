@@ -1,0 +1,40 @@
+/** Stable codes: programs may compare them, messages may change. */
+export type JobReactorErrorCode =
+  | 'INVALID_OPTIONS' // forRoot, defineJob or a decorator was given something impossible
+  | 'INVALID_JOB' // an enqueue that can never work: unknown option, bad duration, bad id
+  | 'SERIALIZATION' // args or a result that can't be carried; the message names the path
+  | 'ARGS_INVALID' // the definition's schema refused the args
+  | 'DUPLICATE_HANDLER'
+  | 'CALLBACK_WITHOUT_JOB'
+  | 'PORT_IN_USE'
+  | 'LISTEN_FAILED'
+  | 'INSECURE_BIND'
+  | 'NO_SQLITE_DRIVER'
+  | 'STORAGE' // the storage refused or is away
+  | 'STORAGE_IN_USE'
+  | 'BACKLOG_FULL'
+  | 'NOT_CONNECTED' // a node process that has no distributor connected
+  | 'STOPPED'
+  | 'ENQUEUE_UNKNOWN'
+  | 'JOB_REJECTED'
+  | 'JOB_FAILED'
+  | 'JOB_CANCELLED'
+  | 'JOB_TIMEOUT' // the attempt took longer than its `timeout`
+  | 'JOB_INTERRUPTED' // the node stopped or died while the attempt ran
+  | 'JOB_DEAD' // it killed its process too often
+  | 'RESULT_TIMEOUT'
+  | 'RESULT_UNAVAILABLE'
+  | 'PROTOCOL'
+  | 'CONNECTION';
+
+/** Base of every error this package makes. `code` is stable; `cause` holds what led to it, where there is one. */
+export class JobReactorError extends Error {
+  constructor(
+    readonly code: JobReactorErrorCode,
+    message: string,
+    options?: { cause?: unknown },
+  ) {
+    super(message, options);
+    this.name = new.target.name;
+  }
+}

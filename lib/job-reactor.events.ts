@@ -1,0 +1,39 @@
+/** Who a fact is about: enough for a log line and for `JobReactorDistributor.on`. */
+export interface NodeFacts {
+  name: string;
+  instance: string;
+  remote: string;
+}
+
+/**
+ * Everything the roles have to say, as typed facts. Roles emit them; job-reactor.logger.ts turns them into log lines and
+ * the public events are a selection of them. Never holds args, results or secrets.
+ */
+export type JobReactorEvent =
+  // distributor
+  | { event: 'distributor listening'; distributor: string; host: string; port: number; outbox: string }
+  | { event: 'distributor stopped'; distributor: string; lost: number }
+  | { event: 'node joined'; distributor: string; node: NodeFacts; jobs: string[] }
+  | { event: 'node lost'; distributor: string; node: NodeFacts; reason: string }
+  | { event: 'node left'; distributor: string; node: NodeFacts }
+  | { event: 'node refused'; distributor: string; remote: string; code: string; message: string }
+  | { event: 'job refused'; distributor: string; node: string; id: string; code: string }
+  | { event: 'job handed over'; distributor: string; id: string; name: string; from: string | null; assignment: number }
+  | { event: 'job waits for a node'; distributor: string; name: string; nearest: string | null }
+  | { event: 'feedback failed'; distributor: string; name: string; id: string; error: unknown }
+  // node
+  | { event: 'node started'; node: string; storage: string; jobs: string[]; recovered: number }
+  | { event: 'node draining'; node: string; running: number }
+  | { event: 'node stopped'; node: string; released: number }
+  | { event: 'distributor joined'; node: string; distributor: string; remote: string }
+  | { event: 'distributor lost'; node: string; distributor: string; remote: string; reason: string }
+  | { event: 'distributor unreachable'; node: string; remote: string; reason: string; attempts: number }
+  | { event: 'job crashed'; node: string; id: string; name: string; crashes: number; final: boolean }
+  | { event: 'job failed'; node: string; id: string; name: string; attempt: number; willRetry: boolean; error: unknown }
+  | { event: 'job stuck'; node: string; id: string; name: string; attempt: number }
+  | { event: 'job parked'; node: string; name: string }
+  | { event: 'errback failed'; node: string; id: string; name: string; error: unknown }
+  // both
+  | { event: 'storage failed'; role: string; error: unknown };
+
+export type EmitEvent = (event: JobReactorEvent) => void;

@@ -1,0 +1,7 @@
+/** Injection tokens. A `forRoot` with a `name` has tokens of its own; one without has the classes and `DEFAULT`. */
+export const DEFAULT = 'default';
+
+export const clientToken = (name: string): string => `JobReactorClient:${name}`;
+export const distributorToken = (name: string): string => `JobReactorDistributor:${name}`;
+export const runtimeToken = (name: string): string => `JobReactorRuntime:${name}`;
+export const optionsToken = (name: string): string => `JobReactorOptions:${name}`;

@@ -1,0 +1,204 @@
+import type { Backoff, Duration, JobDefaults, JobDefinition } from './define-job.js';
+import { parseDuration, parsePositiveDuration } from './duration.js';
+import type { Feedback } from './feedback.js';
+import type { AttemptOptions, JobOptions } from './job.js';
+import { settingsToDefaults } from './job-settings.js';
+import {
+  describeValue,
+  readBoolean,
+  readName,
+  readNames,
+  readObject,
+  refuse,
+  refuseUnknown,
+  type UnknownRecord,
+} from './read-option.js';
+import { readTime } from './read-time.js';
+
+/** What one enqueue can say of its job. It overrules `@Job` and the definition, which overrule `forRoot({ jobs })`. */
+export interface EnqueueOptions<D = unknown> {
+  /** A UUID. Enqueueing it again is harmless for `jobs.retention.dedupRetention` (7 days). Default: a new UUIDv7. */
+  id?: string;
+  /** Run after this time from now. Default 0. Not together with `runAt`. */
+  after?: Duration;
+  /** Run at this time: a Date, milliseconds since the epoch, or an ISO text with its offset. One that is past runs now. */
+  runAt?: Date | number | string;
+  /** Run again this long after each completion. The first run is now, or as `after` or `runAt` say. Default: one run. */
+  period?: Duration;
+  /** Nodes preferred for it, one name or several: others take it only when none of these is connected and capable. */
+  node?: string | readonly string[];
+  /** Nodes that must not run it, one name or several. */
+  notNode?: string | readonly string[];
+  /** `node` is required, not preferred. Default false, or `jobs.strictNode`. */
+  strictNode?: boolean;
+  /** Attempts before it is `failed`, at least 1; `null`: unlimited. Default 10; unlimited for a periodic job. */
+  maxAttempts?: number | null;
+  /** The wait between attempts. Default: `attempt * 5 s`. */
+  backoff?: Backoff;
+  /** Longest time one attempt may take, its callbacks included. Default: none. */
+  timeout?: Duration;
+  /** Among jobs that wait, the higher goes first. A whole number of 32 bits. Default 0. */
+  priority?: number;
+  /**
+   * When enqueue() resolves. `accepted`: when the distributor has the job, committed if its outbox is a database.
+   * `stored`: after the COMMIT of a node. Default `accepted`.
+   */
+  confirm?: 'accepted' | 'stored';
+  /** In a node process: name of the distributor to submit to. Default: the process's own, else the first connected. */
+  distributor?: string;
+  /** Called in this process when a run succeeded or the job was cancelled; lost with the process. */
+  onSuccess?: (feedback: Feedback<D>) => unknown;
+  /** Called in this process when the job has failed for good; lost with the process. */
+  onError?: (feedback: Feedback<D>) => unknown;
+}
+
+/** The same, validated: times in milliseconds since the epoch, durations in milliseconds. */
+export interface EnqueueRequest {
+  id?: string;
+  runAt: number;
+  priority: number;
+  /** What has to travel with the job: of these options, else the definition's, else the application's. */
+  options: JobOptions;
+  confirm: 'accepted' | 'stored';
+  distributor?: string;
+  onSuccess?: (feedback: Feedback) => unknown;
+  onError?: (feedback: Feedback) => unknown;
+}
+
+/** What `forRoot({ jobs })` says of jobs that this process enqueues. */
+export interface EnqueueDefaults {
+  defaults: JobDefaults;
+  strictNode: boolean;
+}
+
+const KNOWN = [
+  'id',
+  'after',
+  'runAt',
+  'period',
+  'node',
+  'notNode',
+  'strictNode',
+  'maxAttempts',
+  'backoff',
+  'timeout',
+  'priority',
+  'confirm',
+  'distributor',
+  'onSuccess',
+  'onError',
+];
+const NOT_YET = ['manager', 'key', 'expires', 'thread'];
+const UUID = /^[\da-f]{8}-[\da-f]{4}-[\da-f]{4}-[\da-f]{4}-[\da-f]{12}$/i;
+const NO_JOBS: EnqueueDefaults = { defaults: {}, strictNode: false };
+
+/**
+ * Validates the options of one enqueue and fills in what the definition and the application say.
+ * `now` is the wall clock in milliseconds since the epoch.
+ * @throws {JobReactorError} INVALID_JOB
+ */
+export function readEnqueueOptions<D>(
+  given: EnqueueOptions<D> | undefined,
+  definition: JobDefinition | undefined,
+  now: number,
+  jobs: EnqueueDefaults = NO_JOBS,
+): EnqueueRequest {
+  if (given === undefined) {
+    return { ...inherit({}, definition, jobs, false), runAt: now, confirm: 'accepted' };
+  }
+  const record = readObject(given, 'The options of enqueue()', 'INVALID_JOB');
+  refuseUnknown(record, KNOWN, '', 'INVALID_JOB', NOT_YET);
+  if (typeof given.backoff === 'function') {
+    const why = "A function can't be sent to a node. Put it in defineJob, which the node imports as well";
+    refuse('INVALID_JOB', `backoff: ${why}, or give a duration or { type, delay }.`);
+  }
+  const routing = readRouting(given, jobs.strictNode);
+  const period = given.period === undefined ? undefined : parsePositiveDuration(given.period, 'period', 'INVALID_JOB');
+  const own = settingsToDefaults(record, '', 'INVALID_JOB');
+  const settings = inherit(own, definition, jobs, period !== undefined);
+  return {
+    ...readReply(record),
+    ...(given.id === undefined ? {} : { id: readId(given.id) }),
+    runAt: readRunAt(given, now),
+    priority: settings.priority,
+    options: { ...settings.options, ...routing, ...(period === undefined ? {} : { period }) },
+  };
+}
+
+/** A field that nobody gave stays absent, so that the node may still decide. */
+function inherit(
+  own: JobDefaults,
+  definition: JobDefinition | undefined,
+  jobs: EnqueueDefaults,
+  periodic: boolean,
+): { priority: number; options: JobOptions } {
+  const inherited = { ...jobs.defaults, ...definition?.defaults };
+  // A number meant for jobs that run once must not end a periodic one.
+  if (periodic && definition?.defaults.maxAttempts === undefined) delete inherited.maxAttempts;
+  const options: JobOptions = attemptOptions(own);
+  const defaults = attemptOptions(inherited);
+  if (Object.keys(defaults).length > 0) options.defaults = defaults;
+  return { priority: own.priority ?? inherited.priority ?? 0, options };
+}
+
+function attemptOptions({ maxAttempts, backoff, timeout }: JobDefaults): AttemptOptions {
+  const options: AttemptOptions = {};
+  if (maxAttempts !== undefined) options.maxAttempts = maxAttempts;
+  if (timeout !== undefined) options.timeout = timeout;
+  // A function stays where it was defined. The node has the definition; a plainer rule from here must not stand in for it.
+  if (backoff !== undefined && typeof backoff !== 'function') options.backoff = backoff;
+  return options;
+}
+
+function readId(id: unknown): string {
+  if (typeof id !== 'string' || !UUID.test(id)) {
+    refuse('INVALID_JOB', `id must be a UUID, not ${describeValue(id)}. Leave it out to get one.`);
+  }
+  return id.toLowerCase(); // two spellings of one UUID are one job
+}
+
+function readRunAt({ after, runAt }: EnqueueOptions<never>, now: number): number {
+  if (after !== undefined && runAt !== undefined) {
+    refuse('INVALID_JOB', '`after` and `runAt` both say when the job runs. Give one of them.');
+  }
+  if (after !== undefined) return now + parseDuration(after, 'after', 'INVALID_JOB');
+  return runAt === undefined ? now : readTime(runAt, 'runAt');
+}
+
+function readRouting(given: EnqueueOptions<never>, strictByDefault: boolean): JobOptions {
+  const node = readNames(given.node, 'node', 'INVALID_JOB');
+  const notNode = readNames(given.notNode, 'notNode', 'INVALID_JOB');
+  const both = node.find((name) => notNode.includes(name));
+  if (both !== undefined) refuse('INVALID_JOB', `The node '${both}' is in both \`node\` and \`notNode\`.`);
+  // Absent unless somebody here wants it: the distributor has a default of its own.
+  let strictNode = strictByDefault ? true : undefined;
+  if (given.strictNode !== undefined) strictNode = readBoolean(given.strictNode, 'strictNode', 'INVALID_JOB');
+  return {
+    ...(node.length > 0 ? { node, ...(strictNode === undefined ? {} : { strictNode }) } : {}),
+    ...(notNode.length > 0 ? { notNode } : {}),
+  };
+}
+
+function readReply(given: UnknownRecord): Pick<EnqueueRequest, 'confirm' | 'distributor' | 'onSuccess' | 'onError'> {
+  const { confirm = 'accepted', distributor } = given;
+  if (confirm !== 'accepted' && confirm !== 'stored') {
+    refuse('INVALID_JOB', `confirm must be 'accepted' or 'stored', not ${describeValue(confirm)}.`);
+  }
+  return {
+    confirm,
+    ...(distributor === undefined ? {} : { distributor: readName(distributor, 'distributor', 'INVALID_JOB') }),
+    ...readClosure(given, 'onSuccess'),
+    ...readClosure(given, 'onError'),
+  };
+}
+
+function readClosure<Name extends 'onSuccess' | 'onError'>(
+  given: UnknownRecord,
+  name: Name,
+): { [N in Name]?: (feedback: Feedback) => unknown } {
+  const closure = given[name];
+  if (closure === undefined) return {};
+  if (typeof closure !== 'function')
+    refuse('INVALID_JOB', `${name} must be a function, not ${describeValue(closure)}.`);
+  return { [name]: closure } as { [N in Name]: (feedback: Feedback) => unknown };
+}

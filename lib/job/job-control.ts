@@ -1,0 +1,8 @@
+/**
+ * What a cancel from outside was answered.
+ * - `cancelled`: committed; no further callbacks run.
+ * - `already-final`: the job had ended before.
+ * - `unknown`: no connected node and no distributor knows the id.
+ * - `pending`: its holder is away; the cancel is kept and delivered when it is back.
+ */
+export type CancelAnswer = 'cancelled' | 'already-final' | 'unknown' | 'pending';

@@ -1,0 +1,111 @@
+import type { FeedbackRecord } from './job.js';
+
+/** What one process wants to hear of one job: the closures of an enqueue and the promises of its handle. */
+export class JobInterest {
+  closures: ((feedback: FeedbackRecord) => void | Promise<void>)[] | null = null;
+  waiting: { ended: (feedback: FeedbackRecord) => void; unavailable: (why: string) => void }[] | null = null;
+  whenStored: (() => void)[] | null = null;
+  progress: ((value: string) => void)[] | null = null;
+  isStored = false;
+  /** How it ended, for whoever asks his handle only later. Goes with the handle. */
+  end: FeedbackRecord | null = null;
+}
+
+/**
+ * The closures and promises of this process, by job id. An interest is registered before its job is sent, so that no
+ * answer can come too early, and goes with the job's final feedback.
+ */
+export class JobListeners {
+  readonly #interests = new Map<string, JobInterest>();
+
+  get size(): number {
+    return this.#interests.size;
+  }
+
+  has(id: string): boolean {
+    return this.#interests.has(id);
+  }
+
+  ids(): Iterable<string> {
+    return this.#interests.keys();
+  }
+
+  /** A repeat of an id shares what is there. */
+  register(id: string): { interest: JobInterest; isNew: boolean } {
+    const known = this.#interests.get(id);
+    if (known) return { interest: known, isNew: false };
+    // Most handles are never asked anything, so an interest begins with no more than its own fields.
+    const interest = new JobInterest();
+    this.#interests.set(id, interest);
+    return { interest, isNew: true };
+  }
+
+  onFeedback(id: string, closure: (feedback: FeedbackRecord) => void | Promise<void>): void {
+    (this.#interest(id).closures ??= []).push(closure);
+  }
+
+  onEnd(id: string, ended: (feedback: FeedbackRecord) => void, unavailable: (why: string) => void): void {
+    (this.#interest(id).waiting ??= []).push({ ended, unavailable });
+  }
+
+  /** Called at once if the job is already stored. */
+  onStored(id: string, stored: () => void): void {
+    const interest = this.#interest(id);
+    if (interest.isStored) stored();
+    else (interest.whenStored ??= []).push(stored);
+  }
+
+  onProgress(id: string, progress: (value: string) => void): void {
+    (this.#interest(id).progress ??= []).push(progress);
+  }
+
+  /** True when somebody waits for the end of this job. */
+  awaited(id: string): boolean {
+    return this.#interests.get(id)?.waiting != null;
+  }
+
+  stored(id: string): void {
+    const interest = this.#interests.get(id);
+    if (!interest || interest.isStored) return;
+    interest.isStored = true;
+    const waiting = interest.whenStored ?? [];
+    interest.whenStored = null;
+    for (const stored of waiting) stored();
+  }
+
+  progress(id: string, value: string): void {
+    for (const progress of this.#interests.get(id)?.progress ?? []) progress(value);
+  }
+
+  /** Closures first, one after another, then the promises. Rejects with what a closure threw, after the rest has run. */
+  async deliver(feedback: FeedbackRecord): Promise<void> {
+    const interest = this.#interests.get(feedback.jobId);
+    if (!interest) return;
+    this.stored(feedback.jobId);
+    if (feedback.final) {
+      this.#interests.delete(feedback.jobId);
+      interest.end = feedback;
+      for (const { ended } of interest.waiting ?? []) ended(feedback);
+    }
+    const errors: unknown[] = [];
+    for (const closure of interest.closures ?? []) {
+      try {
+        await closure(feedback);
+      } catch (error) {
+        errors.push(error);
+      }
+    }
+    if (errors.length > 0) throw errors[0];
+  }
+
+  /** The job was not accepted, or its result can no longer come. */
+  drop(id: string, why: string): void {
+    const interest = this.#interests.get(id);
+    this.#interests.delete(id);
+    for (const { unavailable } of interest?.waiting ?? []) unavailable(why);
+  }
+
+  #interest(id: string): JobInterest {
+    return this.register(id).interest;
+  }
+}

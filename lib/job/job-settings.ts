@@ -1,0 +1,104 @@
+import { parseDuration, parsePositiveDuration, type Duration } from './duration.js';
+import type { BackoffData, ErrorData } from './job.js';
+import {
+  describeValue,
+  readBoolean,
+  readObject,
+  readWhole,
+  refuse,
+  refuseUnknown,
+  type RefusalCode,
+} from './read-option.js';
+
+/** How long to wait before the next attempt. Default: `attempt * 5 s`. */
+export type Backoff =
+  /** The same wait each time. */
+  | Duration
+  | {
+      /** linear: `attempt * delay`; exponential: `delay * 2 ** (attempt - 1)`. */
+      type: 'linear' | 'exponential';
+      delay: Duration;
+      /** Upper bound of one wait. Default: 1 day. */
+      max?: Duration;
+      /** Full jitter: a random wait between 0 and the computed one. Default: true for exponential, false for linear. */
+      jitter?: boolean;
+    };
+
+/** Milliseconds to wait after `attempt` (1 for the first) failed with `error`. */
+export type BackoffFunction = (attempt: number, error: ErrorData) => number;
+
+/** What a definition, `@Job` or `forRoot({ jobs })` can say of jobs; enqueue options overrule it. */
+export interface JobSettings {
+  /** Attempts before the job is `failed`. `null`: unlimited. Default 10; unlimited for periodic jobs. */
+  maxAttempts?: number | null;
+  /** Default: `{ type: 'linear', delay: '5s' }`. */
+  backoff?: Backoff | BackoffFunction;
+  /** Longest time one attempt may take, its callbacks included. Default: none. */
+  timeout?: Duration;
+  /** Among jobs that wait, the higher goes first. A whole number; said where the job is enqueued. Default 0. */
+  priority?: number;
+  /** Run in a worker thread. Default false. */
+  thread?: boolean;
+}
+
+/** The same, validated, with durations as milliseconds: what the roles work with. */
+export interface JobDefaults {
+  maxAttempts?: number | null;
+  backoff?: BackoffData | BackoffFunction;
+  timeout?: number;
+  priority?: number;
+  thread?: boolean;
+}
+
+export const JOB_SETTINGS = ['maxAttempts', 'backoff', 'timeout', 'priority', 'thread'] as const;
+
+/**
+ * Validates what `defineJob`, `@Job` or `forRoot({ jobs })` says of jobs. Options of other kinds in the same object are
+ * the caller's to check. `path` stands before option names in messages, such as `jobs.`.
+ * @throws {JobReactorError} INVALID_OPTIONS, or the code given
+ */
+export function settingsToDefaults(
+  settings: JobSettings,
+  path = '',
+  code: RefusalCode = 'INVALID_OPTIONS',
+): JobDefaults {
+  const { maxAttempts, backoff, timeout, priority, thread } = settings;
+  const defaults: JobDefaults = {};
+  if (maxAttempts !== undefined) {
+    defaults.maxAttempts =
+      maxAttempts === null ? null : readWhole(maxAttempts, `${path}maxAttempts`, code, 1, Number.MAX_SAFE_INTEGER);
+  }
+  if (backoff !== undefined) {
+    defaults.backoff = typeof backoff === 'function' ? backoff : readBackoff(backoff, `${path}backoff`, code);
+  }
+  if (timeout !== undefined) defaults.timeout = parsePositiveDuration(timeout, `${path}timeout`, code);
+  if (priority !== undefined) defaults.priority = readPriority(priority, `${path}priority`, code);
+  if (thread !== undefined && readBoolean(thread, `${path}thread`, code)) {
+    refuse(code, `\`${path}thread: true\` is not available in this version. Leave it out.`);
+  }
+  return defaults;
+}
+
+/** Every storage keeps a priority as a 32-bit integer. */
+function readPriority(value: unknown, what: string, code: RefusalCode): number {
+  return readWhole(value, what, code, -(2 ** 31), 2 ** 31 - 1);
+}
+
+const BACKOFF_FIELDS = ['type', 'delay', 'max', 'jitter'] as const;
+
+export function readBackoff(value: Backoff, what: string, code: RefusalCode): BackoffData {
+  if (typeof value === 'number' || typeof value === 'string') return parseDuration(value, what, code);
+  refuseUnknown(readObject(value, what, code), BACKOFF_FIELDS, `${what}.`, code);
+  const { type, delay, max, jitter } = value;
+  if (type !== 'linear' && type !== 'exponential') {
+    refuse(code, `${what}.type must be 'linear' or 'exponential', not ${describeValue(type)}.`);
+  }
+  if (delay === undefined)
+    refuse(code, `${what}.delay is missing: how long to wait after the first failure, such as '5s'.`);
+  return {
+    type,
+    delay: parseDuration(delay, `${what}.delay`, code),
+    ...(max === undefined ? {} : { max: parseDuration(max, `${what}.max`, code) }),
+    ...(jitter === undefined ? {} : { jitter: readBoolean(jitter, `${what}.jitter`, code) }),
+  };
+}

@@ -1,0 +1,233 @@
+import type { JobStatus } from './job-status.js';
+
+/** An error as data. Classes are never rebuilt from it. */
+export interface ErrorData {
+  name: string;
+  message: string;
+  code?: string;
+  stack?: string;
+}
+
+/** Who wants to hear of the end: closures or promises of one enqueue, declared methods, or nobody. */
+export type Listeners = 'closures' | 'declared' | 'none';
+
+/** Where a job came from and where its feedback goes. */
+export interface JobOrigin {
+  /** Name of the distributor that accepted it: the label its replicas share. */
+  distributor: string;
+  /** Instance id of the distributor that accepted it. */
+  instance: string;
+  /** Storage id of its outbox, null for memory: another instance with the same one is that application restarted. */
+  storage: string | null;
+  /** Instance id of the node that submitted it, null when it was the application itself. */
+  submitter: string | null;
+}
+
+/** A backoff that can cross the wire; a function can't, so it lives in definitions and `forRoot` only. */
+export type BackoffData = number | { type: 'linear' | 'exponential'; delay: number; max?: number; jitter?: boolean };
+
+/** What can be said of a job's attempts in several places, one before the other. */
+export interface AttemptOptions {
+  maxAttempts?: number | null; // null: unlimited
+  backoff?: BackoffData;
+  timeout?: number;
+}
+
+/**
+ * What was said of this one job where it was enqueued. A field that is absent is decided by the node. Durations are
+ * milliseconds, times are milliseconds since the epoch.
+ */
+export interface JobOptions extends AttemptOptions {
+  /**
+   * From the application's definition and its `forRoot`. The node's own `@Job` and definition come before: it may know a
+   * definition that the enqueue, by a plain name, did not.
+   */
+  defaults?: AttemptOptions;
+  period?: number;
+  expires?: number;
+  thread?: boolean;
+  node?: string[];
+  notNode?: string[];
+  strictNode?: boolean;
+}
+
+/** A job as enqueue made it: pure data that never changes again. */
+export interface JobSpec {
+  id: string; // UUID
+  name: string;
+  args: string; // serialised
+  options: JobOptions;
+  priority: number; // higher is sooner
+  enqueuedAt: number;
+  runAt: number; // when it is due for the first time
+  origin: JobOrigin;
+  listeners: Listeners;
+  /** The caller gave the id: repeating it must be harmless for as long as tombstones are kept. */
+  givenId: boolean;
+}
+
+/** A job as a storage keeps it. */
+export interface StoredJob extends JobSpec {
+  /** Rises with every send to another node. */
+  assignment: number;
+  /** In an outbox: storage id of the node it was sent to, null while none was chosen. Null in a node's storage. */
+  holder: string | null;
+  /** Instance id of the process that owns the row. */
+  owner: string | null;
+  /** Rises whenever the owner or the attempt changes; a write that expects an older one is refused. */
+  fence: number;
+  status: JobStatus;
+  /** 1 for the first run, one more for every further run of a periodic job. */
+  run: number;
+  /** Attempts begun in this run, the current one included; for a periodic job the failures in a row and the current one. */
+  attempt: number;
+  /** How often the process died while this job ran. */
+  crashes: number;
+  /** When the next attempt may start. */
+  dueAt: number;
+  startedAt: number | null;
+  failedAt: number | null;
+  finishedAt: number | null;
+  lastError: ErrorData | null;
+  result: string | null; // serialised
+}
+
+/** What changes on a row after it was inserted. `fence` is the new fence. */
+export type JobChange = Omit<StoredJob, Exclude<keyof JobSpec, 'args'>>;
+
+/** What `ctx.job` and a feedback's `job` tell. Times are milliseconds since the epoch. */
+export interface JobInfo {
+  id: string;
+  name: string;
+  /** 1 for the first attempt of a run. */
+  attempt: number;
+  /** 1, and one more for each further run of a periodic job. */
+  run: number;
+  node: string;
+  distributor: string;
+  priority: number;
+  enqueuedAt: number;
+  /** When this attempt was due. */
+  runAt: number;
+  startedAt: number | null;
+  failedAt: number | null;
+  lastError: ErrorData | null;
+  /** Milliseconds from the end of one run to the start of the next, or null. */
+  period: number | null;
+}
+
+/** What `find` tells across the wire: no handles, no options a program could not read. */
+export interface JobView {
+  id: string;
+  name: string;
+  status: JobStatus;
+  /** Name of the node that holds it, null while it waits in a distributor. */
+  node: string | null;
+  distributor: string;
+  priority: number;
+  options: JobOptions;
+  run: number;
+  attempt: number;
+  enqueuedAt: number;
+  dueAt: number;
+  startedAt: number | null;
+  failedAt: number | null;
+  finishedAt: number | null;
+  lastError: ErrorData | null;
+}
+/** The end of a job, or of one run of a periodic one, on its way to the application. Kept until it is acknowledged. */
+export interface FeedbackRecord {
+  /** `<job id>:<run>`: the same however often it is sent. */
+  id: string;
+  jobId: string;
+  name: string;
+  origin: JobOrigin;
+  listeners: Listeners;
+  assignment: number;
+  status: 'succeeded' | 'failed' | 'cancelled' | 'dead';
+  /** False for a run of a periodic job that will run again. */
+  final: boolean;
+  /** Which side is told when `status` is `cancelled`: an errback's cancel tells the error feedback. */
+  side: 'success' | 'error';
+  args: string; // serialised, as the run left them
+  result: string | null; // serialised
+  error: ErrorData | null;
+  job: JobInfo;
+}
+
+/**
+ * Whether it takes a slot's credit on its way to a node, or only room in its storage. Both ends count by this rule, so it
+ * depends on nothing but the job.
+ */
+export const isInstant = (spec: Pick<JobSpec, 'runAt' | 'enqueuedAt'>): boolean => spec.runAt <= spec.enqueuedAt;
+
+export const feedbackId = (jobId: string, run: number): string => `${jobId}:${run}`;
+
+/** The first row of a job that has been accepted and not run yet. */
+export function newStoredJob(spec: JobSpec, assignment: number, owner: string | null): StoredJob {
+  // Every field by name: a spread with this many new fields makes slow objects on Node 20, ten times over.
+  return {
+    id: spec.id,
+    name: spec.name,
+    args: spec.args,
+    options: spec.options,
+    priority: spec.priority,
+    enqueuedAt: spec.enqueuedAt,
+    runAt: spec.runAt,
+    origin: spec.origin,
+    listeners: spec.listeners,
+    givenId: spec.givenId,
+    assignment,
+    holder: null,
+    owner,
+    fence: 0,
+    status: 'queued',
+    run: 1,
+    attempt: 0,
+    crashes: 0,
+    dueAt: spec.runAt,
+    startedAt: null,
+    failedAt: null,
+    finishedAt: null,
+    lastError: null,
+    result: null,
+  };
+}
+
+export function jobInfo(job: StoredJob, node: string): JobInfo {
+  return {
+    id: job.id,
+    name: job.name,
+    attempt: job.attempt,
+    run: job.run,
+    node,
+    distributor: job.origin.distributor,
+    priority: job.priority,
+    enqueuedAt: job.enqueuedAt,
+    runAt: job.dueAt,
+    startedAt: job.startedAt,
+    failedAt: job.failedAt,
+    lastError: job.lastError,
+    period: job.options.period ?? null,
+  };
+}
+
+export function jobView(job: StoredJob, node: string | null): JobView {
+  return {
+    id: job.id,
+    name: job.name,
+    status: job.status,
+    node,
+    distributor: job.origin.distributor,
+    priority: job.priority,
+    options: job.options,
+    run: job.run,
+    attempt: job.attempt,
+    enqueuedAt: job.enqueuedAt,
+    dueAt: job.dueAt,
+    startedAt: job.startedAt,
+    failedAt: job.failedAt,
+    finishedAt: job.finishedAt,
+    lastError: job.lastError,
+  };
+}
