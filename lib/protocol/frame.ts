@@ -1,0 +1,21 @@
+/*
+ * A frame: u32 byte length of what follows, u8 type, u8 flags (0), u32 sequence, payload. Numbers are big-endian.
+ */
+
+/** Bytes before the payload. */
+export const FRAME_HEAD = 10;
+/** Bytes before the payload that the length counts. */
+export const COUNTED_HEAD = 6;
+
+/**
+ * Longest frame before the welcome, in bytes, counted as the length field counts. Room for a hello with the names of
+ * some thousand jobs; with 64 connections in the handshake at most 4 MiB in all.
+ */
+export const HANDSHAKE_FRAME = 64 * 1024;
+/**
+ * Longest frame after the welcome, unless the transport was told otherwise. A result carries args and result, each up
+ * to DEFAULT_TEXT_LIMIT; a smaller frame would leave a job that ended with no way to say so.
+ */
+export const DEFAULT_FRAME = 2 * 1024 * 1024;
+/** No setting can go beyond this. */
+export const LARGEST_FRAME = 16 * 1024 * 1024;

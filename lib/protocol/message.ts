@@ -1,0 +1,213 @@
+import type { FeedbackRecord, JobOrigin, JobSpec, JobView, Listeners } from '../job/job.js';
+import type { CancelAnswer } from '../job/job-control.js';
+
+/*
+ * Every message of the protocol. protocol/README.md is the specification; messages.ts beside this file is the table
+ * (numbers, direction, limits) that the codec works from. Text fields that hold serialised args or results travel as
+ * raw parts behind the header, so that a side which only stores them never parses them.
+ */
+
+export interface Hello {
+  type: 'hello';
+  protocol: { min: number; max: number };
+  role: 'node';
+  name: string;
+  /** UUID per process start. */
+  instance: string;
+  storage: { id: string; durable: boolean };
+  /** Job names it has handlers for. */
+  jobs: string[];
+  /** When present: the only job names it takes. */
+  accepts?: string[];
+  labels?: string[];
+  /** Concurrency. */
+  slots: number;
+  /** Milliseconds after which a job it never confirmed may go to another node. */
+  handoffTimeout: number;
+}
+/** For the secured wire: what the distributor asks a node to prove. Not used while no authentication is configured. */
+export interface Challenge {
+  type: 'challenge';
+  nonce: string;
+  keys: string[];
+}
+export interface Proof {
+  type: 'proof';
+  key: string;
+  nonce: string;
+  mac: string;
+}
+export interface Welcome {
+  type: 'welcome';
+  protocol: number;
+  name: string;
+  instance: string;
+  /** Storage id of the outbox, null for a memory outbox: two instances with the same one are one application restarted. */
+  storage: string | null;
+}
+/**
+ * How many jobs the distributor may have sent on this connection in all, counted from its start: absolute numbers, so
+ * a repeated or late credit can do no harm.
+ */
+export interface Credit {
+  type: 'credit';
+  /** Jobs that are due now. */
+  instant: number;
+  /** Jobs of any kind: what the node's storage still takes. */
+  stored: number;
+}
+/** A node hands an enqueue to a distributor. */
+export interface Submit {
+  type: 'submit';
+  job: Omit<JobSpec, 'args' | 'origin'>;
+  args: string;
+}
+export interface Accepted {
+  type: 'accepted';
+  id: string;
+  /** True when the id was known: this submit changed nothing. */
+  duplicate?: boolean;
+  /** Present when it was not accepted. */
+  error?: { code: string; message: string };
+}
+export interface JobMessage {
+  type: 'job';
+  job: Omit<JobSpec, 'args'>;
+  assignment: number;
+  args: string;
+}
+/** These jobs are committed in the node's storage. */
+export interface Stored {
+  type: 'stored';
+  jobs: [id: string, assignment: number][];
+}
+/** The distributor will not send these again: the node need not remember them once they have ended. */
+export interface Settled {
+  type: 'settled';
+  ids: string[];
+}
+/**
+ * To a distributor: this job was not taken. To a node: its copy is void (SUPERSEDED): dropped if unstarted.
+ * DRAINING: going down; UNKNOWN_JOB: no handler; STORAGE: could not be committed; FULL: no room; SUPERSEDED: see above.
+ */
+export interface Refuse {
+  type: 'refuse';
+  id: string;
+  assignment: number;
+  code: RefuseCode;
+}
+export type RefuseCode = 'DRAINING' | 'UNKNOWN_JOB' | 'STORAGE' | 'FULL' | 'SUPERSEDED';
+export interface Progress {
+  type: 'progress';
+  id: string;
+  value: string; // serialised
+}
+export interface Result {
+  type: 'result';
+  feedback: Omit<FeedbackRecord, 'args' | 'result'>;
+  args: string;
+  result: string; // '' when there is none
+}
+/** Feedback ids that were taken care of; the node forgets them. */
+export interface ResultAck {
+  type: 'result-ack';
+  ids: string[];
+}
+export interface Cancel {
+  type: 'cancel';
+  request: number;
+  id: string;
+  reason: string;
+}
+export interface Cancelled {
+  type: 'cancelled';
+  request: number;
+  id: string;
+  answer: CancelAnswer;
+}
+export interface Query {
+  type: 'query';
+  request: number;
+  find: string; // job id
+}
+export interface Answer {
+  type: 'answer';
+  request: number;
+  /** null: this side holds no such job. */
+  job: JobView | null;
+  /** The job's args, '' when there is none. */
+  args: string;
+  /** Its result, '' when there is none. */
+  result: string;
+}
+/** A node with this storage was lost, said to the nodes that share it. */
+export interface PeerLost {
+  type: 'peer-lost';
+  storage: string;
+  instance: string;
+  name: string;
+}
+export interface Ping {
+  type: 'ping';
+}
+export interface Pong {
+  type: 'pong';
+}
+/** The node takes no more jobs; what it holds it still finishes. */
+export interface Drain {
+  type: 'drain';
+}
+/** The sender closes on purpose: nothing is wrong, and what it never confirmed may go elsewhere at once. */
+export interface Goodbye {
+  type: 'goodbye';
+}
+/** The connection ends because of this. */
+export interface ErrorMessage {
+  type: 'error';
+  code: WireErrorCode;
+  message: string;
+}
+export type WireErrorCode =
+  | 'PROTOCOL'
+  | 'VERSION'
+  | 'TOO_LARGE'
+  | 'HANDSHAKE_TIMEOUT'
+  | 'TOO_MANY'
+  | 'STORAGE_IN_USE'
+  | 'REPLACED'
+  | 'DEAD'
+  | 'SLOW'
+  | 'AUTHENTICATION'
+  | 'STOPPING';
+
+export type Message =
+  | Hello
+  | Challenge
+  | Proof
+  | Welcome
+  | Credit
+  | Submit
+  | Accepted
+  | JobMessage
+  | Stored
+  | Settled
+  | Refuse
+  | Progress
+  | Result
+  | ResultAck
+  | Cancel
+  | Cancelled
+  | Query
+  | Answer
+  | PeerLost
+  | Ping
+  | Pong
+  | Drain
+  | Goodbye
+  | ErrorMessage;
+
+export type MessageType = Message['type'];
+export type { JobOrigin, JobView, Listeners };
+
+/** The protocol version this code speaks; `hello` carries the range, `welcome` the one chosen. */
+export const PROTOCOL_VERSION = { min: 1, max: 1 } as const;

@@ -1,0 +1,232 @@
+import type {
+  AttemptOptions,
+  BackoffData,
+  ErrorData,
+  FeedbackRecord,
+  JobInfo,
+  JobOptions,
+  JobOrigin,
+  JobSpec,
+  JobView,
+  Listeners,
+} from '../job/job.js';
+import { JOB_STATUSES, type JobStatus } from '../job/job-status.js';
+import {
+  type Check,
+  duration,
+  type Field,
+  feedbackIdField,
+  flag,
+  integer,
+  list,
+  nullable,
+  numberOr,
+  oneOf,
+  optional,
+  record,
+  text,
+  uuid,
+} from './field.js';
+
+/*
+ * The objects inside messages: what each may hold, and the functions that pick what is sent. A pick names every field,
+ * because a caller may hand in a wider object (a stored row where a job is due), and it cuts what is only ever read by
+ * people: a value past a limit would end the connection, and again after every reconnect.
+ */
+
+export const LONGEST_NAME = 255;
+export const LONGEST_REMARK = 8192;
+/** The last moment a JavaScript Date can hold. */
+const LAST_MOMENT = 8.64e15;
+
+export const name = text(LONGEST_NAME, 1);
+export const remark = text(LONGEST_REMARK);
+export const moment = integer(0, LAST_MOMENT);
+export const count = integer(0);
+const priority = integer(-2147483648, 2147483647);
+const listeners: Field<Listeners> = oneOf('closures', 'declared', 'none');
+const names = list(name, 1000);
+
+const fieldsOfBackoff = {
+  type: oneOf('linear', 'exponential'),
+  delay: duration,
+  max: optional(duration),
+  jitter: optional(flag),
+};
+export const backoff: Field<BackoffData> = numberOr(
+  duration,
+  record<Exclude<BackoffData, number>>('a backoff object', fieldsOfBackoff),
+);
+
+const fieldsOfDefaults = {
+  maxAttempts: optional(nullable(integer(1))),
+  backoff: optional(backoff),
+  timeout: optional(duration),
+};
+const fieldsOfOptions = {
+  ...fieldsOfDefaults,
+  defaults: optional(record<AttemptOptions>('a defaults object', fieldsOfDefaults)),
+  period: optional(duration),
+  expires: optional(duration),
+  thread: optional(flag),
+  node: optional(names),
+  notNode: optional(names),
+  strictNode: optional(flag),
+};
+const options = record<JobOptions>('an options object', fieldsOfOptions);
+
+const fieldsOfOrigin = { distributor: name, instance: uuid, storage: nullable(uuid), submitter: nullable(uuid) };
+const origin = record<JobOrigin>('an origin object', fieldsOfOrigin);
+
+const fieldsOfError = {
+  name: text(LONGEST_NAME),
+  message: remark,
+  code: optional(text(LONGEST_NAME)),
+  stack: optional(remark),
+};
+const error = record<ErrorData>('an error object', fieldsOfError);
+
+const fieldsOfSubmittedJob = {
+  id: uuid,
+  name,
+  options,
+  priority,
+  enqueuedAt: moment,
+  runAt: moment,
+  listeners,
+  givenId: flag,
+};
+type SubmittedJob = Omit<JobSpec, 'args' | 'origin'>;
+export const submittedJob = record<SubmittedJob>('a submitted job object', fieldsOfSubmittedJob);
+
+const fieldsOfSentJob = { ...fieldsOfSubmittedJob, origin };
+type SentJob = Omit<JobSpec, 'args'>;
+export const sentJob = record<SentJob>('a job object', fieldsOfSentJob);
+
+const fieldsOfInfo = {
+  id: uuid,
+  name,
+  attempt: count,
+  run: count,
+  node: name,
+  distributor: name,
+  priority,
+  enqueuedAt: moment,
+  runAt: moment,
+  startedAt: nullable(moment),
+  failedAt: nullable(moment),
+  lastError: nullable(error),
+  period: nullable(duration),
+};
+const info = record<JobInfo>('a job information object', fieldsOfInfo);
+
+const fieldsOfFeedback = {
+  id: feedbackIdField,
+  jobId: uuid,
+  name,
+  origin,
+  listeners,
+  assignment: count,
+  status: oneOf<FeedbackRecord['status']>('succeeded', 'failed', 'cancelled', 'dead'),
+  final: flag,
+  side: oneOf<FeedbackRecord['side']>('success', 'error'),
+  error: nullable(error),
+  job: info,
+};
+type SentFeedback = Omit<FeedbackRecord, 'args' | 'result'>;
+export const feedback = record<SentFeedback>('a feedback object', fieldsOfFeedback);
+
+const fieldsOfView = {
+  id: uuid,
+  name,
+  status: oneOf<JobStatus>(...JOB_STATUSES),
+  node: nullable(name),
+  distributor: name,
+  priority,
+  options,
+  run: count,
+  attempt: count,
+  enqueuedAt: moment,
+  dueAt: moment,
+  startedAt: nullable(moment),
+  failedAt: nullable(moment),
+  finishedAt: nullable(moment),
+  lastError: nullable(error),
+};
+export const view = record<JobView>('a job view object', fieldsOfView);
+
+/** For the specification: every object by the name its section has there. */
+export const OBJECTS: ReadonlyMap<string, Readonly<Record<string, Check>>> = new Map<string, Record<string, Check>>([
+  ['submitted job', fieldsOfSubmittedJob],
+  ['job', fieldsOfSentJob],
+  ['options', fieldsOfOptions],
+  ['defaults', fieldsOfDefaults],
+  ['backoff', fieldsOfBackoff],
+  ['origin', fieldsOfOrigin],
+  ['feedback', fieldsOfFeedback],
+  ['job information', fieldsOfInfo],
+  ['error', fieldsOfError],
+  ['job view', fieldsOfView],
+]);
+
+export function cut(value: string, max: number): string {
+  return value.length <= max ? value : value.slice(0, max);
+}
+
+export function pickSubmittedJob(job: SubmittedJob): SubmittedJob {
+  return {
+    id: job.id,
+    name: job.name,
+    options: job.options,
+    priority: job.priority,
+    enqueuedAt: job.enqueuedAt,
+    runAt: job.runAt,
+    listeners: job.listeners,
+    givenId: job.givenId,
+  };
+}
+
+export function pickJob(job: SentJob): SentJob {
+  return {
+    id: job.id,
+    name: job.name,
+    options: job.options,
+    priority: job.priority,
+    enqueuedAt: job.enqueuedAt,
+    runAt: job.runAt,
+    listeners: job.listeners,
+    givenId: job.givenId,
+    origin: job.origin,
+  };
+}
+
+export function pickFeedback(from: SentFeedback): SentFeedback {
+  return {
+    id: from.id,
+    jobId: from.jobId,
+    name: from.name,
+    origin: from.origin,
+    listeners: from.listeners,
+    assignment: from.assignment,
+    status: from.status,
+    final: from.final,
+    side: from.side,
+    error: pickError(from.error),
+    job: from.job.lastError === null ? from.job : { ...from.job, lastError: pickError(from.job.lastError) },
+  };
+}
+
+export function pickView(from: JobView | null): JobView | null {
+  return from === null || from.lastError === null ? from : { ...from, lastError: pickError(from.lastError) };
+}
+
+function pickError(from: ErrorData | null): ErrorData | null {
+  if (from === null) return null;
+  const { code, stack } = from;
+  return {
+    name: cut(from.name, LONGEST_NAME),
+    message: cut(from.message, LONGEST_REMARK),
+    ...(code === undefined ? {} : { code: cut(code, LONGEST_NAME) }),
+    ...(stack === undefined ? {} : { stack: cut(stack, LONGEST_REMARK) }),
+  };
+}
