@@ -1,0 +1,52 @@
+import type { ErrorMessage, Message } from '../protocol/message.js';
+
+/** Why a connection ended. `error` is what the other side said, `cause` what the socket said. */
+export interface CloseReason {
+  /** True when this side closed it. */
+  local: boolean;
+  error?: ErrorMessage;
+  cause?: Error;
+}
+
+/**
+ * One connection, as the roles see it: messages in, messages out. TCP makes it in production, the simulated network in
+ * tests. Messages arrive in the order in which they were sent, or the connection ends.
+ */
+export interface Connection {
+  /** For log lines: address and port of the other side. */
+  readonly remote: string;
+  readonly closed: boolean;
+  /** True while more is queued than the other side takes; senders stop until `onDrain`. */
+  readonly congested: boolean;
+  /** Queues the message; all of one tick leave in one write. Ignored once closed. */
+  send(message: Message): void;
+  /** Sends what is queued, then `error` if given, and ends. */
+  close(error?: ErrorMessage): void;
+  /** Ends at once; what is queued is lost. */
+  destroy(cause?: Error): void;
+  /** One handler each; set them in the turn in which the connection is handed over. */
+  onMessage: (message: Message) => void;
+  onClose: (reason: CloseReason) => void;
+  onDrain: () => void;
+  /** After the handshake the larger limits apply. */
+  established(): void;
+}
+
+export interface Address {
+  host: string;
+  port: number;
+}
+
+export interface Listening {
+  /** The port in use, also when 0 was asked for. */
+  readonly port: number;
+  /** Takes no new connections; resolves when the port is free. Existing connections are not touched. */
+  close(): Promise<void>;
+}
+
+export interface Transport {
+  /** @throws {JobReactorError} PORT_IN_USE or LISTEN_FAILED */
+  listen(address: Address, accept: (connection: Connection) => void): Promise<Listening>;
+  /** Rejects when no connection can be made within the connect timeout. */
+  connect(address: Address): Promise<Connection>;
+}

@@ -1,0 +1,187 @@
+import type { Socket } from 'node:net';
+import type { Clock, ClockTimer } from '../clock.js';
+import { JobReactorError } from '../job-reactor.error.js';
+import { FrameEncoder } from '../protocol/frame-encoder.js';
+import type { ErrorMessage, Message } from '../protocol/message.js';
+import { MessageReader } from '../protocol/message-reader.js';
+import type { Side } from '../protocol/messages.js';
+import { ProtocolError } from '../protocol/protocol.error.js';
+import type { CloseReason, Connection } from './connection.js';
+import { FrameWatch } from './frame-watch.js';
+import type { TcpLimits } from './tcp-limits.js';
+
+/**
+ * A connection over one TCP socket.
+ *
+ * Out: `send` encodes at once, and what one tick sent leaves in one write. In: nothing is read until `onMessage` is set,
+ * so nothing is lost before. Whatever the other side sends, no exception leaves a socket callback: it breaks the
+ * protocol and is told so, or a handler of ours failed and the connection ends with that as its cause.
+ */
+export class TcpConnection implements Connection {
+  readonly remote: string;
+  onDrain: () => void = () => {};
+  /** Called once: when the handshake is over, or the connection before that. */
+  onHandshakeOver: () => void = () => {};
+
+  readonly #encoder = new FrameEncoder();
+  readonly #reader: MessageReader;
+  readonly #watch: FrameWatch;
+  #onMessage: ((message: Message) => void) | null = null;
+  #onClose: ((reason: CloseReason) => void) | null = null;
+  #reason: CloseReason | null = null;
+  #ended = false;
+  #congested = false;
+  #flushDue = false;
+  #lastWait: ClockTimer | null = null;
+
+  /** @param peer which side the other one is */
+  constructor(
+    private readonly socket: Socket,
+    peer: Side,
+    private readonly clock: Clock,
+    private readonly limits: TcpLimits,
+  ) {
+    const address = socket.remoteAddress ?? 'unknown';
+    this.remote = `${address.includes(':') ? `[${address}]` : address}:${socket.remotePort ?? 0}`;
+    this.#reader = new MessageReader(peer);
+    this.#watch = new FrameWatch(this.#reader.frames, clock, limits.frameTimeout, () =>
+      this.#violated(new ProtocolError(`The rest of a frame did not come within ${limits.frameTimeout} ms.`)),
+    );
+    socket.setNoDelay(true);
+    socket.on('error', (cause) => (this.#reason ??= { local: false, cause }));
+    socket.on('end', () => this.#finish({ local: false }));
+    socket.on('close', () => this.#closed());
+  }
+
+  get closed(): boolean {
+    return this.#reason !== null;
+  }
+
+  get congested(): boolean {
+    return this.#congested;
+  }
+
+  get onMessage(): (message: Message) => void {
+    return this.#onMessage ?? (() => {});
+  }
+
+  set onMessage(handler: (message: Message) => void) {
+    const first = this.#onMessage === null;
+    this.#onMessage = handler;
+    if (first) this.socket.on('data', (chunk: Buffer) => this.#read(chunk));
+  }
+
+  get onClose(): (reason: CloseReason) => void {
+    return this.#onClose ?? (() => {});
+  }
+
+  set onClose(handler: (reason: CloseReason) => void) {
+    this.#onClose = handler;
+    // It may have ended before anyone could be told.
+    if (this.#ended) queueMicrotask(() => this.#onClose?.(this.#reason ?? { local: false }));
+  }
+
+  send(message: Message): void {
+    if (this.closed) return;
+    this.#encoder.add(message);
+    const queued = this.#encoder.length + this.socket.writableLength;
+    if (queued > this.limits.highWater) {
+      this.#congested = true;
+      if (queued > this.limits.queue) return this.destroy(connectionError('SLOW', `${queued} bytes wait to be taken.`));
+    }
+    if (this.#flushDue) return;
+    this.#flushDue = true;
+    this.clock.endOfTick(() => this.#flush());
+  }
+
+  close(error?: ErrorMessage): void {
+    if (this.closed) return;
+    if (error !== undefined) this.#encoder.add(error);
+    this.#finish({ local: true, ...(error && { cause: connectionError(error.code, error.message) }) });
+  }
+
+  destroy(cause?: Error): void {
+    if (this.closed) return void this.socket.destroy();
+    this.#reason = { local: true, ...(cause && { cause }) };
+    this.socket.destroy();
+  }
+
+  established(): void {
+    if (this.closed) return;
+    this.#reader.established(this.limits.frame);
+    this.#encoder.limit = this.limits.frame;
+    this.onHandshakeOver();
+  }
+
+  #read(chunk: Buffer): void {
+    if (this.closed) return;
+    const reader = this.#reader;
+    reader.push(chunk);
+    while (!this.closed) {
+      let message: Message | null;
+      try {
+        message = reader.next();
+      } catch (error) {
+        return error instanceof ProtocolError ? this.#violated(error) : this.destroy(error as Error);
+      }
+      if (message === null) return this.#watch.look();
+      if (message.type === 'error') return this.#finish({ local: false, error: message });
+      try {
+        this.#onMessage?.(message);
+      } catch (error) {
+        this.destroy(
+          error instanceof Error ? error : new JobReactorError('CONNECTION', 'A handler failed.', { cause: error }),
+        );
+      }
+    }
+  }
+
+  #violated(error: ProtocolError): void {
+    if (this.closed) return;
+    this.#encoder.add({ type: 'error', code: error.wire, message: error.message });
+    this.#finish({ local: true, cause: error });
+  }
+
+  #flush(): void {
+    this.#flushDue = false;
+    if (this.#encoder.length === 0) return;
+    const batch = this.#encoder.take();
+    if (this.socket.destroyed || this.socket.writableEnded) return;
+    // Several buffers in one cork are one system call.
+    if (batch.length > 1) this.socket.cork();
+    for (let i = 0; i < batch.length; i++) {
+      this.socket.write(batch[i] as Buffer, i === batch.length - 1 ? this.#written : undefined);
+    }
+    if (batch.length > 1) this.socket.uncork();
+  }
+
+  readonly #written = (): void => {
+    if (!this.#congested || this.closed) return;
+    if (this.#encoder.length + this.socket.writableLength > this.limits.highWater / 2) return;
+    this.#congested = false;
+    this.onDrain();
+  };
+
+  /** Sends what is queued, then ends; reads on only to see the other side end too. */
+  #finish(reason: CloseReason): void {
+    if (this.closed) return;
+    this.#reason = reason;
+    this.#flush();
+    this.socket.end();
+    if (this.#onMessage === null) this.socket.resume();
+    this.#lastWait = this.clock.after(this.limits.closeTimeout, () => this.socket.destroy(), false);
+  }
+
+  #closed(): void {
+    this.#reason ??= { local: false };
+    this.#ended = true;
+    this.#lastWait?.cancel();
+    this.#watch.stop();
+    this.onHandshakeOver();
+    this.#onClose?.(this.#reason);
+  }
+}
+
+export function connectionError(code: string, message: string, cause?: unknown): JobReactorError {
+  return new JobReactorError('CONNECTION', `${code}: ${message}`, cause === undefined ? undefined : { cause });
+}
