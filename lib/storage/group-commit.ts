@@ -1,0 +1,166 @@
+import type { Clock } from '../clock.js';
+import { JobReactorError } from '../job-reactor.error.js';
+import type { FeedbackRecord } from '../job/job.js';
+import type { JobStorage, JobWrite, WriteResult } from './job-storage.js';
+
+export interface GroupCommitLimits {
+  /** Writes in one commit; 1000 if not given. */
+  maxWrites?: number;
+  /** Characters of args, results and feedback in one commit; 4 Mi if not given. */
+  maxSize?: number;
+}
+
+interface Entry {
+  write: JobWrite;
+  size: number;
+  /** Entries of one writeMany share it, and one commit. */
+  unit: number;
+  /** The next write about the same job: it becomes ready when this one is through. */
+  next: Entry | undefined;
+  resolve(result: WriteResult): void;
+  reject(error: unknown): void;
+}
+
+/**
+ * Gathers writes into commits: while one is in flight, everything that arrives waits and goes into the next one.
+ * Writes about the same job stay in order and never share a commit. A promise is settled strictly after its COMMIT.
+ */
+export class GroupCommit {
+  /** How many commits and writes went to the storage so far. */
+  commits = 0;
+  writes = 0;
+  private ready: Entry[] = [];
+  private readonly lastOfJob = new Map<string, Entry>();
+  private scheduled = false;
+  private inFlight = false;
+  private unit = 0;
+  private waitingForIdle: (() => void)[] = [];
+  private readonly maxWrites: number;
+  private readonly maxSize: number;
+
+  constructor(
+    private readonly storage: JobStorage,
+    private readonly clock: Clock,
+    limits: GroupCommitLimits = {},
+  ) {
+    this.maxWrites = limits.maxWrites ?? 1000;
+    this.maxSize = limits.maxSize ?? 4 * 1024 * 1024;
+  }
+
+  /** @throws {JobReactorError} STORAGE when the commit this write was part of failed */
+  write(write: JobWrite): Promise<WriteResult> {
+    return this.add(write, ++this.unit);
+  }
+
+  /**
+   * All of `writes` in one commit, whatever its size, save those that must wait for an earlier write about the same job.
+   * @throws {JobReactorError} STORAGE when a commit that any of them was part of failed
+   */
+  writeMany(writes: readonly JobWrite[]): Promise<WriteResult[]> {
+    const unit = ++this.unit;
+    return Promise.all(writes.map((write) => this.add(write, unit)));
+  }
+
+  /** Resolves when nothing is queued or in flight. */
+  idle(): Promise<void> {
+    if (this.isIdle()) return Promise.resolve();
+    return new Promise((resolve) => this.waitingForIdle.push(resolve));
+  }
+
+  private add(write: JobWrite, unit: number): Promise<WriteResult> {
+    return new Promise((resolve, reject) => {
+      const entry: Entry = { write, size: sizeOf(write), unit, next: undefined, resolve, reject };
+      const id = jobOf(write);
+      const earlier = id === undefined ? undefined : this.lastOfJob.get(id);
+      if (id !== undefined) this.lastOfJob.set(id, entry);
+      if (earlier) earlier.next = entry;
+      else this.ready.push(entry);
+      this.schedule();
+    });
+  }
+
+  // Always at the end of the tick, also after a commit: those who waited for it write again in this very tick.
+  private schedule(): void {
+    if (this.scheduled || this.inFlight || this.ready.length === 0) return;
+    this.scheduled = true;
+    this.clock.endOfTick(() => {
+      this.scheduled = false;
+      void this.commitNext();
+    });
+  }
+
+  private async commitNext(): Promise<void> {
+    const group = this.takeGroup();
+    this.inFlight = true;
+    this.commits++;
+    this.writes += group.length;
+    try {
+      const results = await this.storage.commit(group.map((entry) => entry.write));
+      group.forEach((entry, i) => entry.resolve(results[i] ?? { error: new Error('The storage gave no result.') }));
+    } catch (error) {
+      const failure = asStorageError(error);
+      for (const entry of group) entry.reject(failure);
+    }
+    this.inFlight = false;
+    for (const entry of group) this.release(entry);
+    this.schedule();
+    if (this.isIdle()) for (const resolve of this.waitingForIdle.splice(0)) resolve();
+  }
+
+  private takeGroup(): Entry[] {
+    let size = 0;
+    let end = 0;
+    while (end < this.ready.length) {
+      const unitEnd = this.endOfUnit(end);
+      let unitSize = 0;
+      for (let i = end; i < unitEnd; i++) unitSize += this.ready[i]!.size;
+      if (end > 0 && (unitEnd > this.maxWrites || size + unitSize > this.maxSize)) break;
+      size += unitSize;
+      end = unitEnd;
+    }
+    return this.ready.splice(0, end);
+  }
+
+  private endOfUnit(start: number): number {
+    const { unit } = this.ready[start]!;
+    let end = start + 1;
+    while (end < this.ready.length && this.ready[end]!.unit === unit) end++;
+    return end;
+  }
+
+  private release(entry: Entry): void {
+    const id = jobOf(entry.write);
+    if (id === undefined) return;
+    if (entry.next) this.ready.push(entry.next);
+    else this.lastOfJob.delete(id);
+  }
+
+  private isIdle(): boolean {
+    return !this.inFlight && this.ready.length === 0;
+  }
+}
+
+/** The job whose writes must stay in order; forgets are about feedback and may share a commit with anything. */
+function jobOf(write: JobWrite): string | undefined {
+  if (write.kind === 'forget-feedback') return undefined;
+  return write.kind === 'insert' ? write.job.id : write.id;
+}
+
+function sizeOf(write: JobWrite): number {
+  switch (write.kind) {
+    case 'insert':
+      return write.job.args.length;
+    case 'save':
+      return write.change.args.length + (write.change.result?.length ?? 0) + feedbackSize(write.feedback);
+    case 'delete':
+      return feedbackSize(write.feedback);
+    default:
+      return 0;
+  }
+}
+
+const feedbackSize = (feedback: FeedbackRecord | undefined): number =>
+  feedback ? feedback.args.length + (feedback.result?.length ?? 0) : 0;
+
+const asStorageError = (cause: unknown): JobReactorError =>
+  cause instanceof JobReactorError ? cause : new JobReactorError('STORAGE', 'The storage failed to commit.', { cause });

@@ -1,0 +1,79 @@
+import type { FeedbackRecord, JobChange, StoredJob } from '../job/job.js';
+import type { JobStatus } from '../job/job-status.js';
+
+/*
+ * The port to where jobs survive. One interface serves a node's storage and a distributor's outbox; a storage opened
+ * for one of them is not shared with the other. test/conformance holds the suite that every implementation passes.
+ */
+
+export type { JobChange };
+
+export type JobWrite =
+  /**
+   * A new job. `duplicate` when the id is known: as a row, as a feedback not yet acknowledged, or as a tombstone that
+   * has not expired. A duplicate raises an existing row's assignment to the greater of the two, and changes nothing else.
+   */
+  | { kind: 'insert'; job: StoredJob }
+  /**
+   * An attempt begins: status, attempt, fence, owner and startedAt of `change` are written. Guarded by `fence`, and a
+   * row whose status is final is `stale` too: only a save brings it back.
+   */
+  | { kind: 'start'; id: string; fence: number; change: JobChange }
+  /** All of `change` is written, and the feedback row with it. Guarded by `fence`. */
+  | { kind: 'save'; id: string; fence: number; change: JobChange; feedback?: FeedbackRecord }
+  /** The row goes, a feedback row and a tombstone may come. Guarded by `fence`. */
+  | { kind: 'delete'; id: string; fence: number; feedback?: FeedbackRecord; tombstoneUntil?: number }
+  /** Feedback rows that were acknowledged go. Unknown ids are no error. */
+  | { kind: 'forget-feedback'; ids: readonly string[] };
+
+/**
+ * - `done`: committed.
+ * - `duplicate`: an insert whose id is known.
+ * - `stale`: no row with that id and fence; nothing was written.
+ * - `{ error }`: this one write was refused (for instance a value the database does not take); its neighbours are not affected.
+ */
+export type WriteResult = 'done' | 'duplicate' | 'stale' | { error: Error };
+
+export interface JobPage {
+  /** Start after this place (exclusive); null starts at the beginning. */
+  after: { dueAt: number; id: string } | null;
+  limit: number;
+}
+
+export interface StorageOwner {
+  role: 'node' | 'outbox';
+  /** Name of the node or distributor. */
+  name: string;
+  /** Instance id of the process. */
+  instance: string;
+}
+
+export interface JobStorage {
+  /** True when what was committed survives the process. */
+  readonly durable: boolean;
+  /** What it runs on, for the log: known once open, absent where there is nothing to tell. */
+  readonly driverName?: string;
+  /**
+   * Connects, creates or migrates the schema, and makes sure nobody else has this storage open.
+   * @returns the storage id: a UUID kept in the storage itself (for memory: new each time)
+   * @throws {JobReactorError} STORAGE, STORAGE_IN_USE, NO_SQLITE_DRIVER
+   */
+  open(owner: StorageOwner): Promise<{ id: string }>;
+  /**
+   * Commits all writes in one transaction, in this order: inserts, starts, saves, deletes, forgets. No two writes of one
+   * group are about the same job. Results are in the order of `writes`. One bad row does not fail the others.
+   * @throws {JobReactorError} STORAGE when nothing was committed, or when that can't be known
+   */
+  commit(writes: readonly JobWrite[]): Promise<WriteResult[]>;
+  /** Rows whose status is not final, by (dueAt, id). */
+  unfinished(page: JobPage): Promise<StoredJob[]>;
+  countUnfinished(): Promise<number>;
+  /** Rows by id, in any order and status; unknown ids are left out. */
+  get(ids: readonly string[]): Promise<StoredJob[]>;
+  /** Rows in id order (UUIDv7: oldest first), for looking and clearing up. */
+  list(filter: { status?: JobStatus; name?: string; after?: string; limit: number }): Promise<StoredJob[]>;
+  /** Feedback rows in id order. */
+  feedbacks(page: { after: string | null; limit: number }): Promise<FeedbackRecord[]>;
+  /** Twice is safe. */
+  close(): Promise<void>;
+}

@@ -1,0 +1,17 @@
+import { FeedbackEntity } from './entities/feedback.entity.js';
+import { JobEntity } from './entities/job.entity.js';
+import { LeaseEntity } from './entities/lease.entity.js';
+import { StorageEntity } from './entities/storage.entity.js';
+import { TombstoneEntity } from './entities/tombstone.entity.js';
+import { CreateTables1793491200000 } from './migrations/1793491200000-create-tables.js';
+
+/** Rises with every migration. */
+export const SCHEMA_VERSION = 1;
+
+export const MIGRATIONS_TABLE = 'job_reactor_migrations';
+
+/** For teams that manage the schema themselves: add them to a DataSource of your own. */
+export const jobReactorEntities = [JobEntity, FeedbackEntity, TombstoneEntity, StorageEntity, LeaseEntity];
+
+/** For teams that run migrations themselves, together with `migrate: false`. */
+export const jobReactorMigrations = [CreateTables1793491200000];

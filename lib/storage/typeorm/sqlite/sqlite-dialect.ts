@@ -1,0 +1,138 @@
+import { access, mkdir } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+import type { DataSource, DataSourceOptions, Logger } from 'typeorm';
+import type { Clock } from '../../../clock.js';
+import { JobReactorError } from '../../../job-reactor.error.js';
+import type { StoredJob } from '../../../job/job.js';
+import type { JobPage, JobWrite, StorageOwner, WriteResult } from '../../job-storage.js';
+import type { SqliteStorageOptions, StorageHooks } from '../../storage-option.js';
+import type { Dialect } from '../dialect.js';
+import { MIGRATIONS_TABLE, jobReactorEntities, jobReactorMigrations } from '../schema.js';
+import { commitGroup } from './sqlite-commit.js';
+import { SqliteConnection } from './sqlite-connection.js';
+import type { SqliteDatabase } from './sqlite-database.js';
+import { loadSqliteDriver, type LoadedDriver } from './sqlite-driver.js';
+import { storageError } from './sqlite-errors.js';
+import { SqliteLock } from './sqlite-lock.js';
+import { readUnfinished } from './sqlite-unfinished.js';
+import { TombstonePruning } from './sqlite-tombstones.js';
+import { SqliteTurn } from './sqlite-turn.js';
+
+/** How long another connection may be in the way of a statement. */
+const PATIENCE = 5_000;
+
+/** A file of its own for one node or one outbox, on one connection. */
+export class SqliteDialect implements Dialect {
+  readonly durable: boolean;
+  private readonly file: string;
+  private readonly turn: SqliteTurn;
+  private readonly pruning = new TombstonePruning();
+  private readonly onStatement: (sql: string) => void;
+  private loaded: LoadedDriver | undefined;
+  private lock: SqliteLock | undefined;
+  private connection: SqliteConnection | undefined;
+
+  constructor(
+    private readonly options: SqliteStorageOptions,
+    private readonly clock: Clock,
+    hooks: StorageHooks,
+  ) {
+    this.durable = options.database !== ':memory:';
+    this.file = this.durable ? resolve(options.database) : options.database;
+    this.turn = new SqliteTurn(clock);
+    this.onStatement = (sql) => hooks.onStatement?.(sql);
+  }
+
+  get driverName(): string {
+    return this.loaded?.name ?? '';
+  }
+
+  async claim(_owner: StorageOwner): Promise<DataSourceOptions> {
+    this.loaded ??= loadSqliteDriver(this.options);
+    if (this.durable) {
+      await this.prepareFolder().catch((cause: unknown) => Promise.reject(storageError(cause, this.file)));
+      this.lock = await SqliteLock.take(this.loaded.driver, this.file, this.clock);
+    }
+    const { key, nativeBinding, prepareDatabase } = this.options;
+    return {
+      type: 'better-sqlite3',
+      database: this.file,
+      driver: this.loaded.driver,
+      entities: jobReactorEntities,
+      migrations: jobReactorMigrations,
+      migrationsTableName: MIGRATIONS_TABLE,
+      synchronize: false,
+      timeout: 1,
+      logger: statementLogger(this.onStatement),
+      ...(key === undefined ? {} : { key }),
+      ...(nativeBinding === undefined ? {} : { nativeBinding }),
+      ...(prepareDatabase === undefined ? {} : { prepareDatabase }),
+    };
+  }
+
+  async use(dataSource: DataSource): Promise<void> {
+    const { databaseConnection } = dataSource.driver as unknown as { databaseConnection: SqliteDatabase };
+    const connection = new SqliteConnection(databaseConnection, this.onStatement);
+    this.connection = connection;
+    await this.run(async () => {
+      for (const pragma of ['busy_timeout = 1', 'journal_mode = WAL', 'synchronous = FULL'])
+        connection.all(`PRAGMA ${pragma}`);
+    });
+  }
+
+  run<T>(work: () => Promise<T>): Promise<T> {
+    return this.insist(work);
+  }
+
+  commit(writes: readonly JobWrite[]): Promise<WriteResult[]> {
+    return this.insist(() => {
+      const connection = this.open();
+      const now = this.clock.now();
+      return commitGroup(connection, writes, now, () => this.pruning.prune(connection, now));
+    });
+  }
+
+  unfinished(page: JobPage): Promise<StoredJob[]> {
+    return this.insist(() => readUnfinished(this.open(), page, this.clock));
+  }
+
+  async retire(): Promise<void> {
+    const { connection } = this;
+    this.connection = undefined;
+    // Leaves one complete file behind. A reader may be in the way, and then the next opening does it.
+    await this.turn.take(() => connection?.all('PRAGMA wal_checkpoint(TRUNCATE)')).catch(() => undefined);
+  }
+
+  async release(): Promise<void> {
+    const { lock } = this;
+    this.lock = undefined;
+    lock?.release();
+  }
+
+  private insist<T>(work: () => T | Promise<T>): Promise<T> {
+    return this.turn.insist(PATIENCE, work).catch((error: unknown) => Promise.reject(storageError(error, this.file)));
+  }
+
+  private open(): SqliteConnection {
+    if (!this.connection) throw new JobReactorError('STORAGE', `The SQLite storage ${this.file} is closed.`);
+    return this.connection;
+  }
+
+  private async prepareFolder(): Promise<void> {
+    if (this.options.fileMustExist) await access(this.file);
+    else await mkdir(dirname(this.file), { recursive: true });
+  }
+}
+
+/** Silent, as statements carry args; it only counts. */
+function statementLogger(onStatement: (sql: string) => void): Logger {
+  const nothing = (): void => undefined;
+  return {
+    logQuery: (sql) => onStatement(sql),
+    logQueryError: nothing,
+    logQuerySlow: nothing,
+    logSchemaBuild: nothing,
+    logMigration: nothing,
+    log: nothing,
+  };
+}
