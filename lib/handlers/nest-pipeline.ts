@@ -1,0 +1,135 @@
+import { ForbiddenException } from '@nestjs/common';
+import { PARAM_ARGS_METADATA } from '@nestjs/microservices/constants.js';
+import type { ContextId, NestContainer } from '@nestjs/core';
+import {
+  ContextUtils,
+  ExecutionContextHost,
+  FORBIDDEN_MESSAGE,
+  GuardsConsumer,
+  GuardsContextCreator,
+  InterceptorsConsumer,
+  InterceptorsContextCreator,
+  PipesConsumer,
+  STATIC_CONTEXT,
+} from '@nestjs/core/internal';
+import type { ExceptionFiltersContext } from '@nestjs/microservices/context/exception-filters-context.js';
+import { RpcContextCreator } from '@nestjs/microservices/context/rpc-context-creator.js';
+import { RpcProxy } from '@nestjs/microservices/context/rpc-proxy.js';
+import { RpcParamtype } from '@nestjs/microservices/enums/rpc-paramtype.enum.js';
+import type { Observable } from 'rxjs';
+import { JobReactorError } from '../job-reactor.error.js';
+import type { AttemptScope } from './attempt-scope.js';
+import { JobContext } from './job-context.js';
+import type { Instance, MethodHost } from './method-host.js';
+import { JobFilterContext, lastValue, type JobFilters } from './nest-filters.js';
+import { ScopedPipes } from './nest-pipes.js';
+
+/** Calls one decorated method through Nest's guards, interceptors, pipes and filters. */
+export type MethodCall = (scope: AttemptScope, payload: unknown, context: JobContext) => Promise<unknown>;
+
+type Composed = (payload: unknown, context: JobContext) => Promise<unknown>;
+
+/** Parameters without a decorator: the args first, the context second. */
+const UNDECORATED = {
+  [`${RpcParamtype.PAYLOAD}:0`]: { index: 0, data: undefined, pipes: [] },
+  [`${RpcParamtype.CONTEXT}:1`]: { index: 1, data: undefined, pipes: [] },
+};
+
+/**
+ * Nest's pipeline for job methods, put together from the same parts as for its own message handlers (execution context
+ * type `rpc`, `getData()` the args, `getContext()` the JobContext). These parts are internal to Nest; that they fit is
+ * checked by the tests of this folder.
+ */
+export class NestPipeline {
+  readonly #creator: RpcContextCreator;
+
+  constructor(container: NestContainer) {
+    const config = container.applicationConfig;
+    this.#creator = new JobContextCreator(
+      new JobProxy(),
+      new JobFilterContext(container, config) as unknown as ExceptionFiltersContext,
+      new ScopedPipes(container, config),
+      new PipesConsumer(),
+      new GuardsContextCreator(container, config),
+      new GuardsConsumer(),
+      new InterceptorsContextCreator(container, config),
+      new InterceptorsConsumer(),
+      config,
+    );
+  }
+
+  /** A method of a class with one instance is composed here, once; that of a request-scoped class at every attempt. */
+  compose(host: MethodHost, method: string): MethodCall {
+    refuseBareContext(host, method);
+    if (host.single !== null) {
+      const composed = this.#create(host, host.single, method, STATIC_CONTEXT);
+      return (_scope, payload, context) => composed(payload, context);
+    }
+    return async (scope, payload, context) => {
+      const contextId = scope.contextId(host.durable);
+      const instance = await host.load(contextId);
+      return this.#create(host, instance, method, contextId, host.wrapper.id)(payload, context);
+    };
+  }
+
+  #create(host: MethodHost, instance: Instance, method: string, contextId: ContextId, inquirerId?: string): Composed {
+    const callback = instance[method] as (...args: unknown[]) => Observable<unknown>;
+    const key = host.module.token;
+    // JobProxy makes a function of this shape of it; Nest's signature speaks of its own proxy.
+    return this.#creator.create(
+      instance,
+      callback,
+      key,
+      method,
+      contextId,
+      inquirerId,
+      UNDECORATED,
+    ) as unknown as Composed;
+  }
+}
+
+class JobContextCreator extends RpcContextCreator {
+  /** Nest's own throws an RpcException, which says less: the name and the status of this one tell a refusal apart. */
+  override createGuardsFn(
+    ...[guards, instance, callback, contextType]: Parameters<RpcContextCreator['createGuardsFn']>
+  ): ReturnType<RpcContextCreator['createGuardsFn']> {
+    if (guards.length === 0) return null;
+    const consumer = new GuardsConsumer();
+    return async (params: unknown[]) => {
+      if (!(await consumer.tryActivate(guards, params, instance, callback, contextType))) {
+        throw new ForbiddenException(FORBIDDEN_MESSAGE);
+      }
+    };
+  }
+}
+
+/** Waits for the result itself, and gives errors to the filters by our rules. */
+class JobProxy extends RpcProxy {
+  override create(...[run, handler]: Parameters<RpcProxy['create']>): ReturnType<RpcProxy['create']> {
+    const filters = handler as unknown as JobFilters;
+    return async (...args: unknown[]) => {
+      try {
+        return (await lastValue(run(...args))) as Observable<unknown>;
+      } catch (exception) {
+        const host = new ExecutionContextHost(args);
+        host.setType('rpc');
+        return (await filters.next(exception, host)) as Observable<unknown>;
+      }
+    };
+  }
+}
+
+/** Without `@Ctx()` the parameter would get the args, or nothing; better to say so at start. */
+function refuseBareContext(host: MethodHost, method: string): void {
+  const instance = host.wrapper.instance as Instance;
+  const types: unknown[] = new ContextUtils().reflectCallbackParamtypes(instance, method) ?? [];
+  const decorated: Record<string, { index: number }> =
+    new ContextUtils().reflectCallbackMetadata(instance, method, PARAM_ARGS_METADATA) ?? UNDECORATED;
+  const indexes = Object.values(decorated).map(({ index }) => index);
+  const bare = types.findIndex(
+    (type, i) => type === JobContext && (!indexes.includes(i) || (i === 0 && decorated === UNDECORATED)),
+  );
+  if (bare < 0) return;
+  const where = `${host.className}.${method}`;
+  throw new JobReactorError('INVALID_OPTIONS', `${where}: write @Ctx() before parameter ${bare + 1}, the JobContext.`);
+}
