@@ -1,0 +1,98 @@
+import { isInstant, type JobSpec } from '../job/job.js';
+import type { NodeFacts } from '../job-reactor.events.js';
+import type { Credit, Hello, Message } from '../protocol/message.js';
+import type { Connection } from '../transport/connection.js';
+
+/** One welcomed node: what it can do and how much it may still be sent. */
+export class ConnectedNode {
+  readonly name: string;
+  readonly instance: string;
+  readonly storage: string;
+  readonly durable: boolean;
+  readonly slots: number;
+  readonly handoffTimeout: number;
+  readonly since: number;
+  readonly #connection: Connection;
+  readonly #jobs: Set<string>;
+  readonly #accepts: Set<string> | null;
+  #credit = { instant: 0, stored: 0 };
+  #sent = { instant: 0, stored: 0 };
+  draining = false;
+  /** It said goodbye: whatever it never confirmed may go elsewhere at once. */
+  leaving = false;
+  /** It could not take jobs lately; not asked again before this (monotonic) time. */
+  pausedUntil = -Infinity;
+  /** Rises with every job sent to any node: among equals the one that waited longest is next. */
+  lastTurn = 0;
+
+  constructor(hello: Hello, connection: Connection, since: number) {
+    this.name = hello.name;
+    this.instance = hello.instance;
+    this.storage = hello.storage.id;
+    this.durable = hello.storage.durable;
+    this.slots = hello.slots;
+    this.handoffTimeout = hello.handoffTimeout;
+    this.since = since;
+    this.#connection = connection;
+    this.#jobs = new Set(hello.jobs);
+    this.#accepts = hello.accepts ? new Set(hello.accepts) : null;
+  }
+
+  get facts(): NodeFacts {
+    return { name: this.name, instance: this.instance, remote: this.#connection.remote };
+  }
+
+  get jobs(): string[] {
+    return [...this.#jobs];
+  }
+
+  get freeCredit(): number {
+    return this.#credit.instant - this.#sent.instant;
+  }
+
+  get freeRoom(): number {
+    return this.#credit.stored - this.#sent.stored;
+  }
+
+  /** Takes jobs of this name at all. */
+  can(name: string): boolean {
+    return !this.draining && this.#jobs.has(name) && (!this.#accepts || this.#accepts.has(name));
+  }
+
+  /** Takes this kind of job now. */
+  hasCredit(instant: boolean, now: number): boolean {
+    return (
+      this.freeRoom > 0 && (!instant || this.freeCredit > 0) && this.pausedUntil <= now && !this.#connection.congested
+    );
+  }
+
+  /** Counts a job that is about to be sent. */
+  take(spec: Pick<JobSpec, 'runAt' | 'enqueuedAt'>, turn: number): void {
+    this.#sent.stored++;
+    if (isInstant(spec)) this.#sent.instant++;
+    this.lastTurn = turn;
+  }
+
+  /** What was taken for a job that was then not sent. */
+  giveBack(spec: Pick<JobSpec, 'runAt' | 'enqueuedAt'>): void {
+    this.#sent.stored--;
+    if (isInstant(spec)) this.#sent.instant--;
+  }
+
+  credit({ instant, stored }: Credit): void {
+    this.#credit = { instant: Math.max(instant, this.#credit.instant), stored: Math.max(stored, this.#credit.stored) };
+  }
+
+  /** It has no handler for this name after all. */
+  lacks(name: string): void {
+    this.#jobs.delete(name);
+  }
+
+  send(message: Message): void {
+    this.#connection.send(message);
+  }
+
+  get connection(): Connection {
+    return this.#connection;
+  }
+}

@@ -1,0 +1,300 @@
+import type { Clock } from '../clock.js';
+import type { CancelAnswer } from '../job/job-control.js';
+import type { FoundJob, JobGateway, NewJob } from '../job/job-gateway.js';
+import { JobListeners } from '../job/job-listeners.js';
+import { JobRejected } from '../job/job.errors.js';
+import type { FeedbackRecord } from '../job/job.js';
+import { cancel } from '../job/job-transitions.js';
+import type { EmitEvent } from '../job-reactor.events.js';
+import type { DistributorSettings, JobsSettings } from '../job-reactor.options.js';
+import type { Message } from '../protocol/message.js';
+import { feedbackFrom } from '../protocol/result-message.js';
+import type { JobStorage } from '../storage/job-storage.js';
+import { TimerQueue } from '../timer-queue.js';
+import type { Address, Listening, Transport } from '../transport/connection.js';
+import type { ConnectedNode } from './connected-node.js';
+import { FeedbackRunner, type DeclaredFeedbacks } from './feedback-runner.js';
+import { outboxRow, type HeldJob } from './held-job.js';
+import { HeldJobs } from './held-jobs.js';
+import { JobAcceptor } from './job-acceptor.js';
+import { JobDispatcher } from './job-dispatcher.js';
+import { JobQuestions } from './job-questions.js';
+import { NodeRegistry } from './node-registry.js';
+import { NodeRequests } from './node-requests.js';
+import { Outbox } from './outbox.js';
+import { ResultAcks } from './result-acks.js';
+import { ResultForwarder } from './result-forwarder.js';
+import { TickBatch } from './tick-batch.js';
+
+/** Everything a distributor is made of that is not its own: handed in, so that a simulation can hand in others. */
+export interface DistributorParts {
+  settings: DistributorSettings;
+  jobs: JobsSettings;
+  /** UUID of this process start. */
+  instance: string;
+  /** Null: the outbox is memory. */
+  outbox: JobStorage | null;
+  declared: DeclaredFeedbacks;
+  transport: Transport;
+  clock: Clock;
+  emit: EmitEvent;
+}
+
+/**
+ * The spine of the distributor; the numbers are those of DESIGN "the way of one job":
+ *  2. `accept`: the acceptor has the outbox keep the job, then enqueue resolves;
+ *  3. the dispatcher finds a node, at once or later, and
+ *  4. sends the job frame;
+ *  5. `#stored`: the node has it; the outbox lets go, and the node is told `settled`;
+ * 11. `#result`: the feedback comes back,
+ * 12. the application's code runs, then the node gets its ack.
+ * No stage calls another.
+ */
+export class Distributor implements JobGateway {
+  readonly listeners = new JobListeners();
+  readonly #parts: DistributorParts;
+  readonly #held = new HeldJobs();
+  readonly #outbox: Outbox;
+  readonly #registry: NodeRegistry;
+  readonly #acceptor: JobAcceptor;
+  readonly #dispatcher: JobDispatcher;
+  readonly #runner: FeedbackRunner;
+  readonly #questions: JobQuestions;
+  readonly #requests: NodeRequests;
+  readonly #forwarder: ResultForwarder;
+  readonly #timers: TimerQueue;
+  readonly #settled: TickBatch;
+  readonly #acks: ResultAcks;
+  #storage: string | null = null;
+  #listening: Listening | undefined;
+  #ready: Promise<void> | undefined;
+  #stopping: Promise<void> | undefined;
+  #whenListening: ((address: Address) => void)[] = [];
+
+  constructor(parts: DistributorParts) {
+    const { settings, jobs, instance, outbox, declared, clock, emit } = parts;
+    const distributor = settings.name;
+    this.#parts = parts;
+    const common = { distributor, instance, clock, emit, held: this.#held, listeners: this.listeners };
+    this.#timers = new TimerQueue(clock, 'monotonic', false);
+    this.#outbox = new Outbox({ ...common, storage: outbox, dedupRetention: jobs.dedupRetention });
+    this.#runner = new FeedbackRunner({ ...common, declared });
+    this.#registry = new NodeRegistry(
+      { ...common, storage: () => this.#storage },
+      {
+        joined: (node) => this.#joined(node),
+        message: (node, message) => this.#message(node, message),
+        lost: (node) => this.#lost(node),
+        drained: () => this.#dispatcher.wake(),
+      },
+    );
+    const stages = { ...common, outbox: this.#outbox, registry: this.#registry, timers: this.#timers };
+    this.#dispatcher = new JobDispatcher({ ...stages, givenUp: (job) => this.#givenUp(job) });
+    this.#acceptor = new JobAcceptor({
+      ...stages,
+      maxPending: settings.maxPending,
+      origin: (submitter) => ({ distributor, instance, storage: this.#storage, submitter }),
+      declares: (name) => this.#runner.declares(name),
+      choose: (job) => this.#dispatcher.choose(job),
+      accepted: (job, node) => this.#dispatcher.dispatch(job, node),
+    });
+    this.#questions = new JobQuestions({ ...stages, sent: (id) => this.#dispatcher.sent(id) });
+    this.#requests = new NodeRequests({
+      accept: (jobs, submitter) => this.accept(jobs, undefined, submitter),
+      cancel: (id, reason) => this.cancel(id, reason),
+      find: (id) => this.find(id),
+    });
+    this.#forwarder = new ResultForwarder(this.#registry, this.#timers);
+    this.#settled = new TickBatch(clock, (node, ids) => node.send({ type: 'settled', ids }));
+    this.#acks = new ResultAcks(clock);
+  }
+
+  /** Opens the outbox and takes up what an earlier process left in it. @throws STORAGE */
+  open(): Promise<void> {
+    this.#ready ??= this.#open();
+    return this.#ready;
+  }
+
+  /** Lets nodes in. @throws PORT_IN_USE, LISTEN_FAILED */
+  async listen(): Promise<void> {
+    await this.open();
+    const { settings, transport, emit } = this.#parts;
+    const { name: distributor, host } = settings;
+    this.#listening = await transport.listen(settings, (connection) => this.#registry.greet(connection));
+    const { port } = this.#listening;
+    emit({ event: 'distributor listening', distributor, host, port, outbox: this.#storage ?? 'memory' });
+    for (const tell of this.#whenListening.splice(0)) tell({ host, port });
+    this.#runner.open();
+  }
+
+  /** Where a node of the same process finds it, once it listens. */
+  address(): Promise<Address> {
+    const port = this.#listening?.port;
+    if (port !== undefined) return Promise.resolve({ host: this.#parts.settings.host, port });
+    return new Promise((resolve) => this.#whenListening.push(resolve));
+  }
+
+  nodes(): ConnectedNode[] {
+    return [...this.#registry.nodes()];
+  }
+
+  /** Jobs that no node has stored, and how many of them wait for a node. */
+  backlog(): { unconfirmed: number; pending: number; byName: Map<string, number> } {
+    const { pending } = this.#held;
+    return { unconfirmed: this.#held.unconfirmed, pending: pending.size, byName: pending.names() };
+  }
+
+  /** Lets go of nodes and outbox. Twice is safe. */
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop();
+    return this.#stopping;
+  }
+
+  // 2
+  async accept(
+    jobs: readonly NewJob[],
+    _distributor?: string,
+    submitter: string | null = null,
+  ): Promise<('accepted' | 'duplicate')[]> {
+    if (this.#stopping) throw new JobRejected('STOPPED', 'The distributor has stopped, the job was not enqueued.');
+    await this.open();
+    return this.#acceptor.accept(jobs, submitter);
+  }
+
+  async cancel(id: string, reason: string): Promise<CancelAnswer> {
+    const waiting = this.#held.waiting(id);
+    if (waiting) return this.#cancelPending(waiting, reason);
+    const answer = await this.#questions.cancel(id, reason);
+    // Its node may have refused it or be gone meanwhile, and it waits here again.
+    const again = answer === 'unknown' || answer === 'pending' ? this.#held.waiting(id) : undefined;
+    return again ? this.#cancelPending(again, reason) : answer;
+  }
+
+  find(id: string): Promise<FoundJob | null> {
+    return this.#questions.find(id);
+  }
+
+  // 5
+  async #stored(node: ConnectedNode, id: string, assignment: number): Promise<void> {
+    const job = this.#held.get(id);
+    const isVoid = job ? assignment < job.assignment : this.#held.isVoid(id, assignment);
+    if (isVoid) return node.send({ type: 'refuse', id, assignment, code: 'SUPERSEDED' });
+    if (!job) return this.#settled.add(node, id);
+    if (job.state === 'confirmed' || job.state === 'kept') return;
+    this.#questions.seen(id, node.storage);
+    this.#held.confirm(job, node.durable ? 'confirmed' : 'kept');
+    this.listeners.stored(id);
+    this.#forwarder.stored(job.spec, assignment);
+    if (!node.durable) return;
+    await this.#outbox.remove(job).catch(() => undefined);
+    this.#held.remove(job);
+    this.#settled.add(node, id);
+  }
+
+  // 11, 12
+  async #result(node: ConnectedNode, feedback: FeedbackRecord): Promise<string | null> {
+    const { id, jobId, final } = feedback;
+    const job = this.#held.get(jobId);
+    if (this.#held.hasEnded(jobId)) return id;
+    if (!(await this.#tell(feedback))) return null;
+    if (final) {
+      this.#held.ended(jobId);
+      this.#questions.forget(jobId);
+      if (job) await this.#end(job, node);
+    }
+    return id;
+  }
+
+  async #tell(feedback: FeedbackRecord): Promise<boolean> {
+    return (await Promise.all([this.#forwarder.result(feedback), this.#runner.run(feedback)])).every(Boolean);
+  }
+
+  /** The first result that was accepted is final: a copy elsewhere is void. */
+  async #end(job: HeldJob, by: ConnectedNode | null): Promise<void> {
+    const { id } = job.spec;
+    const holder = job.holder === null ? undefined : this.#registry.byStorage(job.holder);
+    if (holder && holder !== by) holder.send({ type: 'refuse', id, assignment: job.assignment, code: 'SUPERSEDED' });
+    this.#held.confirm(job, 'confirmed');
+    await this.#outbox.remove(job).catch(() => undefined);
+    this.#held.remove(job);
+  }
+
+  async #cancelPending(job: HeldJob, reason: string): Promise<CancelAnswer> {
+    const { clock, instance, settings } = this.#parts;
+    this.#held.confirm(job, 'confirmed');
+    const { feedback } = cancel(outboxRow(job, instance), reason, 'success', { now: clock.now(), node: settings.name });
+    this.#held.ended(job.spec.id);
+    if (feedback) await this.#tell(feedback);
+    await this.#outbox.remove(job).catch(() => undefined);
+    this.#held.remove(job);
+    return 'cancelled';
+  }
+
+  /** A cancel that was kept for the node a job went to holds for the job, wherever it would go next. */
+  #givenUp(job: HeldJob): boolean {
+    const reason = this.#questions.keptCancel(job);
+    if (reason !== undefined) void this.#cancelPending(job, reason);
+    return reason !== undefined;
+  }
+
+  #joined(node: ConnectedNode): void {
+    this.#dispatcher.joined(node);
+    this.#questions.joined(node);
+    this.#forwarder.joined(node);
+  }
+
+  #lost(node: ConnectedNode): void {
+    this.#questions.lost(node);
+    if (!this.#stopping) this.#dispatcher.lost(node);
+  }
+
+  #message(node: ConnectedNode, message: Message): void {
+    switch (message.type) {
+      case 'credit':
+        node.credit(message);
+        return this.#dispatcher.wake();
+      case 'stored':
+        for (const [id, assignment] of message.jobs) void this.#stored(node, id, assignment);
+        return;
+      case 'result':
+        return this.#acks.when(this.#result(node, feedbackFrom(message)), node);
+      case 'refuse':
+        return this.#dispatcher.refused(node, message);
+      case 'submit':
+        return void this.#requests.submit(node, message);
+      case 'result-ack':
+        return this.#forwarder.acknowledged(message.ids);
+      case 'progress':
+        this.listeners.progress(message.id, message.value);
+        return this.#forwarder.progress(message.id, message.value);
+      case 'cancel':
+        return void this.#requests.cancel(node, message);
+      case 'query':
+        return void this.#requests.query(node, message);
+      case 'cancelled':
+      case 'answer':
+        return this.#questions.answered(node, message);
+      default:
+        return;
+    }
+  }
+
+  async #open(): Promise<void> {
+    const { id, left } = await this.#outbox.open();
+    this.#storage = id;
+    for (const job of left) this.#dispatcher.takeUp(job);
+  }
+
+  async #stop(): Promise<void> {
+    const { settings, emit } = this.#parts;
+    this.#dispatcher.stop();
+    await this.#listening?.close();
+    await this.#acks.finish();
+    this.#registry.stop();
+    this.#timers.stop();
+    await this.#acceptor.idle();
+    await this.#outbox.close();
+    const lost = this.#outbox.durable ? 0 : this.#held.unconfirmed;
+    emit({ event: 'distributor stopped', distributor: settings.name, lost });
+  }
+}

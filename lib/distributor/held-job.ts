@@ -1,0 +1,43 @@
+import type { JobSpec, StoredJob } from '../job/job.js';
+import { newStoredJob } from '../job/job.js';
+
+/**
+ * A job the distributor still answers for.
+ * - `pending`: no node was found yet.
+ * - `sent`: a node has it and has not confirmed that it is stored.
+ * - `kept`: a node without durable storage has it; the distributor keeps it until the result.
+ * - `confirmed`: a durable node has stored it, and the outbox is being told.
+ */
+export interface HeldJob {
+  readonly spec: JobSpec;
+  state: 'pending' | 'sent' | 'kept' | 'confirmed';
+  /** Rises with every send to another node. */
+  assignment: number;
+  /** Storage id of the node it was last sent to. */
+  holder: string | null;
+  /** Name of that node, for log lines. */
+  holderName: string | null;
+  /** The outbox row's fence; rises with each change. */
+  fence: number;
+}
+
+export function heldJob(spec: JobSpec): HeldJob {
+  return { spec, state: 'pending', assignment: 0, holder: null, holderName: null, fence: 0 };
+}
+
+/** The same as a row of the outbox. */
+export function outboxRow(job: HeldJob, owner: string): StoredJob {
+  return { ...newStoredJob(job.spec, job.assignment, owner), holder: job.holder, fence: job.fence };
+}
+
+export function fromOutboxRow(row: StoredJob): HeldJob {
+  const { id, name, args, options, priority, enqueuedAt, runAt, origin, listeners, givenId } = row;
+  return {
+    spec: { id, name, args, options, priority, enqueuedAt, runAt, origin, listeners, givenId },
+    state: row.holder === null ? 'pending' : 'sent',
+    assignment: row.assignment,
+    holder: row.holder,
+    holderName: null,
+    fence: row.fence,
+  };
+}

@@ -1,0 +1,125 @@
+import type { HeldJob } from './held-job.js';
+import { PendingJobs } from './pending-jobs.js';
+
+/** Handed-over and ended jobs remembered, so that an old copy that turns up late is told so. */
+const REMEMBERED = 100_000;
+
+/** Every job this distributor answers for, and where it is. */
+export class HeldJobs {
+  readonly pending = new PendingJobs();
+  readonly #jobs = new Map<string, HeldJob>();
+  readonly #byHolder = new Map<string, Set<HeldJob>>();
+  /** Assignment below which a copy is void; Infinity once the job has ended. */
+  readonly #void = new Map<string, number>();
+  #unconfirmed = 0;
+
+  get size(): number {
+    return this.#jobs.size;
+  }
+
+  /** Jobs that no node has stored. */
+  get unconfirmed(): number {
+    return this.#unconfirmed;
+  }
+
+  get(id: string): HeldJob | undefined {
+    return this.#jobs.get(id);
+  }
+
+  /** The job, if it waits for a node. */
+  waiting(id: string): HeldJob | undefined {
+    const job = this.#jobs.get(id);
+    return job?.state === 'pending' ? job : undefined;
+  }
+
+  add(job: HeldJob): void {
+    this.#jobs.set(job.spec.id, job);
+    this.#unconfirmed++;
+    if (job.holder !== null) this.#index(job);
+  }
+
+  /** It is to wait for a node. */
+  wait(job: HeldJob): void {
+    if (job.state === 'kept') this.#unconfirmed++;
+    job.state = 'pending';
+    this.pending.add(job);
+  }
+
+  /** It goes to this node: with a new assignment, unless it went there before. True when the assignment is new. */
+  assign(job: HeldJob, holder: string, name: string): boolean {
+    this.pending.remove(job.spec.id);
+    const again = job.holder === holder;
+    if (!again) {
+      this.#unindex(job);
+      job.assignment++;
+      job.holder = holder;
+      this.#index(job);
+      if (job.assignment > 1) this.#remember(job.spec.id, job.assignment);
+    }
+    job.holderName = name;
+    job.state = 'sent';
+    return !again;
+  }
+
+  /** Its node did not take it: the next send is a new assignment, also to that same node. */
+  refused(job: HeldJob): void {
+    this.#unindex(job);
+    job.holder = null;
+    this.wait(job);
+  }
+
+  confirm(job: HeldJob, state: 'kept' | 'confirmed'): void {
+    this.pending.remove(job.spec.id);
+    if (job.state === 'sent' || job.state === 'pending') this.#unconfirmed--;
+    job.state = state;
+  }
+
+  /** Nothing more is to be answered for it. */
+  remove(job: HeldJob): void {
+    if (!this.#jobs.delete(job.spec.id)) return;
+    this.pending.remove(job.spec.id);
+    if (job.state === 'sent' || job.state === 'pending') this.#unconfirmed--;
+    this.#unindex(job);
+  }
+
+  heldBy(storage: string): HeldJob[] {
+    return [...(this.#byHolder.get(storage) ?? [])];
+  }
+
+  /** The job has its final result. */
+  ended(id: string): void {
+    this.#remember(id, Infinity);
+  }
+
+  hasEnded(id: string): boolean {
+    return this.#void.get(id) === Infinity;
+  }
+
+  /** Whether a copy with this assignment is void because the job went elsewhere or has ended. */
+  isVoid(id: string, assignment: number): boolean {
+    const valid = this.#void.get(id);
+    return valid !== undefined && assignment < valid;
+  }
+
+  #index(job: HeldJob): void {
+    const holder = job.holder ?? '';
+    const jobs = this.#byHolder.get(holder);
+    if (jobs) jobs.add(job);
+    else this.#byHolder.set(holder, new Set([job]));
+  }
+
+  #unindex(job: HeldJob): void {
+    if (job.holder === null) return;
+    const jobs = this.#byHolder.get(job.holder);
+    jobs?.delete(job);
+    if (jobs?.size === 0) this.#byHolder.delete(job.holder);
+  }
+
+  #remember(id: string, assignment: number): void {
+    this.#void.delete(id);
+    this.#void.set(id, assignment);
+    if (this.#void.size <= REMEMBERED) return;
+    const [oldest] = this.#void.keys();
+    if (oldest !== undefined) this.#void.delete(oldest);
+  }
+}

@@ -1,0 +1,123 @@
+import type { NewJob } from '../job/job-gateway.js';
+import { EnqueueUnknown, JobRejected } from '../job/job.errors.js';
+import type { JobOrigin, JobSpec, Listeners } from '../job/job.js';
+import type { WriteResult } from '../storage/job-storage.js';
+import type { ConnectedNode } from './connected-node.js';
+import { heldJob, type HeldJob } from './held-job.js';
+import type { HeldJobs } from './held-jobs.js';
+import type { Outbox } from './outbox.js';
+
+export interface AcceptorParts {
+  maxPending: number;
+  held: HeldJobs;
+  outbox: Outbox;
+  origin: (submitter: string | null) => JobOrigin;
+  /** Whether the application has declared feedback methods for this name. */
+  declares: (name: string) => boolean;
+  /** A node that takes the job now; its credit is spent. */
+  choose: (job: HeldJob) => ConnectedNode | null;
+  /** The job is here for good: it goes to the chosen node, or waits for one. */
+  accepted: (job: HeldJob, node: ConnectedNode | null) => void;
+}
+
+/** Takes jobs in: refuses what does not fit, knows repeats, and answers once the outbox has committed. */
+export class JobAcceptor {
+  readonly #parts: AcceptorParts;
+  readonly #committing = new Map<string, Promise<WriteResult>>();
+
+  constructor(parts: AcceptorParts) {
+    this.#parts = parts;
+  }
+
+  /** @throws {JobRejected | EnqueueUnknown} */
+  async accept(jobs: readonly NewJob[], submitter: string | null): Promise<('accepted' | 'duplicate')[]> {
+    const fresh = this.#unknown(jobs);
+    this.#refuseBeyondLimit(fresh.size);
+    const added = this.#add([...fresh.values()].map((job) => heldJob(this.#sign(job, submitter))));
+    return Promise.all(
+      jobs.map(async (job) => {
+        const result = await (this.#committing.get(job.id) ?? added.get(job.id) ?? 'duplicate');
+        if (typeof result === 'object')
+          throw new JobRejected('JOB_REJECTED', result.error.message, { cause: result.error });
+        return result === 'done' && fresh.get(job.id) === job ? ('accepted' as const) : ('duplicate' as const);
+      }),
+    );
+  }
+
+  /** Resolves when no enqueue waits for its commit any more. */
+  async idle(): Promise<void> {
+    await Promise.allSettled(this.#committing.values());
+  }
+
+  /** By id; of several with one id the first. */
+  #unknown(jobs: readonly NewJob[]): Map<string, NewJob> {
+    const { held, outbox } = this.#parts;
+    const fresh = new Map<string, NewJob>();
+    for (const job of jobs) {
+      const { id } = job;
+      if (!held.get(id) && !outbox.remembers(id) && !fresh.has(id)) fresh.set(id, job);
+    }
+    return fresh;
+  }
+
+  #refuseBeyondLimit(more: number): void {
+    const { held, maxPending } = this.#parts;
+    if (held.unconfirmed + more <= maxPending) return;
+    const why = `${held.unconfirmed} jobs wait for a node and maxPending is ${maxPending}`;
+    throw new JobRejected(
+      'BACKLOG_FULL',
+      `${why}: start more nodes, enqueue later, or raise \`distributor.maxPending\`.`,
+    );
+  }
+
+  #sign({ closures, ...job }: NewJob, submitter: string | null): JobSpec {
+    const listeners: Listeners = closures ? 'closures' : this.#parts.declares(job.name) ? 'declared' : 'none';
+    return { ...job, origin: this.#parts.origin(submitter), listeners };
+  }
+
+  /** A node is chosen first, so that one commit says both that the job is here and where it goes. */
+  #add(jobs: HeldJob[]): Map<string, Promise<WriteResult> | WriteResult> {
+    const { held, outbox } = this.#parts;
+    const chosen = jobs.map((job) => {
+      const node = this.#parts.choose(job);
+      held.add(job);
+      return node;
+    });
+    if (!outbox.durable) {
+      jobs.forEach((job, index) => this.#parts.accepted(job, chosen[index] ?? null));
+      return new Map(jobs.map((job) => [job.spec.id, 'done']));
+    }
+    const commit = outbox.add(jobs);
+    return new Map(jobs.map((job, index) => [job.spec.id, this.#committed(job, chosen[index] ?? null, commit, index)]));
+  }
+
+  #committed(
+    job: HeldJob,
+    node: ConnectedNode | null,
+    commit: Promise<WriteResult[]>,
+    index: number,
+  ): Promise<WriteResult> {
+    const { id } = job.spec;
+    const result = commit.then(
+      (results) => this.#answered(job, node, results[index]!),
+      (cause: unknown) => {
+        this.#takeBack(job, node);
+        throw new EnqueueUnknown(id, { cause });
+      },
+    );
+    this.#committing.set(id, result);
+    void result.catch(() => undefined).finally(() => this.#committing.delete(id));
+    return result;
+  }
+
+  #answered(job: HeldJob, node: ConnectedNode | null, result: WriteResult): WriteResult {
+    if (result === 'done') this.#parts.accepted(job, node);
+    else this.#takeBack(job, node);
+    return result;
+  }
+
+  #takeBack(job: HeldJob, node: ConnectedNode | null): void {
+    node?.giveBack(job.spec);
+    this.#parts.held.remove(job);
+  }
+}

@@ -1,0 +1,184 @@
+import type { Clock } from '../clock.js';
+import { didYouMean } from '../job/did-you-mean.js';
+import type { EmitEvent } from '../job-reactor.events.js';
+import type { Refuse } from '../protocol/message.js';
+import type { TimerQueue } from '../timer-queue.js';
+import type { ConnectedNode } from './connected-node.js';
+import type { HeldJob } from './held-job.js';
+import type { HeldJobs } from './held-jobs.js';
+import type { NodeRegistry } from './node-registry.js';
+import { selectNode } from './node-selector.js';
+import type { Outbox } from './outbox.js';
+
+/** After a node refused a job for want of room or storage it is left alone for so long. */
+const PAUSE_AFTER_REFUSAL = 1_000;
+/** What the outbox held at start may be stored on the node it was sent to, which then has so long to come back. */
+const LEFTOVERS_WAIT = 30_000;
+const WARN_WITHOUT_NODE_AFTER = 10_000;
+
+export interface DispatcherParts {
+  distributor: string;
+  held: HeldJobs;
+  outbox: Outbox;
+  registry: NodeRegistry;
+  timers: TimerQueue;
+  clock: Clock;
+  emit: EmitEvent;
+  /** True when the job was ended instead: it is not to go to another node. */
+  givenUp: (job: HeldJob) => boolean;
+}
+
+/** Finds a node for every job, at once or the moment something changes; a change is an event, never a look at the clock. */
+export class JobDispatcher {
+  readonly #parts: DispatcherParts;
+  readonly #warned = new Set<string>();
+  /** Jobs whose way is being written down before they go it. */
+  readonly #leaving = new Map<string, Promise<void>>();
+  #awake = false;
+  #stopped = false;
+  #turn = 0;
+
+  constructor(parts: DispatcherParts) {
+    this.#parts = parts;
+  }
+
+  /** A node that takes the job now, with its credit spent and the job assigned to it. */
+  choose(job: HeldJob): ConnectedNode | null {
+    const { registry, clock } = this.#parts;
+    const node = selectNode(job.spec, registry.nodes(), clock.monotonic());
+    if (node) this.#take(node, job);
+    return node;
+  }
+
+  /** To the chosen node if it is still there, else to the jobs that wait. */
+  dispatch(job: HeldJob, node: ConnectedNode | null): void {
+    const { held, registry } = this.#parts;
+    if (held.get(job.spec.id) !== job) return;
+    if (node && registry.has(node)) return send(node, job);
+    held.wait(job);
+    this.wake();
+    this.#warnLater(job.spec.name);
+  }
+
+  /** At the end of the tick: jobs that wait are looked at again, because something has changed. */
+  wake(): void {
+    if (this.#awake || this.#parts.held.pending.size === 0) return;
+    this.#awake = true;
+    this.#parts.clock.endOfTick(() => {
+      this.#awake = false;
+      if (!this.#stopped) this.#pump();
+    });
+  }
+
+  /** A node is there (again): what it never confirmed is sent again, which its ids make harmless. */
+  joined(node: ConnectedNode): void {
+    for (const job of this.#parts.held.heldBy(node.storage)) if (job.state === 'sent') send(node, job);
+    this.wake();
+  }
+
+  /** A node is gone: what it never confirmed goes to another, at once if it left on purpose, else if it stays away. */
+  lost(node: ConnectedNode): void {
+    if (node.leaving) return this.#handOver(node);
+    this.#parts.timers.after(node.handoffTimeout, () => {
+      if (!this.#parts.registry.byStorage(node.storage)) this.#handOver(node);
+    });
+  }
+
+  refused(node: ConnectedNode, { id, assignment, code }: Refuse): void {
+    const { held, distributor, clock, timers, emit } = this.#parts;
+    const job = held.get(id);
+    if (!job || job.assignment !== assignment || job.state !== 'sent') return;
+    emit({ event: 'job refused', distributor, node: node.name, id, code });
+    if (code === 'UNKNOWN_JOB') node.lacks(job.spec.name);
+    else if (code === 'DRAINING') node.draining = true;
+    else {
+      node.pausedUntil = clock.monotonic() + PAUSE_AFTER_REFUSAL;
+      timers.after(PAUSE_AFTER_REFUSAL, () => this.wake());
+    }
+    held.refused(job);
+    this.wake();
+  }
+
+  /** A row of the outbox that names a node may be stored there: it waits for that node before it goes to another. */
+  takeUp(job: HeldJob): void {
+    const { held, registry, timers } = this.#parts;
+    held.add(job);
+    if (job.state === 'pending') return held.wait(job);
+    timers.after(LEFTOVERS_WAIT, () => {
+      if (held.get(job.spec.id) !== job || job.state !== 'sent') return;
+      if (job.holder === null || !registry.byStorage(job.holder)) this.#giveUp(job);
+    });
+  }
+
+  /** Resolves when a job that was about to be sent is on the wire: what is asked of its node now comes after it. */
+  async sent(id: string): Promise<void> {
+    await this.#leaving.get(id);
+  }
+
+  stop(): void {
+    this.#stopped = true;
+  }
+
+  #pump(): void {
+    const { held, registry, outbox, clock } = this.#parts;
+    const now = clock.monotonic();
+    for (const group of held.pending.groups()) {
+      while (group.size > 0) {
+        const job = group.first;
+        const node = selectNode(job.spec, registry.nodes(), now);
+        if (!node) break;
+        if (this.#take(node, job) && outbox.durable) this.#leave(node, job);
+        else send(node, job);
+      }
+    }
+  }
+
+  #take(node: ConnectedNode, job: HeldJob): boolean {
+    node.take(job.spec, ++this.#turn);
+    return this.#parts.held.assign(job, node.storage, node.name);
+  }
+
+  #leave(node: ConnectedNode, job: HeldJob): void {
+    const { id } = job.spec;
+    const leaving = this.#assignAndSend(node, job).finally(() => this.#leaving.delete(id));
+    this.#leaving.set(id, leaving);
+  }
+
+  /** Where it goes is written down before it goes there: after a crash it must not go elsewhere as well. */
+  async #assignAndSend(node: ConnectedNode, job: HeldJob): Promise<void> {
+    await this.#parts.outbox.assign(job).catch(() => undefined);
+    if (job.state === 'sent' && job.holder === node.storage) this.dispatch(job, node);
+  }
+
+  #handOver(node: ConnectedNode): void {
+    for (const job of this.#parts.held.heldBy(node.storage)) {
+      if (job.state === 'sent' || job.state === 'kept') this.#giveUp(job);
+    }
+  }
+
+  /** The node it was sent to does not come back: it waits for another. */
+  #giveUp(job: HeldJob): void {
+    const { distributor, held, emit, givenUp } = this.#parts;
+    if (givenUp(job)) return;
+    const { id, name } = job.spec;
+    emit({ event: 'job handed over', distributor, id, name, from: job.holderName, assignment: job.assignment + 1 });
+    held.wait(job);
+    this.wake();
+  }
+
+  #warnLater(name: string): void {
+    const { distributor, held, registry, timers, emit } = this.#parts;
+    if (this.#warned.has(name)) return;
+    this.#warned.add(name);
+    timers.after(WARN_WITHOUT_NODE_AFTER, () => {
+      const names = new Set([...registry.nodes()].flatMap((node) => node.jobs));
+      if (names.has(name) || !held.pending.names().has(name)) return void this.#warned.delete(name);
+      emit({ event: 'job waits for a node', distributor, name, nearest: didYouMean(name, [...names]) ?? null });
+    });
+  }
+}
+
+function send(node: ConnectedNode, { spec, assignment }: HeldJob): void {
+  const { args, ...job } = spec;
+  node.send({ type: 'job', job, assignment, args });
+}

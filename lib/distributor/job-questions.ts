@@ -1,0 +1,131 @@
+import type { Clock } from '../clock.js';
+import type { CancelAnswer } from '../job/job-control.js';
+import type { FoundJob } from '../job/job-gateway.js';
+import type { JobListeners } from '../job/job-listeners.js';
+import { jobView } from '../job/job.js';
+import type { Answer, Cancelled } from '../protocol/message.js';
+import type { ConnectedNode } from './connected-node.js';
+import { outboxRow, type HeldJob } from './held-job.js';
+import type { HeldJobs } from './held-jobs.js';
+import { JobRequests } from './job-requests.js';
+import type { NodeRegistry } from './node-registry.js';
+
+export interface QuestionParts {
+  clock: Clock;
+  held: HeldJobs;
+  registry: NodeRegistry;
+  listeners: JobListeners;
+  /** Resolves when a job that was about to be sent is on the wire. */
+  sent: (id: string) => Promise<void>;
+}
+
+/** Storages whose node is away, and cancels kept for them. */
+const MAX_AWAY = 1_000;
+
+/** Cancel and find for jobs that are, or may be, on a node. */
+export class JobQuestions {
+  readonly #parts: QuestionParts;
+  readonly #requests: JobRequests;
+  /** Storage id of the node that stored a job, for jobs this process has a handle of. */
+  readonly #whereabouts = new Map<string, string>();
+  /** Durable storages whose node was lost, with the cancels that wait for it. */
+  readonly #away = new Map<string, Map<string, string>>();
+
+  constructor(parts: QuestionParts) {
+    this.#parts = parts;
+    this.#requests = new JobRequests(parts.clock);
+  }
+
+  /** A node with this storage confirmed the job. */
+  seen(id: string, storage: string): void {
+    if (this.#parts.listeners.has(id)) this.#whereabouts.set(id, storage);
+  }
+
+  forget(id: string): void {
+    this.#whereabouts.delete(id);
+  }
+
+  async cancel(id: string, reason: string): Promise<CancelAnswer> {
+    const { held, registry, sent } = this.#parts;
+    if (held.hasEnded(id)) return 'already-final';
+    await sent(id);
+    const storage = held.get(id)?.holder ?? this.#whereabouts.get(id);
+    const holder = storage === undefined || storage === null ? undefined : registry.byStorage(storage);
+    if (storage && !holder) return this.#keepCancel([storage], id, reason);
+    const nodes = holder ? [holder] : [...registry.nodes()];
+    const answers = await Promise.all(nodes.map((node) => this.#requests.cancel(node, id, reason)));
+    const told = answers.map((answer) => answer?.answer);
+    for (const answer of ['cancelled', 'already-final', 'pending'] as const) if (told.includes(answer)) return answer;
+    // Its node had it and has it no more: it ended, and only the word of it is still on its way.
+    const state = held.get(id)?.state;
+    const wasThere = holder !== undefined && told[0] === 'unknown' && state !== 'sent' && state !== 'pending';
+    if (held.hasEnded(id) || wasThere) return 'already-final';
+    const silent = nodes.filter((_, index) => answers[index] === null).map((node) => node.storage);
+    const away = [...silent, ...(holder ? [] : this.#away.keys())];
+    return away.length > 0 ? this.#keepCancel(away, id, reason) : 'unknown';
+  }
+
+  async find(id: string): Promise<FoundJob | null> {
+    const { held, registry } = this.#parts;
+    const job = held.get(id);
+    const storage = job?.holder ?? this.#whereabouts.get(id);
+    const holder = storage ? registry.byStorage(storage) : undefined;
+    const nodes = job?.state === 'pending' ? [] : holder ? [holder] : [...registry.nodes()];
+    const answers = await Promise.all(nodes.map((node) => this.#requests.find(node, id)));
+    const found = answers.find((answer) => answer?.job);
+    if (found?.job) return { view: found.job, args: found.args, result: found.result === '' ? null : found.result };
+    if (!job || held.hasEnded(id)) return null;
+    // Its node had it and has it no more: it ended, and only the word of it is still on its way.
+    const wasStored = job.state === 'kept' || job.state === 'confirmed';
+    if (wasStored && answers.some((answer) => answer)) return null;
+    return { view: jobView(outboxRow(job, ''), null), args: job.spec.args, result: null };
+  }
+
+  /** The reason of a cancel that is kept for the node the job was sent to. */
+  keptCancel(job: HeldJob): string | undefined {
+    return job.holder === null ? undefined : this.#away.get(job.holder)?.get(job.spec.id);
+  }
+
+  answered(node: ConnectedNode, answer: Cancelled | Answer): void {
+    this.#requests.answered(node, answer);
+  }
+
+  /** Delivers the cancels that were kept for it, and asks for results that came to their end unheard. */
+  joined(node: ConnectedNode): void {
+    const cancels = this.#away.get(node.storage) ?? [];
+    this.#away.delete(node.storage);
+    for (const [id, reason] of cancels) void this.#requests.cancel(node, id, reason);
+    for (const [id, storage] of this.#whereabouts) {
+      if (storage === node.storage && this.#parts.listeners.awaited(id)) void this.#askAgain(node, id);
+    }
+  }
+
+  lost(node: ConnectedNode): void {
+    this.#requests.lost(node);
+    if (!node.durable || this.#away.has(node.storage)) return;
+    this.#away.set(node.storage, new Map());
+    if (this.#away.size <= MAX_AWAY) return;
+    const [oldest] = this.#away.keys();
+    if (oldest !== undefined) this.#away.delete(oldest);
+  }
+
+  async #askAgain(node: ConnectedNode, id: string): Promise<void> {
+    const answer = await this.#requests.find(node, id);
+    // The node's own report of the end comes before its answer; who still waits then has missed it for good.
+    if (!answer || answer.job || !this.#parts.listeners.awaited(id)) return;
+    this.#whereabouts.delete(id);
+    this.#parts.listeners.drop(
+      id,
+      'it ended while its node was not connected, and nobody had asked to keep its result.',
+    );
+  }
+
+  #keepCancel(storages: string[], id: string, reason: string): CancelAnswer {
+    for (const storage of storages) {
+      const cancels = this.#away.get(storage);
+      if (cancels) cancels.set(id, reason);
+      else this.#away.set(storage, new Map([[id, reason]]));
+    }
+    return 'pending';
+  }
+}

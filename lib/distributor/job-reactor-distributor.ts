@@ -1,0 +1,94 @@
+import { EventEmitter } from 'node:events';
+import type { JobReactorEvent } from '../job-reactor.events.js';
+import type { Distributor } from './distributor.js';
+
+/** One connected node, as `nodes()` shows it. */
+export interface NodeView {
+  name: string;
+  instance: string;
+  remote: string;
+  /** How many instant jobs it would take now: free slots and prefetch. */
+  freeSlots: number;
+  concurrency: number;
+  jobs: string[];
+  durable: boolean;
+  draining: boolean;
+  /** When it joined, milliseconds since the epoch. */
+  since: number;
+}
+
+export interface Backlog {
+  /** Jobs that no node has stored: those that wait and those that are on their way. */
+  unconfirmed: number;
+  /** Jobs that wait for a node. */
+  pending: number;
+  /** Of those that wait, how many by job name. */
+  byName: Record<string, number>;
+}
+
+const PUBLIC_EVENTS = [
+  'node joined',
+  'node lost',
+  'node left',
+  'node refused',
+  'job handed over',
+  'job waits for a node',
+] as const;
+export type DistributorEvent = Extract<JobReactorEvent, { event: (typeof PUBLIC_EVENTS)[number] }>;
+export type DistributorEventName = DistributorEvent['event'];
+
+/** The distributor of this process, to look at. */
+export class JobReactorDistributor {
+  readonly #distributor: Distributor;
+  readonly #events = new EventEmitter();
+
+  constructor(distributor: Distributor) {
+    this.#distributor = distributor;
+    this.#events.setMaxListeners(0);
+  }
+
+  /** Host and port it listens on, once it does; the way to learn the port when 0 was asked for. */
+  address(): Promise<{ host: string; port: number }> {
+    return this.#distributor.address();
+  }
+
+  nodes(): NodeView[] {
+    return this.#distributor.nodes().map((node) => ({
+      name: node.name,
+      instance: node.instance,
+      remote: node.connection.remote,
+      freeSlots: Math.max(0, node.freeCredit),
+      concurrency: node.slots,
+      jobs: node.jobs,
+      durable: node.durable,
+      draining: node.draining,
+      since: node.since,
+    }));
+  }
+
+  backlog(): Backlog {
+    const { unconfirmed, pending, byName } = this.#distributor.backlog();
+    return { unconfirmed, pending, byName: Object.fromEntries(byName) };
+  }
+
+  on<E extends DistributorEventName>(
+    event: E,
+    listener: (fact: Extract<DistributorEvent, { event: E }>) => void,
+  ): this {
+    this.#events.on(event, listener);
+    return this;
+  }
+
+  off<E extends DistributorEventName>(
+    event: E,
+    listener: (fact: Extract<DistributorEvent, { event: E }>) => void,
+  ): this {
+    this.#events.off(event, listener);
+    return this;
+  }
+
+  /** For the module: facts of the roles on their way to listeners. */
+  tell(event: JobReactorEvent): void {
+    if ((PUBLIC_EVENTS as readonly string[]).includes(event.event)) this.#events.emit(event.event, event);
+  }
+}

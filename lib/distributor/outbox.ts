@@ -1,0 +1,113 @@
+import type { Clock } from '../clock.js';
+import type { EmitEvent } from '../job-reactor.events.js';
+import { GroupCommit } from '../storage/group-commit.js';
+import type { JobStorage, JobWrite, WriteResult } from '../storage/job-storage.js';
+import { fromOutboxRow, outboxRow, type HeldJob } from './held-job.js';
+
+const PAGE = 1_000;
+const FIRST_RETRY = 100;
+const LONGEST_RETRY = 5_000;
+
+export interface OutboxParts {
+  distributor: string;
+  instance: string;
+  /** Null: jobs that no node has stored live in memory alone. */
+  storage: JobStorage | null;
+  dedupRetention: number;
+  clock: Clock;
+  emit: EmitEvent;
+}
+
+/** Where jobs live until a node has stored them. Without a storage every answer is immediate. */
+export class Outbox {
+  readonly #parts: OutboxParts;
+  readonly #commit: GroupCommit | null;
+  /** Ids given by callers, while there is no storage to keep them; in the order in which they expire. */
+  readonly #tombstones = new Map<string, number>();
+  #stopped = false;
+
+  constructor(parts: OutboxParts) {
+    this.#parts = parts;
+    this.#commit = parts.storage && new GroupCommit(parts.storage, parts.clock);
+  }
+
+  get durable(): boolean {
+    return this.#commit !== null;
+  }
+
+  /** Returns the storage id (null for memory) and what an earlier process left. @throws STORAGE */
+  async open(): Promise<{ id: string | null; left: HeldJob[] }> {
+    const { storage, distributor, instance } = this.#parts;
+    if (!storage) return { id: null, left: [] };
+    const { id } = await storage.open({ role: 'outbox', name: distributor, instance });
+    const left: HeldJob[] = [];
+    for (let after: { dueAt: number; id: string } | null = null; ;) {
+      const page = await storage.unfinished({ after, limit: PAGE });
+      left.push(...page.map(fromOutboxRow));
+      const last = page.at(-1);
+      if (!last || page.length < PAGE) return { id, left };
+      after = { dueAt: last.dueAt, id: last.id };
+    }
+  }
+
+  /** True when the id was given by a caller and its job has come and gone. */
+  remembers(id: string): boolean {
+    const until = this.#tombstones.get(id);
+    return until !== undefined && until > this.#parts.clock.now();
+  }
+
+  /** One commit for all of them. Rejects when it is not known whether they are there. */
+  async add(jobs: readonly HeldJob[]): Promise<WriteResult[]> {
+    if (!this.#commit) return jobs.map(() => 'done');
+    return this.#commit.writeMany(jobs.map((job) => ({ kind: 'insert', job: outboxRow(job, this.#parts.instance) })));
+  }
+
+  /** Writes down which node it goes to, before it goes there. */
+  async assign(job: HeldJob): Promise<void> {
+    if (!this.#commit) return;
+    const { fence } = job;
+    job.fence++;
+    await this.#persist({ kind: 'save', id: job.spec.id, fence, change: outboxRow(job, this.#parts.instance) });
+  }
+
+  /** A node has stored it, or it has ended. */
+  async remove(job: HeldJob): Promise<void> {
+    const { dedupRetention, clock } = this.#parts;
+    const until = job.spec.givenId ? clock.now() + dedupRetention : undefined;
+    if (!this.#commit) return this.#remember(job.spec.id, until);
+    await this.#persist({
+      kind: 'delete',
+      id: job.spec.id,
+      fence: job.fence,
+      ...(until ? { tombstoneUntil: until } : {}),
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#stopped = true;
+    await this.#commit?.idle();
+    await this.#parts.storage?.close();
+  }
+
+  #remember(id: string, until: number | undefined): void {
+    if (until === undefined) return;
+    for (const [old, expires] of this.#tombstones) {
+      if (expires > this.#parts.clock.now()) break;
+      this.#tombstones.delete(old);
+    }
+    this.#tombstones.set(id, until);
+  }
+
+  async #persist(write: JobWrite): Promise<void> {
+    for (let wait = FIRST_RETRY; this.#commit; wait = Math.min(wait * 2, LONGEST_RETRY)) {
+      try {
+        await this.#commit.write(write);
+        return;
+      } catch (error) {
+        this.#parts.emit({ event: 'storage failed', role: `distributor ${this.#parts.distributor}`, error });
+        if (this.#stopped) throw error;
+        await new Promise<void>((resolve) => void this.#parts.clock.after(wait, resolve));
+      }
+    }
+  }
+}

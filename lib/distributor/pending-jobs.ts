@@ -1,0 +1,86 @@
+import { Heap, type HeapEntry } from '../heap.js';
+import { isInstant } from '../job/job.js';
+import type { HeldJob } from './held-job.js';
+
+interface Place extends HeapEntry {
+  job: HeldJob;
+  order: number;
+}
+
+/** Jobs that may go to the same nodes: looked at together, so that a million of them cost one look. */
+export interface PendingGroup {
+  /** Stands for all of the group when nodes are chosen. */
+  readonly first: HeldJob;
+  readonly size: number;
+}
+
+class Group implements PendingGroup {
+  readonly heap = new Heap<Place>(
+    (a, b) =>
+      a.job.spec.priority > b.job.spec.priority || (a.job.spec.priority === b.job.spec.priority && a.order < b.order),
+  );
+
+  get first(): HeldJob {
+    return this.heap.peek()!.job;
+  }
+
+  get size(): number {
+    return this.heap.size;
+  }
+}
+
+/** Jobs no node has been found for, by where they may go, then by priority, then by age. */
+export class PendingJobs {
+  readonly #groups = new Map<string, Group>();
+  readonly #places = new Map<string, { place: Place; key: string }>();
+  #order = 0;
+
+  get size(): number {
+    return this.#places.size;
+  }
+
+  add(job: HeldJob): void {
+    const key = routeKey(job);
+    let group = this.#groups.get(key);
+    if (!group) this.#groups.set(key, (group = new Group()));
+    const place: Place = { job, order: this.#order++, position: -1 };
+    group.heap.push(place);
+    this.#places.set(job.spec.id, { place, key });
+  }
+
+  remove(id: string): HeldJob | undefined {
+    const found = this.#places.get(id);
+    if (!found) return undefined;
+    this.#places.delete(id);
+    const group = this.#groups.get(found.key);
+    group?.heap.remove(found.place);
+    if (group?.size === 0) this.#groups.delete(found.key);
+    return found.place.job;
+  }
+
+  /** The groups, the one whose first job is most urgent first. */
+  groups(): PendingGroup[] {
+    return [...this.#groups.values()].sort((a, b) => {
+      const [left, right] = [a.heap.peek()!, b.heap.peek()!];
+      return right.job.spec.priority - left.job.spec.priority || left.order - right.order;
+    });
+  }
+
+  names(): Map<string, number> {
+    const counts = new Map<string, number>();
+    for (const group of this.#groups.values()) {
+      const { name } = group.first.spec;
+      counts.set(name, (counts.get(name) ?? 0) + group.size);
+    }
+    return counts;
+  }
+
+  jobs(): HeldJob[] {
+    return [...this.#places.values()].map(({ place }) => place.job);
+  }
+}
+
+function routeKey({ spec }: HeldJob): string {
+  const { node, notNode, strictNode } = spec.options;
+  return JSON.stringify([spec.name, isInstant(spec), node, notNode, strictNode]);
+}

@@ -1,0 +1,71 @@
+import type { FeedbackRecord, JobSpec } from '../job/job.js';
+import type { Result } from '../protocol/message.js';
+import { resultMessage } from '../protocol/result-message.js';
+import type { TimerQueue } from '../timer-queue.js';
+import type { ConnectedNode } from './connected-node.js';
+import type { NodeRegistry } from './node-registry.js';
+
+/** For so long a result waits for the node that submitted its job; then its closures are gone with their process. */
+const ORPHANED_AFTER = 30_000;
+
+interface Forward {
+  message: Result;
+  submitter: string;
+  done: (told: boolean) => void;
+}
+
+/** Brings what happens to a job that a node submitted back to that node. */
+export class ResultForwarder {
+  readonly #registry: NodeRegistry;
+  readonly #timers: TimerQueue;
+  readonly #forwards = new Map<string, Forward>();
+  readonly #submitted = new Map<string, string>();
+
+  constructor(registry: NodeRegistry, timers: TimerQueue) {
+    this.#registry = registry;
+    this.#timers = timers;
+  }
+
+  stored({ id, origin }: JobSpec, assignment: number): void {
+    if (origin.submitter === null) return;
+    this.#submitted.set(id, origin.submitter);
+    this.#registry.byInstance(origin.submitter)?.send({ type: 'stored', jobs: [[id, assignment]] });
+  }
+
+  progress(id: string, value: string): void {
+    const submitter = this.#submitted.get(id);
+    if (submitter !== undefined) this.#registry.byInstance(submitter)?.send({ type: 'progress', id, value });
+  }
+
+  /** Resolves true when the submitter has been told, is gone for good, or has nothing to be told. */
+  result(feedback: FeedbackRecord): Promise<boolean> {
+    const { submitter } = feedback.origin;
+    if (feedback.final) this.#submitted.delete(feedback.jobId);
+    if (submitter === null) return Promise.resolve(true);
+    const message = resultMessage(feedback);
+    const node = this.#registry.byInstance(submitter);
+    node?.send(message);
+    if (feedback.listeners !== 'closures') return Promise.resolve(true);
+    return new Promise((resolve) => {
+      const timer = this.#timers.after(ORPHANED_AFTER, () => {
+        if (!this.#registry.byInstance(submitter)) this.acknowledged([feedback.id]);
+      });
+      const done = (told: boolean): void => {
+        timer.cancel();
+        resolve(told);
+      };
+      this.#forwards.set(feedback.id, { message, submitter, done });
+    });
+  }
+
+  acknowledged(ids: readonly string[]): void {
+    for (const id of ids) {
+      this.#forwards.get(id)?.done(true);
+      this.#forwards.delete(id);
+    }
+  }
+
+  joined(node: ConnectedNode): void {
+    for (const forward of this.#forwards.values()) if (forward.submitter === node.instance) node.send(forward.message);
+  }
+}
