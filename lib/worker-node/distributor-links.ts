@@ -1,0 +1,144 @@
+import type { Clock } from '../clock.js';
+import type { JobHandlers } from '../handlers/job-handler.js';
+import { isInstant, type JobOrigin, type JobSpec } from '../job/job.js';
+import type { EmitEvent } from '../job-reactor.events.js';
+import type { NodeSettings } from '../job-reactor.options.js';
+import { PROTOCOL_VERSION, type Hello, type Message } from '../protocol/message.js';
+import type { Address, Transport } from '../transport/connection.js';
+import { DistributorLink } from './distributor-link.js';
+
+export interface LinksParts {
+  settings: NodeSettings;
+  /** UUID of this process start. */
+  instance: string;
+  handlers: JobHandlers;
+  transport: Transport;
+  clock: Clock;
+  random: () => number;
+  emit: EmitEvent;
+  /** One per distributor; asked before each attempt to connect. */
+  addresses: (() => Promise<Address>)[];
+}
+
+export interface LinksEvents {
+  opened(link: DistributorLink): void;
+  closed(link: DistributorLink, distributorInstance: string): void;
+  message(link: DistributorLink, message: Message): void;
+  drained(): void;
+}
+
+/** All of a node's links: who is connected, what each may send, and the acks of one tick in one message. */
+export class DistributorLinks {
+  readonly #parts: LinksParts;
+  readonly #events: LinksEvents;
+  readonly #links: DistributorLink[] = [];
+  readonly #open = new Map<DistributorLink, string>();
+  readonly #acks = new Map<DistributorLink, [string, number][]>();
+  #grantNext: { instant: number; stored: number } | undefined;
+  #draining = false;
+
+  constructor(parts: LinksParts, events: LinksEvents) {
+    this.#parts = parts;
+    this.#events = events;
+  }
+
+  start(storage: Hello['storage']): void {
+    const { settings, instance, handlers, transport, clock, random, emit } = this.#parts;
+    const jobs = handlers.names();
+    const hello = (): Hello => ({
+      type: 'hello',
+      protocol: PROTOCOL_VERSION,
+      role: 'node',
+      name: settings.name,
+      instance,
+      storage,
+      jobs: settings.accepts ? jobs.filter((name) => settings.accepts?.includes(name)) : jobs,
+      ...(settings.accepts ? { accepts: settings.accepts } : {}),
+      labels: settings.labels,
+      slots: settings.concurrency,
+      handoffTimeout: settings.handoffTimeout,
+    });
+    for (const address of this.#parts.addresses) {
+      const link = new DistributorLink(
+        { node: settings.name, address, transport, clock, random, emit, hello },
+        {
+          opened: (opened) => this.#opened(opened),
+          closed: (closed) => this.#closed(closed),
+          message: this.#events.message,
+          drained: this.#events.drained,
+        },
+      );
+      this.#links.push(link);
+      link.start();
+    }
+  }
+
+  /** A job arrived on this link. */
+  count(link: DistributorLink, job: Pick<JobSpec, 'runAt' | 'enqueuedAt'>): void {
+    link.received.stored++;
+    if (isInstant(job)) link.received.instant++;
+  }
+
+  /** Acknowledges at the end of the tick, with all others. */
+  stored(link: DistributorLink, id: string, assignment: number): void {
+    const acks = this.#acks.get(link);
+    if (acks) return void acks.push([id, assignment]);
+    this.#acks.set(link, [[id, assignment]]);
+    this.#parts.clock.endOfTick(() => {
+      const jobs = this.#acks.get(link);
+      this.#acks.delete(link);
+      if (jobs) link.send({ type: 'stored', jobs });
+    });
+  }
+
+  /** Tells every distributor, at the end of the tick, how much more it may send. */
+  grant(instant: number, stored: number): void {
+    const scheduled = this.#grantNext !== undefined;
+    this.#grantNext = { instant, stored };
+    if (scheduled) return;
+    this.#parts.clock.endOfTick(() => {
+      const grant = this.#grantNext;
+      this.#grantNext = undefined;
+      if (grant && !this.#draining) for (const link of this.#open.keys()) sendCredit(link, grant);
+    });
+  }
+
+  progress(origin: JobOrigin, id: string, value: string): void {
+    for (const link of this.#open.keys()) {
+      if (link.distributor?.instance === origin.instance) link.send({ type: 'progress', id, value });
+    }
+  }
+
+  drain(): void {
+    this.#draining = true;
+    for (const link of this.#open.keys()) link.send({ type: 'drain' });
+  }
+
+  stop(): void {
+    for (const link of this.#links) link.stop();
+  }
+
+  #opened(link: DistributorLink): void {
+    this.#open.set(link, link.distributor?.instance ?? '');
+    if (this.#draining) link.send({ type: 'drain' });
+    this.#events.opened(link);
+  }
+
+  #closed(link: DistributorLink): void {
+    const instance = this.#open.get(link) ?? '';
+    this.#open.delete(link);
+    this.#acks.delete(link);
+    this.#events.closed(link, instance);
+  }
+}
+
+/** Credits are absolute and never taken back, so one that repeats the last says nothing and is not sent. */
+function sendCredit(link: DistributorLink, grant: { instant: number; stored: number }): void {
+  const instant = Math.max(link.granted.instant, link.received.instant + grant.instant);
+  const stored = Math.max(link.granted.stored, link.received.stored + grant.stored);
+  // Room in the storage shrinks and grows with every job; only what is being used up is worth a message.
+  const roomMatters = stored - link.granted.stored > grant.stored / 2;
+  if (instant === link.granted.instant && !roomMatters) return;
+  link.granted = { instant, stored };
+  link.send({ type: 'credit', instant, stored });
+}

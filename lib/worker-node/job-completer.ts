@@ -1,0 +1,188 @@
+import type { Clock } from '../clock.js';
+import type { JobHandlers } from '../handlers/job-handler.js';
+import type { JobDefaults } from '../job/define-job.js';
+import type { FeedbackRecord, JobChange, StoredJob } from '../job/job.js';
+import { errorData } from '../job/job.errors.js';
+import type { JobOutcome } from '../job/job-outcome.js';
+import {
+  begin,
+  cancel,
+  conclude,
+  crash,
+  type RetryPolicy,
+  type Transition,
+  type TransitionContext,
+} from '../job/job-transitions.js';
+import type { JobsSettings } from '../job-reactor.options.js';
+import type { EmitEvent } from '../job-reactor.events.js';
+import type { GroupCommit } from '../storage/group-commit.js';
+import type { JobWrite, WriteResult } from '../storage/job-storage.js';
+
+const FIRST_STORAGE_RETRY = 100;
+const LONGEST_STORAGE_RETRY = 5_000;
+
+export interface CompleterParts {
+  node: string;
+  instance: string;
+  maxCrashes: number;
+  jobs: JobsSettings;
+  handlers: JobHandlers;
+  commit: GroupCommit;
+  clock: Clock;
+  random: () => number;
+  emit: EmitEvent;
+}
+
+/** What was committed: the transition, and its feedback when somebody is to be told. */
+export interface Completed {
+  transition: Transition;
+  feedback: FeedbackRecord | null;
+  /** The feedback has a row of its own and is resent until acknowledged. */
+  kept: boolean;
+}
+
+/** Commits every change of a stored job. A change with an old fence is refused, and then nothing happened. */
+export class JobCompleter {
+  readonly #parts: CompleterParts;
+  #stopped = false;
+
+  constructor(parts: CompleterParts) {
+    this.#parts = parts;
+  }
+
+  /** The job as its attempt begins, or null when it is no longer there to be run. */
+  async begin(job: StoredJob): Promise<StoredJob | null> {
+    const { clock, instance } = this.#parts;
+    const started = begin(job, clock.now(), instance);
+    const result = await this.#persist({ kind: 'start', id: job.id, fence: job.fence, change: changeOf(started) });
+    return accepted(result) ? started : null;
+  }
+
+  /**
+   * Null when the job was cancelled or taken away meanwhile: the outcome is void. An outcome that the storage does not
+   * take fails the job, with the storage's reason.
+   */
+  async complete(job: StoredJob, outcome: JobOutcome, settled: () => boolean): Promise<Completed | null> {
+    try {
+      return await this.#commit(job, conclude(job, outcome, this.#context(job)), settled);
+    } catch (thrown) {
+      if (this.#stopped) throw thrown;
+      const { args } = job;
+      const failed: JobOutcome = { kind: 'failed', error: errorData(thrown), thrown, unrecoverable: true, args };
+      return this.#commit(job, conclude(job, failed, this.#context(job)), settled);
+    }
+  }
+
+  cancel(job: StoredJob, reason: string, settled: () => boolean): Promise<Completed | null> {
+    const { clock, node } = this.#parts;
+    return this.#commit(job, cancel(job, reason, 'success', { now: clock.now(), node }), settled);
+  }
+
+  /** A job that was running when the process died. */
+  crash(job: StoredJob): Promise<Completed | null> {
+    return this.#commit(job, crash(job, this.#parts.maxCrashes, this.#context(job)), () => false);
+  }
+
+  /** A copy that is void: it goes without a word. */
+  async drop(job: { id: string; fence: number }): Promise<void> {
+    await this.#persist({ kind: 'delete', id: job.id, fence: job.fence });
+  }
+
+  policy(job: StoredJob): RetryPolicy {
+    const [own, handler, application, node] = this.#said(job);
+    // A number meant for jobs that run once must not end a periodic one.
+    const general = job.options.period === undefined ? node.maxAttempts : undefined;
+    return {
+      maxAttempts: firstDefined(own.maxAttempts, handler.maxAttempts, application.maxAttempts, general),
+      backoff: own.backoff ?? handler.backoff ?? application.backoff ?? node.backoff,
+    };
+  }
+
+  #context(job: StoredJob): TransitionContext {
+    const { node, clock, random } = this.#parts;
+    return { now: clock.now(), node, random, policy: this.policy(job) };
+  }
+
+  timeout(job: StoredJob): number | undefined {
+    return firstDefined(...this.#said(job).map(({ timeout }) => timeout));
+  }
+
+  /** Who may say how a job is tried, the first word first: its enqueue, `@Job`, the application, the node's forRoot. */
+  #said({ name, options }: StoredJob): [JobDefaults, JobDefaults, JobDefaults, JobDefaults] {
+    const { handlers, jobs } = this.#parts;
+    return [options, handlers.find(name)?.defaults ?? {}, options.defaults ?? {}, jobs.defaults];
+  }
+
+  /** Commits are no longer repeated after a storage failure. */
+  stop(): void {
+    this.#stopped = true;
+  }
+
+  async #commit(before: StoredJob, transition: Transition, settled: () => boolean): Promise<Completed | null> {
+    const { job, feedback } = transition;
+    // While the distributor may send the job again its feedback row also stands for "this id has ended here".
+    const kept = feedback !== undefined && (job.listeners !== 'none' || (feedback.final && !settled()));
+    const row = kept ? { feedback } : {};
+    const write: JobWrite =
+      transition.kind === 'end' && this.#removes(job)
+        ? { kind: 'delete', id: job.id, fence: before.fence, ...row, ...this.#tombstone(job) }
+        : { kind: 'save', id: job.id, fence: before.fence, change: changeOf(job), ...row };
+    const result = await this.#persist(write);
+    if (!accepted(result)) return null;
+    return { transition, feedback: feedback ?? null, kept };
+  }
+
+  #removes(job: StoredJob): boolean {
+    const { removeSucceeded, removeCancelled, removeFailed } = this.#parts.jobs;
+    if (job.status === 'succeeded') return removeSucceeded;
+    return job.status === 'cancelled' ? removeCancelled : removeFailed;
+  }
+
+  #tombstone(job: StoredJob): { tombstoneUntil?: number } {
+    return job.givenId ? { tombstoneUntil: this.#parts.clock.now() + this.#parts.jobs.dedupRetention } : {};
+  }
+
+  /** Trouble with the storage is not the job's failure: the outcome is committed as soon as the storage takes it. */
+  async #persist(write: JobWrite): Promise<WriteResult> {
+    for (let wait = FIRST_STORAGE_RETRY; ; wait = Math.min(wait * 2, LONGEST_STORAGE_RETRY)) {
+      try {
+        return await this.#parts.commit.write(write);
+      } catch (error) {
+        this.#parts.emit({ event: 'storage failed', role: `node ${this.#parts.node}`, error });
+        if (this.#stopped) throw error;
+        await new Promise<void>((resolve) => void this.#parts.clock.after(wait, resolve));
+      }
+    }
+  }
+}
+
+function accepted(result: WriteResult): boolean {
+  if (typeof result === 'object') throw result.error;
+  return result === 'done';
+}
+
+function firstDefined<T>(...values: (T | undefined)[]): T | undefined {
+  return values.find((value) => value !== undefined);
+}
+
+function changeOf(job: StoredJob): JobChange {
+  const { assignment, holder, owner, fence, status, run, attempt, crashes, dueAt, args } = job;
+  const { startedAt, failedAt, finishedAt, lastError, result } = job;
+  return {
+    assignment,
+    holder,
+    owner,
+    fence,
+    status,
+    run,
+    attempt,
+    crashes,
+    dueAt,
+    args,
+    startedAt,
+    failedAt,
+    finishedAt,
+    lastError,
+    result,
+  };
+}

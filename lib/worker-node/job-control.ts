@@ -1,0 +1,70 @@
+import type { CancelAnswer } from '../job/job-control.js';
+import type { FoundJob } from '../job/job-gateway.js';
+import { jobView, type StoredJob } from '../job/job.js';
+import { JobCancelled } from '../job/job.errors.js';
+import { isFinal } from '../job/job-status.js';
+import type { JobStorage } from '../storage/job-storage.js';
+import type { Completed, JobCompleter } from './job-completer.js';
+import type { JobScheduler } from './job-scheduler.js';
+import type { RunningJob } from './running-jobs.js';
+
+export interface ControlParts {
+  node: string;
+  storage: JobStorage;
+  scheduler: JobScheduler;
+  running: ReadonlyMap<string, RunningJob>;
+  completer: JobCompleter;
+}
+
+/** What comes from outside about one job: cancel, look, settle, supersede. */
+export class JobControl {
+  readonly #parts: ControlParts;
+
+  constructor(parts: ControlParts) {
+    this.#parts = parts;
+  }
+
+  /** Commits `cancelled`, then tells the handler: from then on every outcome of the attempt is refused by its fence. */
+  async cancel(id: string, reason: string): Promise<{ answer: CancelAnswer; completed?: Completed }> {
+    const { running, scheduler, completer } = this.#parts;
+    // A job may change hands between waiting and running while we look; the fence tells, and we look again.
+    for (let tries = 0; tries < 5; tries++) {
+      const attempt = running.get(id);
+      const row = attempt?.job ?? scheduler.get(id)?.job ?? (await this.#row(id));
+      if (!row) return { answer: tries === 0 ? 'unknown' : 'already-final' };
+      if (isFinal(row.status)) return { answer: 'already-final' };
+      const settled = (): boolean => attempt?.settled ?? scheduler.get(id)?.settled ?? false;
+      const completed = await completer.cancel(row, reason, settled);
+      if (!completed) continue;
+      scheduler.remove(id);
+      attempt?.abort(new JobCancelled(id, row.name, reason));
+      return { answer: 'cancelled', completed };
+    }
+    return { answer: (await this.#row(id)) ? 'pending' : 'already-final' };
+  }
+
+  async find(id: string): Promise<FoundJob | null> {
+    const row = this.#parts.running.get(id)?.job ?? this.#parts.scheduler.get(id)?.job ?? (await this.#row(id));
+    return row ? { view: jobView(row, this.#parts.node), args: row.args, result: row.result } : null;
+  }
+
+  settled(ids: readonly string[]): void {
+    for (const id of ids) {
+      const entry = this.#parts.running.get(id) ?? this.#parts.scheduler.get(id);
+      if (entry) entry.settled = true;
+    }
+  }
+
+  /** The job went to another node: an unstarted copy goes, a started one ends as it will. True when it went. */
+  async supersede(id: string): Promise<boolean> {
+    const entry = this.#parts.scheduler.remove(id);
+    if (!entry) return false;
+    await this.#parts.completer.drop(entry);
+    return true;
+  }
+
+  async #row(id: string): Promise<StoredJob | undefined> {
+    const [row] = await this.#parts.storage.get([id]);
+    return row;
+  }
+}

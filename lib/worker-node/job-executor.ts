@@ -1,0 +1,164 @@
+import type { Clock } from '../clock.js';
+import { JobContext } from '../handlers/job-context.js';
+import type { JobAttempt, JobHandler } from '../handlers/job-handler.js';
+import { CancelJob, errorData, JobInterrupted, JobTimeout, UnrecoverableError } from '../job/job.errors.js';
+import type { JobOutcome } from '../job/job-outcome.js';
+import { jobInfo } from '../job/job.js';
+import { willRetry, type RetryPolicy } from '../job/job-transitions.js';
+
+import { deserialise, serialise } from '../job/serialise.js';
+import { JobReactorError } from '../job-reactor.error.js';
+import type { EmitEvent } from '../job-reactor.events.js';
+import { TimerQueue } from '../timer-queue.js';
+import type { RunningJob } from './running-jobs.js';
+
+/** What the executor is told of one attempt beside the job. */
+export interface AttemptOrder {
+  running: RunningJob;
+  handler: JobHandler;
+  policy: RetryPolicy;
+  timeout: number | undefined;
+  progress: (value: string) => void;
+}
+
+type Ended = Exclude<JobOutcome, { kind: 'interrupted' }>;
+
+/**
+ * Runs one attempt and says how it ended; decides nothing about the job. In order:
+ * 1. the args are read and, where the definition has a schema, checked;
+ * 2. `@Job`;
+ * 3. the `@OnSuccess` callbacks, one after another;
+ * 4. if any of these threw or took too long: the `@OnError` errbacks.
+ */
+export class JobExecutor {
+  readonly #node: string;
+  readonly #emit: EmitEvent;
+  readonly #deadlines: TimerQueue;
+
+  constructor(parts: { node: string; clock: Clock; emit: EmitEvent }) {
+    this.#node = parts.node;
+    this.#emit = parts.emit;
+    this.#deadlines = new TimerQueue(parts.clock, 'monotonic');
+  }
+
+  /** Never rejects: whatever goes wrong is the attempt's failure. */
+  async execute(order: AttemptOrder): Promise<JobOutcome> {
+    try {
+      return await this.#attempt(order);
+    } catch (thrown) {
+      const { args } = order.running.job;
+      return { kind: 'failed', error: errorData(thrown), thrown, unrecoverable: false, args };
+    }
+  }
+
+  async #attempt(order: AttemptOrder): Promise<JobOutcome> {
+    const { running } = order;
+    const { job } = running;
+    const context = new JobContext({
+      job: jobInfo(job, this.#node),
+      fence: job.fence,
+      readArgs: () => deserialise(job.args),
+      signal: running.signal,
+      progress: (value) => order.progress(serialise(value, 'progress')),
+    });
+    const attempt = order.handler.attempt(context);
+    const deadline = this.#deadline(order);
+    const work = this.#perform(order, attempt, context);
+    try {
+      return await running.race(work);
+    } catch (error) {
+      // Only an abort gets here: `perform` turns everything else into an outcome.
+      if (error instanceof JobInterrupted || !(error instanceof JobTimeout)) return { kind: 'interrupted' };
+      this.#emit({ event: 'job stuck', node: this.#node, id: job.id, name: job.name, attempt: job.attempt });
+      return await this.#failed(order, attempt, context, error);
+    } finally {
+      deadline?.cancel();
+    }
+  }
+
+  #deadline(order: AttemptOrder): { cancel(): void } | undefined {
+    const { timeout, running } = order;
+    return timeout === undefined
+      ? undefined
+      : this.#deadlines.after(timeout, () => running.abort(new JobTimeout(timeout)));
+  }
+
+  async #perform(order: AttemptOrder, attempt: JobAttempt, context: JobContext): Promise<Ended> {
+    const { job } = order.running;
+    try {
+      const payload = await this.#payload(order);
+      const result = serialise(await attempt.job(payload), `the result of job ${job.name}`);
+      for (let index = 0; index < order.handler.callbacks; index++) {
+        if (order.running.aborted) throw order.running.aborted;
+        await attempt.onSuccess(index, snapshot(context));
+      }
+      return { kind: 'succeeded', result, args: this.#argsAfter(order, context) };
+    } catch (error) {
+      // After an abort the race is over and nobody waits here; errbacks are then run by whoever aborted.
+      if (order.running.aborted) throw error;
+      return await this.#failed(order, attempt, context, error);
+    }
+  }
+
+  async #payload(order: AttemptOrder): Promise<unknown> {
+    const payload = deserialise(order.running.job.args);
+    if (!order.handler.schema) return payload;
+    const checked = await order.handler.schema['~standard'].validate(payload);
+    if (!checked.issues) return checked.value;
+    const issues = checked.issues.map((issue) => issue.message).join('; ');
+    // More attempts would meet the same args.
+    throw new UnrecoverableError(`The schema of job ${order.running.job.name} refuses its args: ${issues}`);
+  }
+
+  async #failed(order: AttemptOrder, attempt: JobAttempt, context: JobContext, thrown: unknown): Promise<Ended> {
+    const { job } = order.running;
+    if (thrown instanceof CancelJob) return this.#cancelled(order, context, thrown, 'success');
+    const unrecoverable =
+      thrown instanceof UnrecoverableError || (thrown instanceof JobReactorError && thrown.code === 'SERIALIZATION');
+    context.error = thrown;
+    context.willRetry = willRetry(job, order.policy, unrecoverable);
+    for (let index = 0; index < order.handler.errbacks; index++) {
+      try {
+        await this.#withinTimeout(order, attempt.onError(index, snapshot(context)));
+      } catch (error) {
+        if (error instanceof CancelJob) return this.#cancelled(order, context, error, 'error');
+        this.#emit({ event: 'errback failed', node: this.#node, id: job.id, name: job.name, error });
+      }
+    }
+    const args = this.#argsAfterFailure(order, context);
+    return { kind: 'failed', error: errorData(thrown), thrown, unrecoverable, args };
+  }
+
+  #cancelled(order: AttemptOrder, context: JobContext, cancel: CancelJob, side: 'success' | 'error'): Ended {
+    return { kind: 'cancelled', reason: cancel.reason, side, args: this.#argsAfterFailure(order, context) };
+  }
+
+  /** An errback that never ends must not hold the slot for ever: it gets as long as the attempt had. */
+  #withinTimeout(order: AttemptOrder, work: Promise<void>): Promise<void> {
+    const { timeout } = order;
+    if (timeout === undefined) return work;
+    return new Promise((resolve, reject) => {
+      const deadline = this.#deadlines.after(timeout, () => reject(new JobTimeout(timeout)));
+      work.then(resolve, reject).finally(() => deadline.cancel());
+    });
+  }
+
+  #argsAfter(order: AttemptOrder, context: JobContext): string {
+    const { job } = order.running;
+    return context.argsTouched ? serialise(context.args, `ctx.args of job ${job.name}`) : job.args;
+  }
+
+  /** What the failed attempt left; if that can't be carried the args as they were, since the failure itself must get through. */
+  #argsAfterFailure(order: AttemptOrder, context: JobContext): string {
+    try {
+      return this.#argsAfter(order, context);
+    } catch {
+      return order.running.job.args;
+    }
+  }
+}
+
+/** Callbacks and errbacks get a copy: only changes to `ctx.args` count. */
+function snapshot(context: JobContext): unknown {
+  return deserialise(serialise(context.args, 'ctx.args'));
+}

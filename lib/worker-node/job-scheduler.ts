@@ -1,0 +1,162 @@
+import type { Clock, ClockTimer } from '../clock.js';
+import { Heap, type HeapEntry } from '../heap.js';
+import type { StoredJob } from '../job/job.js';
+import { TimerQueue } from '../timer-queue.js';
+
+/** A job that waits on this node, for its time or for a slot. */
+export interface WaitingJob extends HeapEntry {
+  id: string;
+  name: string;
+  dueAt: number;
+  priority: number;
+  fence: number;
+  /** Where it stands among its equals. */
+  order: number;
+  ready: boolean;
+  /** The distributor will not send it again. */
+  settled: boolean;
+  /** Null while it waits for its time in a durable storage: a million deferred jobs must not hold their args in memory. */
+  job: StoredJob | null;
+}
+
+/** Args of a job that is due later than this are not kept in memory by a node with a durable storage. */
+const KEEP_ARGS_FOR = 1_000;
+
+/**
+ * Decides when a job may start: its time has come and a slot is free. One timer over a heap, no look at any storage.
+ * Jobs that wait for a slot go by priority, then by time.
+ */
+export class JobScheduler {
+  readonly #clock: Clock;
+  readonly #slots: number;
+  readonly #dropArgs: boolean;
+  readonly #start: (job: WaitingJob) => void;
+  readonly #timers: TimerQueue;
+  readonly #waiting = new Map<string, WaitingJob>();
+  readonly #deferred = new Heap<WaitingJob>((a, b) => a.dueAt < b.dueAt || (a.dueAt === b.dueAt && a.order < b.order));
+  readonly #ready = new Heap<WaitingJob>(
+    (a, b) =>
+      a.priority > b.priority ||
+      (a.priority === b.priority && (a.dueAt < b.dueAt || (a.dueAt === b.dueAt && a.order < b.order))),
+  );
+  #timer: ClockTimer | undefined;
+  #timerFor = Infinity;
+  #taken = 0;
+  #order = 0;
+  #paused = true;
+
+  constructor(parts: { clock: Clock; slots: number; dropArgs: boolean; start: (job: WaitingJob) => void }) {
+    this.#clock = parts.clock;
+    this.#slots = parts.slots;
+    this.#dropArgs = parts.dropArgs;
+    this.#start = parts.start;
+    this.#timers = new TimerQueue(parts.clock, 'wall');
+  }
+
+  get size(): number {
+    return this.#waiting.size;
+  }
+
+  get readyCount(): number {
+    return this.#ready.size;
+  }
+
+  get takenSlots(): number {
+    return this.#taken;
+  }
+
+  get freeSlots(): number {
+    return Math.max(0, this.#slots - this.#taken);
+  }
+
+  get(id: string): WaitingJob | undefined {
+    return this.#waiting.get(id);
+  }
+
+  /** Forgets the jobs that are due last, of those whose time has not come; returns when the first forgotten one is due. */
+  forgetLatest(count: number): number | null {
+    const latest = [...this.#deferred].sort((a, b) => b.dueAt - a.dueAt).slice(0, count);
+    for (const entry of latest) this.remove(entry.id);
+    return latest.at(-1)?.dueAt ?? null;
+  }
+
+  add(job: StoredJob, settled: boolean): void {
+    const wait = job.dueAt - this.#clock.now();
+    const entry: WaitingJob = {
+      id: job.id,
+      name: job.name,
+      dueAt: job.dueAt,
+      priority: job.priority,
+      fence: job.fence,
+      order: this.#order++,
+      ready: wait <= 0,
+      settled,
+      job: this.#dropArgs && wait > KEEP_ARGS_FOR ? null : job,
+      position: -1,
+    };
+    this.#waiting.set(job.id, entry);
+    (entry.ready ? this.#ready : this.#deferred).push(entry);
+    if (entry.ready) this.#fill();
+    else this.#arm();
+  }
+
+  /** Takes a waiting job out, for a cancel. */
+  remove(id: string): WaitingJob | undefined {
+    const entry = this.#waiting.get(id);
+    if (!entry) return undefined;
+    this.#waiting.delete(id);
+    (entry.ready ? this.#ready : this.#deferred).remove(entry);
+    this.#arm();
+    return entry;
+  }
+
+  /** An attempt is over. */
+  freeSlot(): void {
+    this.#taken--;
+    this.#fill();
+  }
+
+  resume(): void {
+    this.#paused = false;
+    this.#fire();
+  }
+
+  /** Nothing starts any more; what waits stays where it is. */
+  pause(): void {
+    this.#paused = true;
+    this.#timers.stop();
+    this.#timer = undefined;
+  }
+
+  #fill(): void {
+    while (!this.#paused && this.#taken < this.#slots) {
+      const entry = this.#ready.pop();
+      if (!entry) return;
+      this.#waiting.delete(entry.id);
+      this.#taken++;
+      this.#start(entry);
+    }
+  }
+
+  #arm(): void {
+    const next = this.#deferred.peek();
+    if (this.#paused || (next && this.#timer && this.#timerFor <= next.dueAt)) return;
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    if (!next) return;
+    this.#timerFor = next.dueAt;
+    this.#timer = this.#timers.at(next.dueAt, () => this.#fire());
+  }
+
+  #fire(): void {
+    this.#timer = undefined;
+    const now = this.#clock.now();
+    for (let next = this.#deferred.peek(); next && next.dueAt <= now; next = this.#deferred.peek()) {
+      this.#deferred.remove(next);
+      next.ready = true;
+      this.#ready.push(next);
+    }
+    this.#fill();
+    this.#arm();
+  }
+}

@@ -1,0 +1,201 @@
+import type { Clock, ClockTimer } from '../clock.js';
+import type { CancelAnswer } from '../job/job-control.js';
+import type { FoundJob, JobGateway, NewJob } from '../job/job-gateway.js';
+import { JobListeners } from '../job/job-listeners.js';
+import { EnqueueUnknown, JobRejected } from '../job/job.errors.js';
+import { JobReactorError } from '../job-reactor.error.js';
+import type { EmitEvent } from '../job-reactor.events.js';
+import type { Accepted, Answer, Cancelled, Message, Result, Submit } from '../protocol/message.js';
+import { feedbackFrom } from '../protocol/result-message.js';
+import type { DistributorLink } from './distributor-link.js';
+
+/** For so long an enqueue or a question waits for a distributor to be there and to answer. */
+const ANSWER_WITHIN = 30_000;
+/** Enqueues that wait for an answer. */
+const MAX_UNANSWERED = 100_000;
+
+interface Submission {
+  message: Submit;
+  distributor: string | undefined;
+  sentOn: DistributorLink | null;
+  /** How often it was sent: the answer to a repeat says nothing of the first. */
+  sent: number;
+  timer: ClockTimer;
+  answered: Promise<'accepted' | 'duplicate'>;
+  resolve: (answer: 'accepted' | 'duplicate') => void;
+  reject: (error: Error) => void;
+}
+
+interface Request {
+  message: Extract<Message, { type: 'cancel' | 'query' }>;
+  resolve: (answer: Cancelled | Answer) => void;
+  reject: (error: Error) => void;
+  sentOn: DistributorLink | null;
+  timer: ClockTimer;
+}
+
+/** The gateway of a node process that has no distributor of its own: enqueues go to a connected one and come back as results. */
+export class JobSubmitter implements JobGateway {
+  readonly listeners = new JobListeners();
+  readonly #node: string;
+  readonly #clock: Clock;
+  readonly #emit: EmitEvent;
+  readonly #links = new Set<DistributorLink>();
+  readonly #submissions = new Map<string, Submission>();
+  readonly #requests = new Map<number, Request>();
+  #nextRequest = 1;
+
+  constructor(node: string, clock: Clock, emit: EmitEvent) {
+    this.#node = node;
+    this.#clock = clock;
+    this.#emit = emit;
+  }
+
+  async accept(jobs: readonly NewJob[], distributor?: string): Promise<('accepted' | 'duplicate')[]> {
+    if (this.#submissions.size + jobs.length > MAX_UNANSWERED) {
+      throw new JobRejected('BACKLOG_FULL', `${MAX_UNANSWERED} jobs already wait for a distributor to accept them.`);
+    }
+    return Promise.all(jobs.map((job) => this.#submit(job, distributor)));
+  }
+
+  async cancel(id: string, reason: string): Promise<CancelAnswer> {
+    const request = this.#nextRequest++;
+    const answer = await this.#ask({ type: 'cancel', request, id, reason });
+    return answer.type === 'cancelled' ? answer.answer : 'unknown';
+  }
+
+  async find(id: string): Promise<FoundJob | null> {
+    const request = this.#nextRequest++;
+    const answer = await this.#ask({ type: 'query', request, find: id });
+    if (answer.type !== 'answer' || !answer.job) return null;
+    return { view: answer.job, args: answer.args, result: answer.result === '' ? null : answer.result };
+  }
+
+  opened(link: DistributorLink): void {
+    this.#links.add(link);
+    for (const submission of this.#submissions.values()) if (!submission.sentOn) this.#send(submission);
+    for (const request of this.#requests.values()) if (!request.sentOn) this.#sendRequest(request);
+  }
+
+  closed(link: DistributorLink): void {
+    this.#links.delete(link);
+    for (const submission of this.#submissions.values()) if (submission.sentOn === link) submission.sentOn = null;
+    for (const request of this.#requests.values()) if (request.sentOn === link) request.sentOn = null;
+    for (const submission of this.#submissions.values()) if (!submission.sentOn) this.#send(submission);
+  }
+
+  /** What a distributor says of jobs this process submitted. */
+  message(link: DistributorLink, message: Message): void {
+    switch (message.type) {
+      case 'accepted':
+        return this.#accepted(message);
+      case 'cancelled':
+      case 'answer':
+        return this.#requests.get(message.request)?.resolve(message);
+      case 'stored':
+        return message.jobs.forEach(([id]) => this.listeners.stored(id));
+      case 'progress':
+        return this.listeners.progress(message.id, message.value);
+      case 'result':
+        return void this.#told(link, message);
+      default:
+        return;
+    }
+  }
+
+  #accepted(message: Accepted): void {
+    const submission = this.#submissions.get(message.id);
+    if (!submission) return;
+    if (message.error)
+      submission.reject(new JobRejected('JOB_REJECTED', `${message.error.code}: ${message.error.message}`));
+    else submission.resolve(message.duplicate && submission.sent === 1 ? 'duplicate' : 'accepted');
+  }
+
+  /** The end of a job this process submitted: its closures run, then the distributor may forget it. */
+  async #told(link: DistributorLink, message: Result): Promise<void> {
+    const feedback = feedbackFrom(message);
+    try {
+      await this.listeners.deliver(feedback);
+    } catch (error) {
+      const { jobId: id, name } = feedback;
+      this.#emit({ event: 'feedback failed', distributor: this.#node, id, name, error });
+    }
+    link.send({ type: 'result-ack', ids: [feedback.id] });
+  }
+
+  stop(): void {
+    const stopped = (): JobReactorError => new JobReactorError('STOPPED', 'The node stopped before an answer came.');
+    for (const [id, submission] of this.#submissions) {
+      submission.reject(submission.sent > 0 ? new EnqueueUnknown(id) : new JobRejected('STOPPED', stopped().message));
+    }
+    for (const request of this.#requests.values()) request.reject(stopped());
+  }
+
+  async #submit(job: NewJob, distributor: string | undefined): Promise<'accepted' | 'duplicate'> {
+    const known = this.#submissions.get(job.id);
+    if (known) return known.answered.then(() => 'duplicate');
+    const submission = this.#submission(job, distributor);
+    this.#submissions.set(job.id, submission);
+    this.#send(submission);
+    try {
+      return await submission.answered;
+    } finally {
+      submission.timer.cancel();
+      this.#submissions.delete(job.id);
+    }
+  }
+
+  #submission({ args, closures, ...rest }: NewJob, distributor: string | undefined): Submission {
+    const message: Submit = { type: 'submit', job: { ...rest, listeners: closures ? 'closures' : 'none' }, args };
+    let [resolve, reject]: [Submission['resolve'], Submission['reject']] = [() => undefined, () => undefined];
+    const answered = new Promise<'accepted' | 'duplicate'>((...settle) => ([resolve, reject] = settle));
+    const timer = this.#clock.after(ANSWER_WITHIN, () => reject(this.#unanswered(submission)));
+    const submission: Submission = { message, distributor, sentOn: null, sent: 0, timer, answered, resolve, reject };
+    return submission;
+  }
+
+  #unanswered(submission: Submission): Error {
+    const { id } = submission.message.job;
+    if (submission.sent > 0) return new EnqueueUnknown(id);
+    const which = submission.distributor ? `distributor '${submission.distributor}'` : 'a distributor';
+    return new JobRejected(
+      'NOT_CONNECTED',
+      `This node was not connected to ${which} within ${ANSWER_WITHIN / 1000} s, so job ${id} was not enqueued.`,
+    );
+  }
+
+  #send(submission: Submission): void {
+    for (const link of this.#links) {
+      if (submission.distributor && link.distributor?.name !== submission.distributor) continue;
+      submission.sentOn = link;
+      submission.sent++;
+      link.send(submission.message);
+      return;
+    }
+  }
+
+  #ask(message: Request['message']): Promise<Cancelled | Answer> {
+    return new Promise<Cancelled | Answer>((resolve, reject) => {
+      const late = (): void => reject(new JobReactorError('NOT_CONNECTED', 'No distributor answered.'));
+      const request: Request = {
+        message,
+        resolve,
+        reject,
+        sentOn: null,
+        timer: this.#clock.after(ANSWER_WITHIN, late),
+      };
+      this.#requests.set(message.request, request);
+      this.#sendRequest(request);
+    }).finally(() => {
+      this.#requests.get(message.request)?.timer.cancel();
+      this.#requests.delete(message.request);
+    });
+  }
+
+  #sendRequest(request: Request): void {
+    const [link] = this.#links;
+    if (!link) return;
+    request.sentOn = link;
+    link.send(request.message);
+  }
+}

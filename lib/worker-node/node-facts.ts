@@ -1,0 +1,32 @@
+import type { StoredJob } from '../job/job.js';
+import type { EmitEvent } from '../job-reactor.events.js';
+import type { Completed } from './job-completer.js';
+
+/** What a node has to say of its jobs. */
+export class NodeFacts {
+  readonly #node: string;
+  readonly #emit: EmitEvent;
+  readonly #parked = new Set<string>();
+
+  constructor({ node, emit }: { node: string; emit: EmitEvent }) {
+    this.#node = node;
+    this.#emit = emit;
+  }
+
+  /** Said once a name: such jobs wait until the node has a handler for them, and spend no attempt. */
+  parked(name: string): void {
+    if (this.#parked.has(name)) return;
+    this.#parked.add(name);
+    this.#emit({ event: 'job parked', node: this.#node, name });
+  }
+
+  crashed({ id, name }: StoredJob, { transition }: Completed): void {
+    const { crashes } = transition.job;
+    this.#emit({ event: 'job crashed', node: this.#node, id, name, crashes, final: transition.kind === 'end' });
+  }
+
+  failed({ id, name, attempt }: StoredJob, error: unknown, completed: Completed | null): void {
+    const willRetry = completed?.transition.kind === 'again';
+    this.#emit({ event: 'job failed', node: this.#node, id, name, attempt, willRetry, error });
+  }
+}
