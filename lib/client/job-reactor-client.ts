@@ -1,0 +1,220 @@
+import { ClientProxy, type ReadPacket, type WritePacket } from '@nestjs/microservices';
+import { v7 as uuidv7 } from 'uuid';
+import type { Clock } from '../clock.js';
+import { isJobDefinition, type InputOf, type JobDefinition } from '../job/define-job.js';
+import {
+  readEnqueueOptions,
+  type EnqueueDefaults,
+  type EnqueueOptions,
+  type EnqueueRequest,
+} from '../job/enqueue-options.js';
+import { readFeedback } from '../job/feedback.js';
+import type { CancelAnswer } from '../job/job-control.js';
+import type { JobGateway, NewJob } from '../job/job-gateway.js';
+import type { JobInterest } from '../job/job-listeners.js';
+import type { FeedbackRecord, JobView } from '../job/job.js';
+import { readName } from '../job/read-option.js';
+import { deserialise, serialise } from '../job/serialise.js';
+import { JobReactorError } from '../job-reactor.error.js';
+import { JobHandle, type ResultOfJob } from './job-handle.js';
+
+/** Jobs enqueued by a plain name take args of any shape. */
+export type ArgsOfJob<D> = D extends string ? unknown : InputOf<D>;
+export type AnyJob = string | JobDefinition;
+
+/** One entry of `enqueueMany`. */
+export interface EnqueueEntry<D extends AnyJob = AnyJob> {
+  job: D;
+  args: ArgsOfJob<D>;
+  options?: EnqueueOptions<D>;
+}
+
+/** What `find` tells of a job. Times are milliseconds since the epoch. */
+export interface JobSnapshot extends JobView {
+  args: unknown;
+  /** Undefined unless it succeeded and is still kept. */
+  result: unknown;
+}
+
+interface Prepared {
+  job: NewJob;
+  request: EnqueueRequest;
+}
+
+/** One that is listened for. */
+interface Expected extends Prepared {
+  interest: JobInterest;
+  /** Nobody in this process listened to its id before. */
+  isNew: boolean;
+}
+
+/**
+ * Enqueues jobs and asks after them. In an application it stands on the process's distributor; in a process that is only
+ * a node, on the node's connections to its distributors.
+ */
+export class JobReactorClient extends ClientProxy {
+  readonly #gateway: JobGateway;
+  readonly #jobs: EnqueueDefaults;
+  readonly #clock: Clock;
+
+  constructor(gateway: JobGateway, jobs: EnqueueDefaults, clock: Clock) {
+    super();
+    this.#gateway = gateway;
+    this.#jobs = jobs;
+    this.#clock = clock;
+  }
+
+  /**
+   * Hands over one job. Resolves when it is accepted: with a database outbox after its COMMIT, with a memory outbox as
+   * soon as the distributor holds it; with `confirm: 'stored'` after the COMMIT of a node.
+   * @throws {JobReactorError} INVALID_JOB, ARGS_INVALID or SERIALIZATION for a call that can never work
+   * @throws {JobRejected} when it was not accepted (`code` tells why: BACKLOG_FULL, STOPPED, …)
+   * @throws {EnqueueUnknown} when that can't be known; repeat it with the same id
+   */
+  async enqueue<D extends AnyJob>(job: D, args: ArgsOfJob<D>, options?: EnqueueOptions<D>): Promise<JobHandle<D>> {
+    const [handle] = await this.#handOver([{ job, args, ...(options ? { options } : {}) } as EnqueueEntry], false);
+    return handle as JobHandle<D>;
+  }
+
+  /** Hands over several jobs with one commit and one batch of frames. All are checked before the first is handed over. */
+  async enqueueMany<const Jobs extends readonly AnyJob[]>(entries: {
+    [K in keyof Jobs]: EnqueueEntry<Jobs[K]>;
+  }): Promise<{ -readonly [K in keyof Jobs]: JobHandle<Jobs[K]> }> {
+    const handles = await this.#handOver(entries as unknown as readonly EnqueueEntry[], false);
+    return handles as unknown as { -readonly [K in keyof Jobs]: JobHandle<Jobs[K]> };
+  }
+
+  /** Enqueues and waits for the result; see {@link JobHandle.result} for what it throws. */
+  async run<D extends AnyJob>(job: D, args: ArgsOfJob<D>, options?: EnqueueOptions<D>): Promise<ResultOfJob<D>> {
+    const [handle] = await this.#handOver([{ job, args, ...(options ? { options } : {}) } as EnqueueEntry], true);
+    return (handle as JobHandle<D>).result();
+  }
+
+  /** See {@link CancelAnswer} for the four answers. */
+  cancel(id: string, reason = 'cancelled by the application'): Promise<CancelAnswer> {
+    return this.#gateway.cancel(id, reason);
+  }
+
+  /** What is known of a job, from whoever holds it; null when no connected node and no distributor knows the id. */
+  async find(id: string): Promise<JobSnapshot | null> {
+    const found = await this.#gateway.find(id);
+    if (!found) return null;
+    const args = found.args === '' ? undefined : deserialise(found.args);
+    return { ...found.view, args, result: found.result === null ? undefined : deserialise(found.result) };
+  }
+
+  /** Part of Nest's ClientProxy; the module connects. */
+  connect(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  /** Part of Nest's ClientProxy; the module closes. */
+  close(): void {}
+
+  unwrap<T>(): T {
+    return this.#gateway as T;
+  }
+
+  protected publish(packet: ReadPacket, callback: (packet: WritePacket) => void): () => void {
+    let cancelled = false;
+    const answer = (packet: WritePacket): void => {
+      if (!cancelled) callback(packet);
+    };
+    this.run(String(packet.pattern), packet.data).then(
+      (response) => answer({ response, isDisposed: true }),
+      (err: unknown) => answer({ err, isDisposed: true }),
+    );
+    return () => (cancelled = true);
+  }
+
+  protected async dispatchEvent<T>(packet: ReadPacket): Promise<T> {
+    return (await this.enqueue(String(packet.pattern), packet.data)) as T;
+  }
+
+  /** `awaited`: somebody waits for the result already, so it is to survive a lost connection. */
+  async #handOver(entries: readonly EnqueueEntry[], awaited: boolean): Promise<JobHandle[]> {
+    const checked = await Promise.all(entries.map((entry) => this.#prepare(entry, awaited)));
+    const prepared = checked.map((one) => this.#listen(one));
+    const answers = await this.#accept(prepared);
+    await Promise.all(prepared.map((one, index) => answers[index] === 'duplicate' && this.#dropIfEnded(one)));
+    const handles = prepared.map(({ job, interest }, index) => {
+      const parts = { gateway: this.#gateway, clock: this.#clock, interest };
+      return new JobHandle(job.id, job.name, answers[index] === 'duplicate', parts);
+    });
+    await Promise.all(
+      prepared.map(({ request }, index) => (request.confirm === 'stored' ? handles[index]?.stored() : undefined)),
+    );
+    return handles;
+  }
+
+  async #prepare({ job, args, options }: EnqueueEntry, awaited: boolean): Promise<Prepared> {
+    const definition = isJobDefinition(job) ? job : undefined;
+    const name = definition ? definition.name : readName(job, 'The job', 'INVALID_JOB');
+    const now = this.#clock.now();
+    const request = readEnqueueOptions(options as EnqueueOptions | undefined, definition, now, this.#jobs);
+    if (definition) await checkArgs(definition, args);
+    return {
+      request,
+      job: {
+        id: request.id ?? uuidv7(),
+        name,
+        args: serialise(args, 'args'),
+        options: request.options,
+        priority: request.priority,
+        enqueuedAt: now,
+        runAt: request.runAt,
+        givenId: request.id !== undefined,
+        closures: awaited || request.onSuccess !== undefined || request.onError !== undefined,
+      },
+    };
+  }
+
+  /** Before the job is sent: no answer can come too early. */
+  #listen(prepared: Prepared): Expected {
+    const { listeners } = this.#gateway;
+    const { job, request } = prepared;
+    const expected = { ...prepared, ...listeners.register(job.id) };
+    const { onSuccess, onError } = request;
+    if (!onSuccess && !onError) return expected;
+    listeners.onFeedback(job.id, async (record) => {
+      const closure = isSuccess(record) ? onSuccess : onError;
+      await closure?.(readFeedback(record));
+    });
+    return expected;
+  }
+
+  async #accept(prepared: readonly Expected[]): Promise<('accepted' | 'duplicate')[]> {
+    const distributor = prepared.find(({ request }) => request.distributor)?.request.distributor;
+    try {
+      return await this.#gateway.accept(
+        prepared.map(({ job }) => job),
+        distributor,
+      );
+    } catch (error) {
+      for (const { job, isNew } of prepared) if (isNew) this.#gateway.listeners.drop(job.id, 'it was not accepted.');
+      throw error;
+    }
+  }
+
+  /** A repeat of a job that has ended: no feedback will come, and its result is asked for when somebody wants it. */
+  async #dropIfEnded({ job: { id }, isNew }: Expected): Promise<void> {
+    if (!isNew) return;
+    const found = await this.#gateway.find(id);
+    if (!found || found.view.finishedAt !== null) this.#gateway.listeners.drop(id, 'it had ended before.');
+    else if (found.view.node !== null) this.#gateway.listeners.stored(id);
+  }
+}
+
+function isSuccess({ status, side }: FeedbackRecord): boolean {
+  return status === 'succeeded' || (status === 'cancelled' && side === 'success');
+}
+
+async function checkArgs(definition: JobDefinition, args: unknown): Promise<void> {
+  const checked = await definition.schema?.['~standard'].validate(args);
+  if (!checked?.issues) return;
+  const issues = checked.issues.map(({ message, path }) => {
+    const where = path?.map((part) => String(typeof part === 'object' ? part.key : part)).join('.');
+    return where ? `${where}: ${message}` : message;
+  });
+  throw new JobReactorError('ARGS_INVALID', `Job ${definition.name} does not take these args: ${issues.join('; ')}`);
+}

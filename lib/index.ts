@@ -1,0 +1,62 @@
+import 'reflect-metadata';
+
+export { JobReactorModule, InjectJobReactor } from './job-reactor.module.js';
+export type { JobReactorAsyncOptions, JobReactorOptionsFactory } from './job-reactor.module.js';
+export type {
+  DistributorAddress,
+  DistributorOptions,
+  JobReactorOptions,
+  JobsOptions,
+  NodeOptions,
+  RetentionOptions,
+} from './job-reactor.options.js';
+export { JobReactorClient } from './client/job-reactor-client.js';
+export type { AnyJob, ArgsOfJob, EnqueueEntry, JobSnapshot } from './client/job-reactor-client.js';
+export { JobHandle } from './client/job-handle.js';
+export type { ResultOfJob, WaitOptions } from './client/job-handle.js';
+export { JobReactorDistributor } from './distributor/job-reactor-distributor.js';
+export type {
+  Backlog,
+  DistributorEvent,
+  DistributorEventName,
+  NodeView,
+} from './distributor/job-reactor-distributor.js';
+
+export { defineJob } from './job/define-job.js';
+export type {
+  ArgsOf,
+  Backoff,
+  BackoffFunction,
+  Duration,
+  InputOf,
+  JobDefinition,
+  JobSettings,
+  ResultOf,
+} from './job/define-job.js';
+export type { EnqueueOptions } from './job/enqueue-options.js';
+export type { Feedback } from './job/feedback.js';
+export type { CancelAnswer } from './job/job-control.js';
+export type { ErrorData, JobInfo } from './job/job.js';
+export type { FinalStatus, JobStatus } from './job/job-status.js';
+export {
+  CancelJob,
+  EnqueueUnknown,
+  JobCancelled,
+  JobFailed,
+  JobInterrupted,
+  JobRejected,
+  JobTimeout,
+  ResultTimeout,
+  ResultUnavailable,
+  UnrecoverableError,
+} from './job/job.errors.js';
+export { JobReactorError } from './job-reactor.error.js';
+export type { JobReactorErrorCode } from './job-reactor.error.js';
+
+export { Job, OnError, OnErrorFeedback, OnSuccess, OnSuccessFeedback } from './handlers/job.decorators.js';
+export type { HandlerSettings } from './handlers/job.decorators.js';
+export { JobContext } from './handlers/job-context.js';
+
+export type { FeedbackRecord, StoredJob } from './job/job.js';
+export type { JobChange, JobPage, JobStorage, JobWrite, StorageOwner, WriteResult } from './storage/job-storage.js';
+export type { SqliteStorageOptions, StorageOption } from './storage/storage-option.js';

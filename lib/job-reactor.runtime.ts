@@ -1,0 +1,143 @@
+import { randomUUID } from 'node:crypto';
+import { systemClock } from './clock.js';
+import { JobReactorClient } from './client/job-reactor-client.js';
+import { Distributor } from './distributor/distributor.js';
+import type { DeclaredFeedbacks } from './distributor/feedback-runner.js';
+import { JobReactorDistributor } from './distributor/job-reactor-distributor.js';
+import type { ExploredMethods, HandlerExplorer } from './handlers/handler-explorer.js';
+import type { HandlerRegistry } from './handlers/handler-registry.js';
+import type { JobHandlers } from './handlers/job-handler.js';
+import { JobReactorError } from './job-reactor.error.js';
+import type { JobReactorEvent } from './job-reactor.events.js';
+import { JobReactorLogger } from './job-reactor.logger.js';
+import type { ReadOptions } from './job-reactor.read-options.js';
+import { createStorage } from './storage/create-storage.js';
+import { tcpTransport } from './transport/tcp-transport.js';
+import { JobReactorStrategy } from './worker-node/job-reactor.strategy.js';
+import { WorkerNode } from './worker-node/worker-node.js';
+
+/** The roles of one `forRoot`, built from its options and moved through the application's life. */
+export class JobReactorRuntime {
+  readonly client: JobReactorClient;
+  readonly distributor: JobReactorDistributor | null;
+  readonly strategy = new JobReactorStrategy(
+    () => this.startNode(),
+    () => this.stopNode(),
+  );
+  readonly #logger = new JobReactorLogger();
+  readonly #options: ReadOptions;
+  readonly #explorer: HandlerExplorer;
+  readonly #distributor: Distributor | null;
+  readonly #node: WorkerNode | null;
+  #explored: ExploredMethods | undefined;
+  #handlers: HandlerRegistry | undefined;
+  #nodeStarted = false;
+
+  constructor(options: ReadOptions, explorer: HandlerExplorer) {
+    this.#options = options;
+    this.#explorer = explorer;
+    const transport = tcpTransport({ clock: systemClock });
+    const shared = { jobs: options.jobs, instance: randomUUID(), transport, clock: systemClock, emit: this.#emit };
+    this.#distributor =
+      options.distributor &&
+      new Distributor({
+        ...shared,
+        settings: options.distributor,
+        outbox: options.outbox === 'memory' ? null : createStorage(options.outbox, systemClock),
+        declared: this.#declared(),
+      });
+    this.#node =
+      options.node &&
+      new WorkerNode({
+        ...shared,
+        settings: options.node,
+        handlers: this.#lazyHandlers(),
+        storage: createStorage(options.storage, systemClock),
+        random: Math.random,
+        addresses: this.#addresses(),
+      });
+    this.distributor = this.#distributor && new JobReactorDistributor(this.#distributor);
+    const gateway = this.#distributor ?? this.#node?.submitter;
+    if (!gateway) throw new JobReactorError('INVALID_OPTIONS', 'Neither `distributor` nor `node` is configured.');
+    this.client = new JobReactorClient(gateway, options.jobs, systemClock);
+  }
+
+  get name(): string | undefined {
+    return this.#options.name;
+  }
+
+  /** Before the application's own `onModuleInit`: from here on jobs can be enqueued. */
+  async init(): Promise<void> {
+    const { nodeMethods, feedbackMethods } = this.#explore();
+    if (!this.#node && nodeMethods.length > 0) {
+      this.#logger.warn(
+        `${nodeMethods.join(', ')}: job methods never run in a process that has no node. Configure \`node\`, or move them to the worker.`,
+      );
+    }
+    if (!this.#distributor && feedbackMethods.length > 0) {
+      this.#logger.warn(
+        `${feedbackMethods.join(', ')}: feedback methods never run in a process that has no distributor. Move them to the application.`,
+      );
+    }
+    await this.#distributor?.open();
+  }
+
+  /** After the application's own `onApplicationBootstrap`: from here on its feedback methods may be called. */
+  async start(): Promise<void> {
+    // Handlers with a mistake are refused before the distributor takes its port and jobs; the node composes them again.
+    if (this.#node) this.#explore().handlers();
+    await this.#distributor?.listen();
+  }
+
+  /** @throws {JobReactorError} DUPLICATE_HANDLER, CALLBACK_WITHOUT_JOB, STORAGE, … */
+  async startNode(): Promise<void> {
+    if (!this.#node) {
+      throw new JobReactorError(
+        'INVALID_OPTIONS',
+        'JobReactorModule.transport() needs a `node` in the forRoot of the same application.',
+      );
+    }
+    if (this.#nodeStarted) return;
+    this.#nodeStarted = true;
+    this.#handlers = this.#explore().handlers();
+    await this.#node.start();
+  }
+
+  async stopNode(): Promise<void> {
+    if (this.#nodeStarted) await this.#node?.stop();
+  }
+
+  /** Before the application's own `onModuleDestroy`: running jobs still find everything they use. */
+  async stop(): Promise<void> {
+    await this.stopNode();
+    await this.#distributor?.stop();
+  }
+
+  readonly #emit = (event: JobReactorEvent): void => {
+    this.#logger.write(event);
+    this.distributor?.tell(event);
+  };
+
+  #explore(): ExploredMethods {
+    this.#explored ??= this.#explorer.explore();
+    return this.#explored;
+  }
+
+  #declared(): DeclaredFeedbacks {
+    return {
+      success: (name) => this.#explore().feedbacks.success.get(name) ?? [],
+      error: (name) => this.#explore().feedbacks.error.get(name) ?? [],
+    };
+  }
+
+  /** The handlers are composed when the node starts, with the guards and pipes the application has by then. */
+  #lazyHandlers(): JobHandlers {
+    return { names: () => this.#handlers?.names() ?? [], find: (name) => this.#handlers?.find(name) };
+  }
+
+  #addresses(): (() => Promise<{ host: string; port: number }>)[] {
+    const distributors = this.#options.node?.distributors ?? [];
+    if (distributors.length > 0) return distributors.map((address) => () => Promise.resolve(address));
+    return [() => (this.#distributor as Distributor).address()];
+  }
+}
