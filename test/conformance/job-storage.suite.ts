@@ -1,0 +1,472 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { FeedbackRecord, StoredJob } from '../../lib/job/job.js';
+import type { JobPage, JobStorage, JobWrite, StorageOwner, WriteResult } from '../../lib/storage/job-storage.js';
+import { sampleFeedback, sampleJob } from '../support/sample-job.js';
+
+export interface StorageUnderTest {
+  /** Not yet open. */
+  storage: JobStorage;
+  /** Another one on the same place, not yet open. Absent where nothing survives. */
+  reopen?(): Promise<JobStorage>;
+  cleanup(): Promise<void>;
+}
+
+const OWNER: StorageOwner = { role: 'node', name: 'sample-node', instance: '0192f000-0000-7000-8000-000000000001' };
+const FIRST: JobPage = { after: null, limit: 1000 };
+const HOUR = 3_600_000;
+
+/** What every JobStorage promises. Run it against your own. */
+export function jobStorageSuite(name: string, make: () => Promise<StorageUnderTest>): void {
+  describe(`job storage: ${name}`, () => {
+    let made: StorageUnderTest;
+    let storage: JobStorage;
+    let openedId: string;
+
+    beforeEach(async () => {
+      made = await make();
+      storage = made.storage;
+      openedId = (await storage.open(OWNER)).id;
+    });
+    afterEach(async () => {
+      await storage.close();
+      await made.cleanup();
+    });
+
+    const insert = (...jobs: StoredJob[]): Promise<WriteResult[]> =>
+      storage.commit(jobs.map((job): JobWrite => ({ kind: 'insert', job })));
+    const one = async (write: JobWrite): Promise<WriteResult | undefined> => (await storage.commit([write]))[0];
+    const stored = async (id: string): Promise<StoredJob | undefined> => (await storage.get([id]))[0];
+    const allFeedbacks = (): Promise<FeedbackRecord[]> => storage.feedbacks({ after: null, limit: 100 });
+
+    describe('insert', () => {
+      it('keeps a new job as it was given', async () => {
+        const job = sampleJob();
+        expect(await insert(job)).toEqual(['done']);
+        expect(await stored(job.id)).toEqual(job);
+      });
+
+      it('answers duplicate for an id it has, and changes nothing', async () => {
+        const job = sampleJob({ assignment: 3 });
+        await insert(job);
+        expect(await insert(sampleJob({ id: job.id, name: 'another.job', assignment: 2 }))).toEqual(['duplicate']);
+        expect(await stored(job.id)).toEqual(job);
+      });
+
+      it('raises the assignment of a duplicate to the greater of the two', async () => {
+        const job = sampleJob({ assignment: 3 });
+        await insert(job);
+        expect(await insert({ ...job, assignment: 7 })).toEqual(['duplicate']);
+        expect(await stored(job.id)).toEqual({ ...job, assignment: 7 });
+      });
+
+      it('answers duplicate while a feedback of that job is not acknowledged', async () => {
+        const job = sampleJob();
+        await insert(job);
+        await one({ kind: 'delete', id: job.id, fence: 0, feedback: sampleFeedback(job) });
+        expect(await insert(job)).toEqual(['duplicate']);
+        expect(await stored(job.id)).toBeUndefined();
+        await one({ kind: 'forget-feedback', ids: [sampleFeedback(job).id] });
+        expect(await insert(job)).toEqual(['done']);
+      });
+
+      it('answers duplicate while any of several feedbacks of that job is left', async () => {
+        const job = sampleJob();
+        const [first, second] = [sampleFeedback(job), sampleFeedback({ ...job, run: 2 })];
+        await insert(job);
+        await one({ kind: 'save', id: job.id, fence: 0, change: job, feedback: first });
+        await one({ kind: 'delete', id: job.id, fence: 0, feedback: second });
+        await one({ kind: 'forget-feedback', ids: [first.id] });
+        expect(await insert(job)).toEqual(['duplicate']);
+        await one({ kind: 'forget-feedback', ids: [second.id] });
+        expect(await insert(job)).toEqual(['done']);
+      });
+
+      it('answers duplicate for a tombstone until it expires', async () => {
+        const [kept, expired, none] = [sampleJob(), sampleJob(), sampleJob()];
+        await insert(kept, expired, none);
+        await storage.commit([
+          { kind: 'delete', id: kept.id, fence: 0, tombstoneUntil: Date.now() + HOUR },
+          { kind: 'delete', id: expired.id, fence: 0, tombstoneUntil: Date.now() - 1 },
+          { kind: 'delete', id: none.id, fence: 0 },
+        ]);
+        expect(await insert(kept, expired, none)).toEqual(['duplicate', 'done', 'done']);
+      });
+
+      it('replaces the expired tombstone of an id that came back', async () => {
+        const job = sampleJob();
+        for (const tombstoneUntil of [Date.now() - 1, Date.now() + HOUR]) {
+          expect(await insert(job)).toEqual(['done']);
+          await one({ kind: 'delete', id: job.id, fence: 0, tombstoneUntil });
+        }
+        expect(await insert(job)).toEqual(['duplicate']);
+      });
+    });
+
+    describe('start, save and delete', () => {
+      const running = (job: StoredJob): StoredJob => ({
+        ...job,
+        status: 'running',
+        attempt: 1,
+        fence: 1,
+        owner: OWNER.instance,
+        startedAt: 2000,
+      });
+
+      it('start writes status, attempt, fence, owner and startedAt, and nothing else', async () => {
+        const job = sampleJob();
+        await insert(job);
+        const change = { ...running(job), args: 'not written', dueAt: 9, crashes: 9 };
+        expect(await one({ kind: 'start', id: job.id, fence: 0, change })).toBe('done');
+        expect(await stored(job.id)).toEqual(running(job));
+      });
+
+      it('save writes all of the change and nothing of what the job is', async () => {
+        const job = sampleJob();
+        await insert(job);
+        const change = {
+          assignment: 2,
+          holder: 'h',
+          owner: 'o',
+          fence: 5,
+          status: 'failed' as const,
+          run: 3,
+          attempt: 4,
+          crashes: 1,
+          dueAt: 6,
+          args: '[]',
+          startedAt: 7,
+          failedAt: 8,
+          finishedAt: 9,
+          result: '1',
+          lastError: { name: 'Error', message: 'no', code: 'E', stack: 'at x' },
+        };
+        const whole = { ...job, ...change, name: 'not.written', priority: 77, options: { timeout: 1 } };
+        expect(await one({ kind: 'save', id: job.id, fence: 0, change: whole })).toBe('done');
+        expect(await stored(job.id)).toEqual({ ...job, ...change });
+      });
+
+      it('delete removes the row', async () => {
+        const job = sampleJob();
+        await insert(job);
+        expect(await one({ kind: 'delete', id: job.id, fence: 0 })).toBe('done');
+        expect(await stored(job.id)).toBeUndefined();
+      });
+
+      it('answers stale for another fence and for an unknown id, and writes nothing, no feedback and no tombstone', async () => {
+        const job = sampleJob({ fence: 4 });
+        await insert(job);
+        const unknown = sampleJob({ fence: 4 });
+        const tombstoneUntil = Date.now() + HOUR;
+        for (const [id, fence] of [
+          [job.id, 3],
+          [job.id, 5],
+          [unknown.id, 4],
+        ] as const) {
+          const feedback = sampleFeedback({ ...job, id });
+          expect(await one({ kind: 'start', id, fence, change: running(job) })).toBe('stale');
+          expect(await one({ kind: 'save', id, fence, change: running(job), feedback })).toBe('stale');
+          expect(await one({ kind: 'delete', id, fence, feedback, tombstoneUntil })).toBe('stale');
+        }
+        expect(await stored(job.id)).toEqual(job);
+        expect(await allFeedbacks()).toEqual([]);
+        expect(await insert(unknown)).toEqual(['done']);
+      });
+
+      it('answers stale when a job that is final would start', async () => {
+        const job = sampleJob({ status: 'failed', finishedAt: 1 });
+        await insert(job);
+        expect(await one({ kind: 'start', id: job.id, fence: 0, change: running(job) })).toBe('stale');
+        expect(await stored(job.id)).toEqual(job);
+      });
+
+      it('a save can bring a final job back among the unfinished, and end it again', async () => {
+        const job = sampleJob({ status: 'failed', finishedAt: 1 });
+        await insert(job);
+        const queued = { ...job, status: 'queued' as const, fence: 1 };
+        await one({ kind: 'save', id: job.id, fence: 0, change: queued });
+        expect(await storage.unfinished(FIRST)).toEqual([queued]);
+        await one({ kind: 'start', id: job.id, fence: 1, change: { ...running(job), fence: 2 } });
+        expect(await storage.countUnfinished()).toBe(1);
+        await one({ kind: 'save', id: job.id, fence: 2, change: { ...job, fence: 3 } });
+        expect(await storage.unfinished(FIRST)).toEqual([]);
+        expect(await storage.countUnfinished()).toBe(0);
+      });
+
+      it('the fence of the change is the one that counts next', async () => {
+        const job = sampleJob();
+        await insert(job);
+        await one({ kind: 'start', id: job.id, fence: 0, change: running(job) });
+        expect(await one({ kind: 'delete', id: job.id, fence: 0 })).toBe('stale');
+        expect(await one({ kind: 'delete', id: job.id, fence: 1 })).toBe('done');
+      });
+    });
+
+    describe('feedback', () => {
+      it('comes with the save or delete it belongs to, as it was given', async () => {
+        const [saved, deleted] = [sampleJob(), sampleJob()];
+        const error = { name: 'Error', message: 'no', stack: 'at x' };
+        const success = sampleFeedback(deleted);
+        const failure = sampleFeedback(saved, { status: 'failed', side: 'error', result: null, error, final: false });
+        await insert(saved, deleted);
+        await storage.commit([
+          { kind: 'save', id: saved.id, fence: 0, change: { ...saved, status: 'failed' }, feedback: failure },
+          { kind: 'delete', id: deleted.id, fence: 0, feedback: success },
+        ]);
+        expect(await allFeedbacks()).toEqual([failure, success].sort((a, b) => (a.id < b.id ? -1 : 1)));
+      });
+
+      it('keeps the last word about a run', async () => {
+        const job = sampleJob();
+        await insert(job);
+        await one({ kind: 'save', id: job.id, fence: 0, change: job, feedback: sampleFeedback(job, { result: '1' }) });
+        await one({ kind: 'delete', id: job.id, fence: 0, feedback: sampleFeedback(job, { result: '2' }) });
+        expect((await allFeedbacks()).map((feedback) => feedback.result)).toEqual(['2']);
+        await one({ kind: 'forget-feedback', ids: [sampleFeedback(job).id] });
+        expect(await insert(job)).toEqual(['done']);
+      });
+
+      it('forgets many at once and does not mind unknown ids', async () => {
+        const jobs = Array.from({ length: 5 }, () => sampleJob());
+        await insert(...jobs);
+        await storage.commit(
+          jobs.map((job): JobWrite => ({ kind: 'delete', id: job.id, fence: 0, feedback: sampleFeedback(job) })),
+        );
+        const ids = jobs.slice(1).map((job) => sampleFeedback(job).id);
+        expect(await one({ kind: 'forget-feedback', ids: [...ids, 'unknown:1', ids[0]!] })).toBe('done');
+        expect(await one({ kind: 'forget-feedback', ids: [] })).toBe('done');
+        expect((await allFeedbacks()).map((feedback) => feedback.jobId)).toEqual([jobs[0]!.id]);
+      });
+
+      it('comes in pages, in id order', async () => {
+        const jobs = Array.from({ length: 7 }, () => sampleJob());
+        await insert(...jobs);
+        await storage.commit(
+          jobs.map((job): JobWrite => ({ kind: 'delete', id: job.id, fence: 0, feedback: sampleFeedback(job) })),
+        );
+        const seen: string[] = [];
+        for (let after: string | null = null; ;) {
+          const page: FeedbackRecord[] = await storage.feedbacks({ after, limit: 3 });
+          if (page.length === 0) break;
+          seen.push(...page.map((feedback) => feedback.id));
+          after = seen.at(-1)!;
+        }
+        expect(seen).toEqual(jobs.map((job) => sampleFeedback(job).id).sort());
+      });
+    });
+
+    describe('one commit', () => {
+      it('answers in the order of the writes, whatever order it takes them in', async () => {
+        const [a, b, c, d] = [sampleJob(), sampleJob(), sampleJob(), sampleJob()];
+        await insert(a, b, c);
+        const feedback = sampleFeedback(a);
+        const results = await storage.commit([
+          { kind: 'forget-feedback', ids: [feedback.id] },
+          { kind: 'delete', id: a.id, fence: 0, feedback },
+          { kind: 'save', id: b.id, fence: 9, change: b },
+          { kind: 'insert', job: c },
+          { kind: 'start', id: 'nobody', fence: 0, change: b },
+          { kind: 'insert', job: d },
+        ]);
+        expect(results).toEqual(['done', 'done', 'stale', 'duplicate', 'stale', 'done']);
+        expect(await allFeedbacks()).toEqual([]);
+      });
+
+      it('takes a thousand rows', async () => {
+        const jobs = Array.from({ length: 1000 }, (_, i) => sampleJob({ dueAt: i }));
+        expect(await insert(...jobs)).toEqual(jobs.map(() => 'done'));
+        expect(await storage.countUnfinished()).toBe(1000);
+        const ends = jobs.map((job): JobWrite => ({
+          kind: 'delete',
+          id: job.id,
+          fence: 0,
+          feedback: sampleFeedback(job),
+        }));
+        expect(await storage.commit(ends)).toEqual(jobs.map(() => 'done'));
+        expect(await storage.countUnfinished()).toBe(0);
+      });
+
+      it('takes no writes as well', async () => {
+        expect(await storage.commit([])).toEqual([]);
+      });
+
+      it('refuses a bad row alone: its neighbours are committed', async () => {
+        const [a, b, c] = [sampleJob(), sampleJob(), sampleJob()];
+        await insert(a, b);
+        const bad = sampleJob({ dueAt: NaN });
+        const results = await storage.commit([
+          { kind: 'insert', job: c },
+          { kind: 'insert', job: bad },
+          {
+            kind: 'save',
+            id: a.id,
+            fence: 0,
+            change: { ...a, dueAt: Infinity, fence: 1 },
+            feedback: sampleFeedback(a),
+          },
+          { kind: 'insert', job: b },
+          { kind: 'delete', id: b.id, fence: 0 },
+        ]);
+        expect(results).toEqual([
+          'done',
+          { error: expect.any(Error) },
+          { error: expect.any(Error) },
+          'duplicate',
+          'done',
+        ]);
+        expect(await storage.get([a.id, b.id, c.id, bad.id])).toHaveLength(2);
+        expect(await stored(a.id)).toEqual(a);
+        expect(await allFeedbacks()).toEqual([]);
+      });
+    });
+
+    describe('what comes back', () => {
+      it('is the same: text of all kinds, a large text, times up to the year 9999, nulls', async () => {
+        const farthest = 253_402_300_799_999;
+        const jobs = [
+          sampleJob({ name: 'größe.變更', args: JSON.stringify({ text: 'é 😀 \u0000 \u2028 \' " ; -- %' }) }),
+          sampleJob({ args: JSON.stringify('ü'.repeat(1024 * 1024)) }),
+          sampleJob({
+            dueAt: farthest,
+            runAt: farthest,
+            enqueuedAt: farthest,
+            startedAt: farthest,
+            finishedAt: farthest,
+          }),
+          sampleJob({ priority: -5, fence: 2 ** 40, startedAt: 0, givenId: true, listeners: 'closures' }),
+          sampleJob({
+            options: { maxAttempts: null, backoff: { type: 'exponential', delay: 5, jitter: true }, node: ['gpu'] },
+            lastError: { name: 'E', message: '😀' },
+            result: 'null',
+            holder: 'h',
+            owner: 'o',
+          }),
+        ];
+        await insert(...jobs);
+        for (const job of jobs) expect(await stored(job.id)).toEqual(job);
+        expect(await storage.unfinished(FIRST)).toEqual(expect.arrayContaining(jobs));
+        expect(await storage.list({ limit: 10 })).toEqual(expect.arrayContaining(jobs));
+      });
+
+      it('is a copy: changing it, or what was handed in, changes nothing stored', async () => {
+        const job = sampleJob();
+        const given = { ...job };
+        await insert(given);
+        given.status = 'dead';
+        for (const row of [
+          ...(await storage.unfinished(FIRST)),
+          ...(await storage.get([job.id])),
+          ...(await storage.list(FIRST_LIST)),
+        ]) {
+          row.status = 'dead';
+        }
+        expect(await stored(job.id)).toEqual(job);
+      });
+    });
+
+    describe('reading', () => {
+      it('get answers in any status, once per id, and leaves out unknown ids', async () => {
+        const jobs = [sampleJob(), sampleJob({ status: 'failed', finishedAt: 1 })];
+        await insert(...jobs);
+        const ids = jobs.map((job) => job.id);
+        const found = await storage.get([...ids, 'unknown', ids[0]!]);
+        expect(found.map((job) => job.id).sort()).toEqual(ids.sort());
+        expect(await storage.get([])).toEqual([]);
+      });
+
+      it('get takes more ids than a statement has parameters', async () => {
+        const jobs = Array.from({ length: 1200 }, () => sampleJob());
+        await storage.commit(jobs.map((job): JobWrite => ({ kind: 'insert', job })));
+        expect(await storage.get(jobs.map((job) => job.id))).toHaveLength(1200);
+      });
+
+      it('unfinished leaves out what has a final status', async () => {
+        const statuses = ['queued', 'running', 'retrying', 'succeeded', 'failed', 'cancelled', 'dead'] as const;
+        await insert(...statuses.map((status, i) => sampleJob({ status, dueAt: i })));
+        const left = await storage.unfinished(FIRST);
+        expect(left.map((job) => job.status)).toEqual(['queued', 'running', 'retrying']);
+        expect(await storage.countUnfinished()).toBe(3);
+      });
+
+      it('unfinished comes in pages by time and id, also where many are due at the same time', async () => {
+        const jobs = Array.from({ length: 50 }, (_, i) => sampleJob({ dueAt: i % 4 === 0 ? i : 7 }));
+        await insert(...jobs);
+        const seen: StoredJob[] = [];
+        for (let after: JobPage['after'] = null; ;) {
+          const page: StoredJob[] = await storage.unfinished({ after, limit: 6 });
+          seen.push(...page);
+          if (page.length < 6) break;
+          after = { dueAt: page.at(-1)!.dueAt, id: page.at(-1)!.id };
+        }
+        const inOrder = [...jobs].sort((a, b) => a.dueAt - b.dueAt || (a.id < b.id ? -1 : 1));
+        expect(seen).toEqual(inOrder);
+      });
+
+      it('unfinished gives large pages', async () => {
+        const jobs = Array.from({ length: 2500 }, (_, i) => sampleJob({ dueAt: i }));
+        await storage.commit(jobs.map((job): JobWrite => ({ kind: 'insert', job })));
+        const page = await storage.unfinished({ after: null, limit: 2300 });
+        expect(page.map((job) => job.dueAt)).toEqual(Array.from({ length: 2300 }, (_, i) => i));
+      });
+
+      it('list filters by status and name and pages in id order', async () => {
+        const jobs = Array.from({ length: 12 }, (_, i) =>
+          sampleJob({ name: i % 2 ? 'odd' : 'even', status: i % 3 ? 'queued' : 'failed' }),
+        );
+        await insert(...jobs);
+        const ids = (rows: StoredJob[]): string[] => rows.map((row) => row.id);
+        const sorted = [...jobs].sort((a, b) => (a.id < b.id ? -1 : 1));
+        expect(ids(await storage.list({ limit: 100 }))).toEqual(ids(sorted));
+        expect(ids(await storage.list({ limit: 5, after: sorted[3]!.id }))).toEqual(ids(sorted.slice(4, 9)));
+        const odd = sorted.filter((job) => job.name === 'odd');
+        expect(ids(await storage.list({ name: 'odd', limit: 100 }))).toEqual(ids(odd));
+        const oddFailed = odd.filter((job) => job.status === 'failed');
+        expect(ids(await storage.list({ name: 'odd', status: 'failed', limit: 100 }))).toEqual(ids(oddFailed));
+      });
+    });
+
+    describe('opening and closing', () => {
+      it('has an id that is a UUID', () => {
+        expect(openedId).toMatch(/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/);
+      });
+
+      it('refuses everything once closed, and closing twice is safe', async () => {
+        await storage.close();
+        await storage.close();
+        const error = { code: 'STORAGE' };
+        await expect(storage.commit([{ kind: 'insert', job: sampleJob() }])).rejects.toMatchObject(error);
+        await expect(storage.unfinished(FIRST)).rejects.toMatchObject(error);
+        await expect(storage.countUnfinished()).rejects.toMatchObject(error);
+        await expect(storage.get(['x'])).rejects.toMatchObject(error);
+        await expect(storage.list({ limit: 1 })).rejects.toMatchObject(error);
+        await expect(storage.feedbacks({ after: null, limit: 1 })).rejects.toMatchObject(error);
+      });
+
+      it('if durable: keeps its id, rows, feedback and tombstones over a restart', async ({ skip }) => {
+        if (!made.reopen) return skip();
+        const [kept, ended, buried] = [sampleJob(), sampleJob(), sampleJob()];
+        await insert(kept, ended, buried);
+        await storage.commit([
+          { kind: 'delete', id: ended.id, fence: 0, feedback: sampleFeedback(ended) },
+          { kind: 'delete', id: buried.id, fence: 0, tombstoneUntil: Date.now() + HOUR },
+        ]);
+        await storage.close();
+        storage = await made.reopen();
+        expect(await storage.open(OWNER)).toEqual({ id: openedId });
+        expect(storage.durable).toBe(true);
+        expect(await storage.unfinished(FIRST)).toEqual([kept]);
+        expect(await allFeedbacks()).toEqual([sampleFeedback(ended)]);
+        expect(await insert(kept, ended, buried)).toEqual(['duplicate', 'duplicate', 'duplicate']);
+      });
+
+      it('if durable: is refused to a second one while the first has it open', async ({ skip }) => {
+        if (!made.reopen) return skip();
+        const second = await made.reopen();
+        await expect(second.open({ ...OWNER, role: 'outbox' })).rejects.toMatchObject({ code: 'STORAGE_IN_USE' });
+        expect(await insert(sampleJob())).toEqual(['done']);
+        await second.close();
+      });
+    });
+  });
+}
+
+const FIRST_LIST = { limit: 1000 };

@@ -1,0 +1,197 @@
+import { randomUUID } from 'node:crypto';
+import { Distributor } from '../../lib/distributor/distributor.js';
+import type { DeclaredFeedbacks } from '../../lib/distributor/feedback-runner.js';
+import type { JobContext } from '../../lib/handlers/job-context.js';
+import type { JobHandler, JobHandlers } from '../../lib/handlers/job-handler.js';
+import { CancelJob } from '../../lib/job/job.errors.js';
+import type { NewJob } from '../../lib/job/job-gateway.js';
+import type { JobReactorEvent } from '../../lib/job-reactor.events.js';
+import type { JobsSettings, NodeSettings } from '../../lib/job-reactor.options.js';
+import type { JobStorage } from '../../lib/storage/job-storage.js';
+import { MemoryStorage } from '../../lib/storage/memory-storage.js';
+import { WorkerNode } from '../../lib/worker-node/worker-node.js';
+import { SimulatedNetwork, type Faults } from './simulated-network.js';
+import { Disk, SimulatedStorage } from './simulated-storage.js';
+import { Life, type World } from './world.js';
+
+const JOBS: JobsSettings = {
+  defaults: { backoff: { type: 'exponential', delay: 200, max: 2_000 } },
+  strictNode: false,
+  removeSucceeded: true,
+  removeCancelled: true,
+  removeFailed: true,
+  dedupRetention: 7 * 86_400_000,
+};
+
+export interface Told {
+  status: string;
+  final: boolean;
+}
+
+/** Applications and nodes that live, die and come back in one world, with a record of all that a user could see. */
+export class Cluster {
+  readonly network: SimulatedNetwork;
+  readonly accepted = new Map<string, NewJob>();
+  readonly told = new Map<string, Told[]>();
+  readonly starts = new Map<string, { time: number; dueAt: number; attempt: number; node: string }[]>();
+  readonly handedOver = new Set<string>();
+  readonly early: string[] = [];
+  readonly unhandled: string[] = [];
+  storageTrouble = 0;
+
+  constructor(
+    readonly world: World,
+    faults: Faults,
+  ) {
+    this.network = new SimulatedNetwork(world, faults);
+  }
+
+  emit = (event: JobReactorEvent): void => {
+    if (event.event === 'job handed over') this.handedOver.add(event.id);
+    this.world.note(JSON.stringify(event, (key, value: unknown) => (key === 'error' ? String(value) : value)));
+  };
+
+  distributor(name: string, port: number, disk: Disk | null): Member<Distributor> {
+    return new Member(this.world, name, (life) => {
+      const distributor = new Distributor({
+        settings: { name, host: 'sim', port, maxPending: 100_000 },
+        jobs: JOBS,
+        instance: randomUUID(),
+        outbox: disk && this.#storage(disk, life),
+        declared: this.#declared(),
+        transport: this.network.transport(life),
+        clock: life.clock,
+        emit: this.emit,
+      });
+      return { role: distributor, started: distributor.listen() };
+    });
+  }
+
+  node(name: string, ports: number[], disk: Disk | null): Member<WorkerNode> {
+    const settings: NodeSettings = {
+      name,
+      distributors: ports.map((port) => ({ host: 'sim', port })),
+      concurrency: 4,
+      prefetch: 4,
+      maxStored: 10_000,
+      accepts: null,
+      labels: [],
+      drainTimeout: 5_000,
+      maxCrashes: 1_000,
+      handoffTimeout: 3_000,
+    };
+    return new Member(this.world, name, (life) => {
+      const node = new WorkerNode({
+        settings,
+        jobs: JOBS,
+        instance: randomUUID(),
+        handlers: this.#handlers(life, name),
+        storage: disk ? this.#storage(disk, life) : new MemoryStorage(life.clock),
+        transport: this.network.transport(life),
+        clock: life.clock,
+        random: this.world.random,
+        emit: this.emit,
+        addresses: settings.distributors.map((address) => () => Promise.resolve(address)),
+      });
+      return { role: node, started: node.start() };
+    });
+  }
+
+  #storage(disk: Disk, life: Life): JobStorage {
+    return new SimulatedStorage(disk, life, () => this.world.chance(this.storageTrouble));
+  }
+
+  #declared(): DeclaredFeedbacks {
+    const method = {
+      invoke: async (feedback: { status: string; job: { id: string; period: number | null } }) => {
+        const told = this.told.get(feedback.job.id) ?? [];
+        const final = feedback.job.period === null || feedback.status !== 'succeeded';
+        told.push({ status: feedback.status, final });
+        this.told.set(feedback.job.id, told);
+        this.world.note(`told ${feedback.job.id} ${feedback.status}`);
+      },
+    };
+    return { success: () => [method], error: () => [method] };
+  }
+
+  #handlers(life: Life, node: string): JobHandlers {
+    const handlers = new Map<string, JobHandler>();
+    const add = (name: string, job: (context: JobContext) => Promise<unknown>): void => {
+      const run = async (context: JobContext): Promise<unknown> => {
+        this.#started(context, node);
+        await new Promise<void>((resolve) => void life.clock.after(this.world.random() * 400, resolve));
+        return job(context);
+      };
+      handlers.set(name, {
+        name,
+        defaults: {},
+        callbacks: 1,
+        errbacks: 1,
+        attempt: (context) => ({
+          job: () => run(context),
+          onSuccess: async () => void ((context.args as { seen?: boolean }).seen = true),
+          onError: async () => undefined,
+        }),
+      });
+    };
+    add('work', async () => 'done');
+    add('flaky', async () => {
+      if (this.world.chance(0.5)) throw new Error('flaky');
+      return 'done';
+    });
+    add('tick', async (context) => {
+      const args = context.args as { count?: number };
+      args.count = (args.count ?? 0) + 1;
+      if (args.count >= 3) throw new CancelJob('counted to three');
+      return args.count;
+    });
+    return { names: () => [...handlers.keys()], find: (name) => handlers.get(name) };
+  }
+
+  #started(context: JobContext, node: string): void {
+    const { id, runAt, attempt } = context.job;
+    const starts = this.starts.get(id) ?? [];
+    starts.push({ time: this.world.now, dueAt: runAt, attempt, node });
+    this.starts.set(id, starts);
+    this.world.note(`start ${id} attempt ${attempt} on ${node}`);
+    if (this.world.now < runAt) this.early.push(`${id} at ${this.world.now}, due ${runAt}`);
+  }
+}
+
+/** A process that can be killed and started again; what it kept on its disk is there again. */
+export class Member<R extends { stop(): Promise<void> }> {
+  role!: R;
+  life!: Life;
+
+  constructor(
+    private readonly world: World,
+    readonly name: string,
+    private readonly make: (life: Life) => { role: R; started: Promise<void> },
+  ) {
+    this.start();
+  }
+
+  get alive(): boolean {
+    return this.life.alive;
+  }
+
+  start(): void {
+    this.life = new Life(this.world, this.name);
+    const { role, started } = this.make(this.life);
+    this.role = role;
+    started.catch(() => this.kill());
+    this.world.note(`${this.name} starts`);
+  }
+
+  kill(): void {
+    this.world.note(`${this.name} killed`);
+    this.life.kill();
+  }
+
+  /** A graceful stop; the process is gone when it has ended. */
+  stop(): void {
+    const { life } = this;
+    this.world.note(`${this.name} stops`);
+    void this.role.stop().then(() => life.kill());
+  }
+}

@@ -1,0 +1,207 @@
+import fc from 'fast-check';
+import { feedbackId } from '../../lib/job/job.js';
+import { JOB_STATUSES } from '../../lib/job/job-status.js';
+import type { Message, MessageType } from '../../lib/protocol/message.js';
+
+/** A generator for each message, over all that the protocol allows: any Unicode, lone surrogates in headers included. */
+
+type MessageOf<T extends MessageType> = Extract<Message, { type: T }>;
+
+const uuid = fc.uuid();
+const anyText = (maxLength: number, minLength = 0): fc.Arbitrary<string> =>
+  fc.oneof(
+    fc.string({ maxLength: Math.min(maxLength, 40), minLength }),
+    fc.string({ unit: 'binary', maxLength: Math.min(maxLength, 20), minLength: Math.min(minLength, 20) }),
+    fc.constantFrom('\ud800', 'a\udc00b', '__proto__', '"\\\n\u2028', '日本', '🙂'),
+  );
+const name = anyText(255, 1).map((text) => text.slice(0, 255) || 'x');
+const moment = fc.oneof(fc.constant(0), fc.constant(8.64e15), fc.integer({ min: 0, max: 2 ** 45 }));
+const count = fc.oneof(fc.nat(), fc.constant(Number.MAX_SAFE_INTEGER));
+const duration = fc.oneof(fc.nat(), fc.double({ min: 0, max: 1e9, noNaN: true }).map(Math.abs));
+const nullable = <T>(inner: fc.Arbitrary<T>): fc.Arbitrary<T | null> => fc.option(inner, { nil: null });
+const names = fc.array(name, { maxLength: 5 });
+const priority = fc.integer();
+const listeners = fc.constantFrom('closures' as const, 'declared' as const, 'none' as const);
+
+/** Serialised args or results: a JSON text, or none. */
+export const serialised = fc.oneof(
+  fc.constant(''),
+  fc.json(),
+  fc.json({ stringUnit: 'binary' }),
+  fc.string({ unit: 'grapheme', maxLength: 3000 }).map((text) => JSON.stringify(text)),
+);
+
+const backoff = fc.oneof(
+  duration,
+  fc.record(
+    {
+      type: fc.constantFrom('linear' as const, 'exponential' as const),
+      delay: duration,
+      max: duration,
+      jitter: fc.boolean(),
+    },
+    { requiredKeys: ['type', 'delay'] },
+  ),
+);
+const attemptOptions = { maxAttempts: nullable(fc.integer({ min: 1 })), backoff, timeout: duration };
+const options = fc.record(
+  {
+    ...attemptOptions,
+    defaults: fc.record(attemptOptions, { requiredKeys: [] }),
+    period: duration,
+    expires: duration,
+    thread: fc.boolean(),
+    node: names,
+    notNode: names,
+    strictNode: fc.boolean(),
+  },
+  { requiredKeys: [] },
+);
+const origin = fc.record({ distributor: name, instance: uuid, storage: nullable(uuid), submitter: nullable(uuid) });
+const error = fc.record(
+  { name: anyText(255), message: anyText(8192), code: anyText(255), stack: anyText(8192) },
+  { requiredKeys: ['name', 'message'] },
+);
+const submitted = {
+  id: uuid,
+  name,
+  options,
+  priority,
+  enqueuedAt: moment,
+  runAt: moment,
+  listeners,
+  givenId: fc.boolean(),
+};
+const info = fc.record({
+  id: uuid,
+  name,
+  attempt: count,
+  run: count,
+  node: name,
+  distributor: name,
+  priority,
+  enqueuedAt: moment,
+  runAt: moment,
+  startedAt: nullable(moment),
+  failedAt: nullable(moment),
+  lastError: nullable(error),
+  period: nullable(duration),
+});
+const feedbackIds = fc.tuple(uuid, fc.integer({ min: 1 })).map(([id, run]) => feedbackId(id, run));
+const feedback = fc.record({
+  id: feedbackIds,
+  jobId: uuid,
+  name,
+  origin,
+  listeners,
+  assignment: count,
+  status: fc.constantFrom('succeeded' as const, 'failed' as const, 'cancelled' as const, 'dead' as const),
+  final: fc.boolean(),
+  side: fc.constantFrom('success' as const, 'error' as const),
+  error: nullable(error),
+  job: info,
+});
+const view = fc.record({
+  id: uuid,
+  name,
+  status: fc.constantFrom(...JOB_STATUSES),
+  node: nullable(name),
+  distributor: name,
+  priority,
+  options,
+  run: count,
+  attempt: count,
+  enqueuedAt: moment,
+  dueAt: moment,
+  startedAt: nullable(moment),
+  failedAt: nullable(moment),
+  finishedAt: nullable(moment),
+  lastError: nullable(error),
+});
+
+const version = fc.integer({ min: 1, max: 65535 });
+const nonce = anyText(512, 1).map((text) => text || 'n');
+
+export const ARBITRARY: { [T in MessageType]: fc.Arbitrary<MessageOf<T>> } = {
+  hello: fc.record(
+    {
+      type: fc.constant('hello'),
+      protocol: fc.record({ min: version, max: version }),
+      role: fc.constant('node'),
+      name,
+      instance: uuid,
+      storage: fc.record({ id: uuid, durable: fc.boolean() }),
+      jobs: names,
+      accepts: names,
+      labels: names,
+      slots: fc.integer({ min: 0, max: 1_000_000 }),
+      handoffTimeout: count,
+    },
+    { requiredKeys: ['type', 'protocol', 'role', 'name', 'instance', 'storage', 'jobs', 'slots', 'handoffTimeout'] },
+  ),
+  challenge: fc.record({ type: fc.constant('challenge'), nonce, keys: names }),
+  proof: fc.record({ type: fc.constant('proof'), key: name, nonce, mac: nonce }),
+  welcome: fc.record({
+    type: fc.constant('welcome'),
+    protocol: version,
+    name,
+    instance: uuid,
+    storage: nullable(uuid),
+  }),
+  credit: fc.record({ type: fc.constant('credit'), instant: count, stored: count }),
+  submit: fc.record({ type: fc.constant('submit'), job: fc.record(submitted), args: serialised }),
+  accepted: fc.record(
+    {
+      type: fc.constant('accepted'),
+      id: uuid,
+      duplicate: fc.boolean(),
+      error: fc.record({ code: name, message: anyText(8192) }),
+    },
+    { requiredKeys: ['type', 'id'] },
+  ),
+  job: fc.record({
+    type: fc.constant('job'),
+    job: fc.record({ ...submitted, origin }),
+    assignment: count,
+    args: serialised,
+  }),
+  stored: fc.record({ type: fc.constant('stored'), jobs: fc.array(fc.tuple(uuid, count)) }),
+  settled: fc.record({ type: fc.constant('settled'), ids: fc.array(uuid) }),
+  refuse: fc.record({
+    type: fc.constant('refuse'),
+    id: uuid,
+    assignment: count,
+    code: fc.constantFrom('DRAINING', 'UNKNOWN_JOB', 'STORAGE', 'FULL', 'SUPERSEDED'),
+  }),
+  progress: fc.record({ type: fc.constant('progress'), id: uuid, value: serialised }),
+  result: fc.record({ type: fc.constant('result'), feedback, args: serialised, result: serialised }),
+  'result-ack': fc.record({ type: fc.constant('result-ack'), ids: fc.array(feedbackIds) }),
+  cancel: fc.record({ type: fc.constant('cancel'), request: count, id: uuid, reason: anyText(8192) }),
+  cancelled: fc.record({
+    type: fc.constant('cancelled'),
+    request: count,
+    id: uuid,
+    answer: fc.constantFrom('cancelled', 'already-final', 'unknown', 'pending'),
+  }),
+  query: fc.record({ type: fc.constant('query'), request: count, find: uuid }),
+  answer: fc.record({
+    type: fc.constant('answer'),
+    request: count,
+    job: nullable(view),
+    args: serialised,
+    result: serialised,
+  }),
+  'peer-lost': fc.record({ type: fc.constant('peer-lost'), storage: uuid, instance: uuid, name }),
+  ping: fc.constant({ type: 'ping' }),
+  pong: fc.constant({ type: 'pong' }),
+  drain: fc.constant({ type: 'drain' }),
+  goodbye: fc.constant({ type: 'goodbye' }),
+  error: fc.record({
+    type: fc.constant('error'),
+    code: fc.constantFrom('PROTOCOL', 'VERSION', 'TOO_LARGE', 'STORAGE_IN_USE', 'REPLACED', 'DEAD', 'STOPPING'),
+    message: anyText(8192),
+  }),
+};
+
+export const MESSAGE_TYPES = Object.keys(ARBITRARY) as MessageType[];
+export const anyMessage: fc.Arbitrary<Message> = fc.oneof(...MESSAGE_TYPES.map((type) => ARBITRARY[type]));

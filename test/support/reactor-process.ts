@@ -1,0 +1,125 @@
+import 'reflect-metadata';
+import { Injectable } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import { Ctx, Payload } from '@nestjs/microservices';
+import {
+  Job,
+  JobContext,
+  JobReactorClient,
+  JobReactorDistributor,
+  JobReactorModule,
+  type JobHandle,
+  type JobReactorOptions,
+} from '../../lib/index.js';
+
+/*
+ * A process with the roles its first argument describes (JSON of JobReactorOptions), and one job, `work`, that tells the
+ * parent of each start and then does what `args.do` says. SIGTERM drains it, as `enableShutdownHooks` promises.
+ */
+export interface Started {
+  id: string;
+  name: string;
+  attempt: number;
+  run: number;
+  runAt: number;
+  at: number;
+  lastError: string | null;
+  args: Work;
+}
+
+export interface Work {
+  /**
+   * `return` (default): at once. `wait`: until the parent says `finish`. `hang`: never. `fail`: throws.
+   * `fail-once`: throws in the first attempt. `count`: adds 1 to `args.count` and returns it.
+   */
+  do?: 'return' | 'wait' | 'hang' | 'fail' | 'fail-once' | 'count' | 'exit';
+  result?: unknown;
+  count?: number;
+  [more: string]: unknown;
+}
+
+export type FromReactor =
+  | { ready: number }
+  | { started: Started }
+  | { enqueued: number; id: string; error?: string }
+  | { ended: string; result?: unknown; error?: string }
+  | { exited: number | null };
+export type FromParent =
+  | { finish: string; result?: unknown }
+  | { enqueue: number; name: string; args: unknown; options: Record<string, unknown> }
+  | { resultOf: string };
+
+const finishing = new Map<string, (result: unknown) => void>();
+const tell = (message: FromReactor): void => void (process.connected && process.send?.(message));
+
+@Injectable()
+class Works {
+  @Job('work')
+  async work(@Payload() args: Work, @Ctx() ctx: JobContext): Promise<unknown> {
+    const { id, name, attempt, run, runAt } = ctx.job;
+    const lastError = ctx.job.lastError?.message ?? null;
+    const finish = new Promise((resolve) => finishing.set(id, resolve));
+    tell({ started: { id, name, attempt, run, runAt, at: Date.now(), lastError, args } });
+    switch (args.do) {
+      case 'wait':
+        return finish;
+      case 'hang':
+        return new Promise(() => {});
+      case 'exit':
+        return process.kill(process.pid, 'SIGKILL');
+      case 'fail':
+        throw new Error('told to fail');
+      case 'fail-once':
+        if (attempt === 1) throw new Error('told to fail once');
+        return args.result;
+      case 'count':
+        return (ctx.args['count'] = (args.count ?? 0) + 1);
+      default:
+        return args.result;
+    }
+  }
+}
+
+async function main(options: JobReactorOptions): Promise<void> {
+  const providers = options.node ? [Works] : [];
+  class Root {}
+  const module = { module: Root, imports: [JobReactorModule.forRoot(options)], providers };
+  let client: JobReactorClient;
+  let port = 0;
+  if (options.node) {
+    const app = await NestFactory.createMicroservice(module, { ...JobReactorModule.transport(), logger: false });
+    app.enableShutdownHooks();
+    await app.listen();
+    client = app.get(JobReactorClient);
+    if (options.distributor) ({ port } = await app.get(JobReactorDistributor).address());
+  } else {
+    const app = await NestFactory.createApplicationContext(module, { logger: false });
+    app.enableShutdownHooks();
+    client = app.get(JobReactorClient);
+    ({ port } = await app.get(JobReactorDistributor).address());
+  }
+  const handles = new Map<string, JobHandle>();
+  process.on('message', (message: FromParent) => {
+    if ('finish' in message) return finishing.get(message.finish)?.(message.result);
+    if ('resultOf' in message) {
+      return void handles
+        .get(message.resultOf)!
+        .result()
+        .then(
+          (result) => tell({ ended: message.resultOf, result }),
+          (error: Error) => tell({ ended: message.resultOf, error: error.message }),
+        );
+    }
+    return void client.enqueue(message.name, message.args, message.options).then(
+      (handle) => {
+        handles.set(handle.id, handle);
+        tell({ enqueued: message.enqueue, id: handle.id });
+      },
+      (error: Error) => tell({ enqueued: message.enqueue, id: '', error: error.message }),
+    );
+  });
+  process.on('disconnect', () => process.exit(3)); // the parent died: nobody is left to stop this process
+  tell({ ready: port });
+}
+
+await main(JSON.parse(process.argv[2] ?? '{}') as JobReactorOptions);

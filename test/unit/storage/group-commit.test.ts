@@ -1,0 +1,176 @@
+import { describe, expect, it } from 'vitest';
+import { systemClock } from '../../../lib/clock.js';
+import { JobReactorError } from '../../../lib/job-reactor.error.js';
+import type { StoredJob } from '../../../lib/job/job.js';
+import { GroupCommit } from '../../../lib/storage/group-commit.js';
+import type { JobStorage, JobWrite, WriteResult } from '../../../lib/storage/job-storage.js';
+import { sampleJob } from '../../support/sample-job.js';
+
+interface Commit {
+  writes: readonly JobWrite[];
+  done(results?: WriteResult[]): void;
+  fail(error: Error): void;
+}
+
+/** Only `commit`, and each one waits to be ended by the test. */
+function heldStorage() {
+  const commits: Commit[] = [];
+  const waiting: ((commit: Commit) => void)[] = [];
+  const storage = {
+    commit: (writes: readonly JobWrite[]) =>
+      new Promise<WriteResult[]>((resolve, reject) => {
+        const commit: Commit = {
+          writes,
+          done: (results) => resolve(results ?? writes.map(() => 'done')),
+          fail: reject,
+        };
+        const waiter = waiting.shift();
+        if (waiter) waiter(commit);
+        else commits.push(commit);
+      }),
+  } as unknown as JobStorage;
+  const next = (): Promise<Commit> => {
+    const commit = commits.shift();
+    return commit ? Promise.resolve(commit) : new Promise((resolve) => waiting.push(resolve));
+  };
+  return { storage, next, none: () => commits.length === 0 };
+}
+
+const job = (id: string, args = '{}'): StoredJob => sampleJob({ id, args });
+
+const insert = (id: string, args?: string): JobWrite => ({ kind: 'insert', job: job(id, args) });
+const save = (id: string, fence: number): JobWrite => ({ kind: 'save', id, fence, change: job(id) });
+const ids = (commit: Commit): string[] =>
+  commit.writes.map((write) =>
+    write.kind === 'insert' ? write.job.id : write.kind === 'forget-feedback' ? `forget ${write.ids.join()}` : write.id,
+  );
+
+describe('group commit', () => {
+  it('puts the writes of one tick into one commit', async () => {
+    const { storage, next } = heldStorage();
+    const group = new GroupCommit(storage, systemClock);
+    const all = Promise.all([group.write(insert('a')), group.write(insert('b')), group.writeMany([insert('c')])]);
+    const commit = await next();
+    expect(ids(commit)).toEqual(['a', 'b', 'c']);
+    commit.done(['done', 'duplicate', 'stale']);
+    expect(await all).toEqual(['done', 'duplicate', ['stale']]);
+    expect([group.commits, group.writes]).toEqual([1, 3]);
+  });
+
+  it('gathers what arrives while a commit is in flight into the next one', async () => {
+    const { storage, next, none } = heldStorage();
+    const group = new GroupCommit(storage, systemClock);
+    void group.write(insert('a'));
+    const first = await next();
+    void group.write(insert('b'));
+    await new Promise<void>((resolve) => systemClock.endOfTick(resolve));
+    void group.write(insert('c'));
+    await new Promise<void>((resolve) => systemClock.endOfTick(resolve));
+    expect(none()).toBe(true);
+    first.done();
+    const second = await next();
+    expect(ids(second)).toEqual(['b', 'c']);
+    second.done();
+    await group.idle();
+  });
+
+  it('lets a caller that waited for a commit join the very next one', async () => {
+    const { storage, next } = heldStorage();
+    const group = new GroupCommit(storage, systemClock);
+    const chained = group.write(insert('a')).then(() => group.write(save('a', 0)));
+    const first = await next();
+    void group.write(insert('b'));
+    first.done();
+    const second = await next();
+    expect(ids(second)).toEqual(['b', 'a']);
+    second.done();
+    await chained;
+  });
+
+  it('keeps the order of writes about one job and never puts two of them into one commit', async () => {
+    const { storage, next } = heldStorage();
+    const group = new GroupCommit(storage, systemClock);
+    const all = group.writeMany([insert('a'), save('a', 0), insert('b'), save('a', 1)]);
+    const groups: string[][] = [];
+    const fences: number[] = [];
+    for (let i = 0; i < 3; i++) {
+      const commit = await next();
+      groups.push(ids(commit));
+      for (const write of commit.writes) if (write.kind === 'save') fences.push(write.fence);
+      commit.done();
+    }
+    expect(await all).toEqual(['done', 'done', 'done', 'done']);
+    expect(groups).toEqual([['a', 'b'], ['a'], ['a']]);
+    expect(fences).toEqual([0, 1]);
+  });
+
+  it('lets forgets share a commit with everything', async () => {
+    const { storage, next } = heldStorage();
+    const group = new GroupCommit(storage, systemClock);
+    void group.write({ kind: 'forget-feedback', ids: ['a:1'] });
+    void group.write(insert('a'));
+    void group.write({ kind: 'forget-feedback', ids: ['a:1'] });
+    const commit = await next();
+    expect(ids(commit)).toEqual(['forget a:1', 'a', 'forget a:1']);
+    commit.done();
+    await group.idle();
+  });
+
+  it('bounds a commit by the number of writes and by their size', async () => {
+    const { storage, next } = heldStorage();
+    const group = new GroupCommit(storage, systemClock, { maxWrites: 3, maxSize: 100 });
+    for (const id of ['a', 'b', 'c', 'd']) void group.write(insert(id));
+    void group.write(insert('e', 'x'.repeat(90)));
+    void group.write(insert('f', 'x'.repeat(90)));
+    void group.write(insert('g', 'x'.repeat(900)));
+    const groups: string[][] = [];
+    while (groups.flat().length < 7) {
+      const commit = await next();
+      groups.push(ids(commit));
+      commit.done();
+    }
+    expect(groups).toEqual([['a', 'b', 'c'], ['d', 'e'], ['f'], ['g']]);
+  });
+
+  it('never splits a writeMany of new jobs', async () => {
+    const { storage, next } = heldStorage();
+    const group = new GroupCommit(storage, systemClock, { maxWrites: 3 });
+    void group.write(insert('a'));
+    void group.writeMany(['b', 'c', 'd', 'e'].map((id) => insert(id)));
+    const first = await next();
+    first.done();
+    const second = await next();
+    second.done();
+    expect([ids(first), ids(second)]).toEqual([['a'], ['b', 'c', 'd', 'e']]);
+    await group.idle();
+  });
+
+  it('rejects every write of a failed commit and goes on with the next', async () => {
+    const { storage, next } = heldStorage();
+    const group = new GroupCommit(storage, systemClock);
+    const failed = [group.write(insert('a')), group.write(insert('b'))];
+    const later = group.write(save('a', 0));
+    const cause = new Error('disk is on fire');
+    (await next()).fail(cause);
+    for (const result of await Promise.allSettled(failed)) {
+      expect(result).toMatchObject({ status: 'rejected', reason: { code: 'STORAGE', cause } });
+      expect((result as PromiseRejectedResult).reason).toBeInstanceOf(JobReactorError);
+    }
+    (await next()).done(['stale']);
+    expect(await later).toBe('stale');
+  });
+
+  it('is idle when nothing is queued or in flight', async () => {
+    const { storage, next } = heldStorage();
+    const group = new GroupCommit(storage, systemClock);
+    await group.idle();
+    const events: string[] = [];
+    void group.write(insert('a')).then(() => events.push('a'));
+    void group.write(save('a', 0)).then(() => events.push('a again'));
+    const idle = group.idle().then(() => events.push('idle'));
+    (await next()).done();
+    (await next()).done();
+    await idle;
+    expect(events).toEqual(['a', 'a again', 'idle']);
+  });
+});
