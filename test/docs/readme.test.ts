@@ -74,7 +74,7 @@ function program(folder: string, file: string): Program {
       }),
     async stop() {
       child.kill('SIGTERM');
-      const [, signal] = await within(exit, `the end of ${file}`, 15_000);
+      const [, signal] = await within(exit, `the end of ${file}`, 60_000);
       return signal;
     },
   };

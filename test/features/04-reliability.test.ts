@@ -70,7 +70,7 @@ describe('a node that is gone', () => {
     await one.started();
     await one.kill('SIGKILL');
     await system.node({ name: 'two', to: web, providers: [Work] });
-    expect(await Promise.all(jobs.map((job) => job.result({ timeout: '5s' })))).toEqual(Array(20).fill('two'));
+    expect(await Promise.all(jobs.map((job) => job.result({ timeout: '60s' })))).toEqual(Array(20).fill('two'));
   });
 
   it('killed before it confirmed what it was sent: nothing of it is lost', async () => {
@@ -81,7 +81,7 @@ describe('a node that is gone', () => {
     );
     await one.kill('SIGKILL');
     await system.node({ name: 'two', to: web, providers: [Work] });
-    const results = await Promise.all(jobs.map((job) => job.result({ timeout: '5s' })));
+    const results = await Promise.all(jobs.map((job) => job.result({ timeout: '60s' })));
     expect(results).toEqual(Array.from({ length: 10 }, (_, result) => result));
   });
 });
@@ -102,7 +102,7 @@ describe('no node is connected', () => {
     await joining;
     const since = performance.now();
     await stored;
-    expect(performance.now() - since).toBeLessThan(1000);
+    expect(performance.now() - since).toBeLessThan(5000);
     expect(await results).toEqual(Array.from({ length: 500 }, (_, result) => result));
     expect(web.distributor.backlog()).toEqual({ unconfirmed: 0, pending: 0, byName: {} });
   });
@@ -169,7 +169,7 @@ describe('a node killed with SIGKILL and started again on its SQLite file', () =
     );
     for (let n = 0; n < 4; n++) await first.started();
     const ran = new Set(first.starts.map(({ id }) => id));
-    const results = Promise.all(jobs.map((job) => job.result({ timeout: '15s' })));
+    const results = Promise.all(jobs.map((job) => job.result({ timeout: '60s' })));
     await first.kill('SIGKILL');
 
     const again = await system.process(options, [web]);
@@ -190,7 +190,7 @@ describe('a node killed with SIGKILL and started again on its SQLite file', () =
     const before = (await web.client.find(job.id))!;
     await first.kill('SIGKILL');
 
-    const result = job.result({ timeout: '15s' });
+    const result = job.result({ timeout: '60s' });
     const again = await system.process(options, [web]);
     const second = await again.started();
     expect(second).toMatchObject({ attempt: 2, lastError: 'told to fail once' });
@@ -203,7 +203,7 @@ describe('a node killed with SIGKILL and started again on its SQLite file', () =
     const runAt = Date.now() + 2500;
     const due = await web.client.enqueue('work', { result: 'on time' }, { runAt, confirm: 'stored' });
     const missed = await web.client.enqueue('work', { result: 'late' }, { after: 1000, confirm: 'stored' });
-    const results = [due.result({ timeout: '10s' }), missed.result({ timeout: '10s' })];
+    const results = [due.result({ timeout: '60s' }), missed.result({ timeout: '60s' })];
     await first.kill('SIGKILL');
     expect(first.starts).toEqual([]);
     await eventually('the moment it was dead for', () => Date.now() > runAt - 1300);
@@ -245,7 +245,7 @@ describe('a node killed with SIGKILL and started again on its SQLite file', () =
     options.node!.maxCrashes = 2;
     const first = await system.process(options, [web]);
     const job = await web.client.enqueue('work', { do: 'exit' });
-    const result = expect(job.result({ timeout: '15s' })).rejects.toMatchObject({ code: 'JOB_FAILED', status: 'dead' });
+    const result = expect(job.result({ timeout: '60s' })).rejects.toMatchObject({ code: 'JOB_FAILED', status: 'dead' });
     await first.exit;
     const second = await system.process(options);
     await second.exit;

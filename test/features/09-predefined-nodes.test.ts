@@ -107,7 +107,7 @@ describe('predefined nodes', () => {
     expect(await ranOn({})).toEqual(['one']);
     expect(web.distributor.backlog()).toMatchObject({ pending: 1 });
     await start('two');
-    expect(await job.result({ timeout: '5s' })).toBe('two');
+    expect(await job.result({ timeout: '60s' })).toBe('two');
   });
 
   it('strict with several: any of them will do', async () => {
@@ -120,7 +120,7 @@ describe('predefined nodes', () => {
       })),
     );
     await start('three');
-    expect(await Promise.all(jobs.map((job) => job.result({ timeout: '5s' })))).toEqual(Array(10).fill('three'));
+    expect(await Promise.all(jobs.map((job) => job.result({ timeout: '60s' })))).toEqual(Array(10).fill('three'));
   });
 
   it('`notNode` is always strict: with no other node the job waits', async () => {
@@ -130,7 +130,7 @@ describe('predefined nodes', () => {
     expect(await ranOn({})).toEqual(['one', 'two']);
     expect(web.distributor.backlog().pending).toBe(1);
     await start('three');
-    expect(await job.result({ timeout: '5s' })).toBe('three');
+    expect(await job.result({ timeout: '60s' })).toBe('three');
   });
 
   it('`node` and `notNode` together: preferred where one is there, never the other', async () => {
@@ -180,6 +180,6 @@ describe('predefined nodes', () => {
     expect(await ranOn({ node: 'two', strictNode: false })).toEqual(['one']);
     expect(web.distributor.backlog().pending).toBe(1);
     await start('two');
-    expect(await job.result({ timeout: '5s' })).toBe('two');
+    expect(await job.result({ timeout: '60s' })).toBe('two');
   });
 });

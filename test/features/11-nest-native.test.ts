@@ -717,7 +717,7 @@ describe('an application that stops', () => {
     expect(steps.splice(0)).toEqual(['begun', 'ended', 'destroyed']);
 
     const again = await system.application({ providers: [Slow], outbox, port: web.port });
-    await joined(again, 'one', 10_000);
+    await joined(again, 'one');
     const second = await again.client.enqueue('quick', {});
     await begun.next(undefined, 'the feedback of the second job');
     expect(begun.all).toEqual([first.id, second.id]);

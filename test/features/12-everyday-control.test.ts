@@ -65,7 +65,7 @@ describe('timeout', () => {
 
   it('aborts ctx.signal with a JobTimeout and fails the attempt', async () => {
     const job = await web.client.enqueue('work', { do: 'heed' }, { timeout: 100, maxAttempts: 1 });
-    await expect(job.result({ timeout: '5s' })).rejects.toMatchObject({
+    await expect(job.result({ timeout: '60s' })).rejects.toMatchObject({
       code: 'JOB_FAILED',
       error: { name: 'JobTimeout', code: 'JOB_TIMEOUT' },
     });
@@ -76,12 +76,12 @@ describe('timeout', () => {
   it('frees the slot also when the handler ignores the signal', async () => {
     await web.client.enqueue('work', { do: 'ignore' }, { timeout: 100, maxAttempts: 1 });
     const next = await web.client.enqueue('work', { result: 'next' });
-    expect(await next.result({ timeout: '5s' })).toBe('next'); // there is one slot only
+    expect(await next.result({ timeout: '60s' })).toBe('next'); // there is one slot only
   });
 
   it('is followed by the next attempt as any failure is', async () => {
     const job = await web.client.enqueue('work', { do: 'ignore' }, { timeout: 50, maxAttempts: 3, backoff: 10 });
-    await expect(job.result({ timeout: '5s' })).rejects.toMatchObject({ attempts: 3 });
+    await expect(job.result({ timeout: '60s' })).rejects.toMatchObject({ attempts: 3 });
     expect(told.started.all.map(({ attempt }) => attempt)).toEqual([1, 2, 3]);
     expect(told.succeeded.all).toEqual([]);
   });
@@ -236,7 +236,7 @@ describe('cancel of a job whose holder is away', () => {
     const node = await system.node({ to: web, providers: [work(told)], storage });
     const job = await web.client.enqueue('work', {}, { after: '1 minute', confirm: 'stored' });
     await node.close();
-    const outcome = expect(job.result({ timeout: '10s' })).rejects;
+    const outcome = expect(job.result({ timeout: '60s' })).rejects;
     const cancelled = outcome.toMatchObject({ code: 'JOB_CANCELLED', reason: 'while you were out' });
     expect(await job.cancel('while you were out')).toBe('pending');
     await system.node({ to: web, providers: [work(told)], storage });
@@ -253,7 +253,7 @@ describe('cancel of a job whose holder is away', () => {
     await gone.started();
     await gone.kill('SIGKILL');
     await eventually('its loss is known', () => web.distributor.nodes().length === 0);
-    const result = job.result({ timeout: '5s' });
+    const result = job.result({ timeout: '60s' });
     result.catch(() => undefined); // it may be rejected before it is looked at
     expect(await job.cancel('never again')).toBe('pending');
     await system.node({ name: 'two', to: web, providers: [work(told)] });
@@ -434,7 +434,7 @@ describe.each([
     await eventually('the distributor let go of it', () => web.distributor.backlog().unconfirmed === 0);
     const again = await within(web.client.enqueue('work', { result: 2 }, { id: ID, confirm: 'stored' }), 'the repeat');
     expect(again.duplicate).toBe(true);
-    await expect(again.result({ timeout: '5s' })).rejects.toMatchObject({ code: 'RESULT_UNAVAILABLE' });
+    await expect(again.result({ timeout: '60s' })).rejects.toMatchObject({ code: 'RESULT_UNAVAILABLE' });
     expect(await web.client.run('work', { result: 3 })).toBe(3);
     expect(told.started.all).toHaveLength(2);
   });
@@ -460,7 +460,7 @@ describe.each([
     const from = await node();
     const both = await Promise.all([1, 1].map((result) => from.client.enqueue('work', { result }, { id: OTHER })));
     expect(both.map(({ duplicate }) => duplicate)).toEqual([false, true]);
-    expect(await Promise.all(both.map((job) => job.result({ timeout: '5s' })))).toEqual([1, 1]);
+    expect(await Promise.all(both.map((job) => job.result({ timeout: '60s' })))).toEqual([1, 1]);
     told.started.all.length = 0;
     expect(await from.client.run('work', { result: 1 }, { id: ID })).toBe(1);
     const again = await from.client.enqueue('work', { result: 2 }, { id: ID });

@@ -368,7 +368,7 @@ describe('a start that was refused', () => {
     await expect(broken).rejects.toThrow('Broken.done is @OnSuccess');
 
     await system.node({ providers: [Fine], storage, to: web });
-    expect(await job.result({ timeout: '10s' })).toBe('fine');
+    expect(await job.result({ timeout: '60s' })).toBe('fine');
     await system.application({ port });
   });
 });
@@ -607,7 +607,7 @@ describe('nothing is lost by any of them', () => {
       'There is no option `timout`: did you mean `timeout`?',
     );
     await system.node({ providers: [Work], to: web });
-    await expect(job.result({ timeout: '5s' })).rejects.toMatchObject({ reason: 'cancelled by its handler' });
+    await expect(job.result({ timeout: '60s' })).rejects.toMatchObject({ reason: 'cancelled by its handler' });
     expect(web.app.get(JobReactorClient)).toBe(web.client);
   });
 });

@@ -146,14 +146,14 @@ export function reactors() {
 
     /** The same roles in a process of their own, with the jobs of `reactor-process.ts`; ready when this resolves. */
     async process(options: JobReactorOptions, joins: Joinable[] = []): Promise<ReactorProcess> {
-      const joining = options.node ? joins.map((application) => joined(application, options.node!.name, 15_000)) : [];
+      const joining = options.node ? joins.map((application) => joined(application, options.node!.name, 60_000)) : [];
       const child = fork(RUN, [PROGRAM, JSON.stringify(options)], { execArgv: [] });
       const kill: ReactorProcess['kill'] = async (signal) => {
         if (child.exitCode !== null || child.signalCode !== null)
           return { code: child.exitCode, signal: child.signalCode };
         const exit = once(child, 'exit');
         child.kill(signal);
-        const [code, by] = await within(exit, `the end of the process after ${signal}`, 15_000);
+        const [code, by] = await within(exit, `the end of the process after ${signal}`, 60_000);
         return { code, signal: by };
       };
       open.push(() => kill('SIGKILL'));
@@ -194,7 +194,7 @@ export function reactors() {
 }
 
 /** Resolves when a node of this name has joined from now on. */
-export async function joined({ distributor }: Joinable, name: string, milliseconds = 5000): Promise<void> {
+export async function joined({ distributor }: Joinable, name: string, milliseconds = 30_000): Promise<void> {
   if (!distributor) return;
   const joining = new Promise<void>((resolve) => {
     const listener = ({ node }: { node: { name: string } }): void => {
@@ -218,7 +218,7 @@ async function grants({ distributor }: Joinable): Promise<void> {
 export async function eventually(
   what: string,
   condition: () => boolean | Promise<boolean>,
-  milliseconds = 5000,
+  milliseconds = 30_000,
 ): Promise<void> {
   const deadline = performance.now() + milliseconds;
   while (!(await condition())) {
@@ -239,12 +239,12 @@ export class Facts<T> {
   };
 
   /** The first fact that fits and that no earlier call was given, or the next one to come. */
-  next(fits: (fact: T) => boolean = () => true, what = 'the awaited fact', milliseconds = 10_000): Promise<T> {
+  next(fits: (fact: T) => boolean = () => true, what = 'the awaited fact', milliseconds = 60_000): Promise<T> {
     return within(this.#next(fits), what, milliseconds);
   }
 
   /** Resolves when there are at least so many. */
-  async count(count: number, what = `${count} facts`, milliseconds = 10_000): Promise<T[]> {
+  async count(count: number, what = `${count} facts`, milliseconds = 60_000): Promise<T[]> {
     const enough = async (): Promise<T[]> => {
       while (this.all.length < count) await new Promise<void>((resolve) => this.#wake.push(resolve));
       return this.all;

@@ -50,7 +50,7 @@ describe('a SQLite file and several processes', () => {
         child.on('message', (said: StorageProcessMessage) => is(said) && resolve(said)),
       ),
       'a message of the other process',
-      15_000,
+      60_000,
     );
 
   it('kill -9 during commits loses nothing that was acknowledged, and lets the next process in', async () => {

@@ -53,13 +53,13 @@ export class Ear {
         return this.messages.length < count;
       });
     };
-    this.closed = within(new Promise((resolve) => (connection.onClose = resolve)), 'closing', 15_000);
+    this.closed = within(new Promise((resolve) => (connection.onClose = resolve)), 'closing', 60_000);
     this.closed.catch(() => {});
   }
 
   heard(count: number): Promise<Message[]> {
     if (this.messages.length >= count) return Promise.resolve(this.messages);
-    return within(new Promise((resolve) => this.#waiting.push({ count, resolve })), `message ${count}`, 15_000);
+    return within(new Promise((resolve) => this.#waiting.push({ count, resolve })), `message ${count}`, 60_000);
   }
 }
 
@@ -142,7 +142,7 @@ export function readAll(socket: Socket, sender: 'node' | 'distributor'): Promise
     for (let message = reader.next(); message !== null; message = reader.next()) messages.push(message);
   });
   socket.on('close', () => ended.resolve(messages));
-  return within(ended.promise, 'the end of the socket', 15_000);
+  return within(ended.promise, 'the end of the socket', 60_000);
 }
 
 export function bytesOf(...messages: Message[]): Buffer {
