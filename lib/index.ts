@@ -1,6 +1,6 @@
 import 'reflect-metadata';
 
-export { JobReactorModule, InjectJobReactor } from './job-reactor.module.js';
+export { InjectJobReactor, InjectJobReactorDistributor, JobReactorModule } from './job-reactor.module.js';
 export type { JobReactorAsyncOptions, JobReactorOptionsFactory } from './job-reactor.module.js';
 export type {
   DistributorAddress,

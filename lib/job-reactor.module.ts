@@ -37,6 +37,9 @@ export interface JobReactorAsyncOptions {
 /** Injects the client of the `forRoot` with this name. */
 export const InjectJobReactor = (name: string): ReturnType<typeof Inject> => Inject(clientToken(name));
 
+/** Injects the distributor of the `forRoot` with this name. */
+export const InjectJobReactorDistributor = (name: string): ReturnType<typeof Inject> => Inject(distributorToken(name));
+
 /**
  * Nest calls destroy hooks from the root module outwards, so a global module comes last; but running jobs need the
  * user's providers, so draining has to come first. A module of its own, nearer than the root, gets there.

@@ -99,7 +99,7 @@ export class JobReactorRuntime {
     }
     if (this.#nodeStarted) return;
     this.#nodeStarted = true;
-    this.#handlers = this.#explore().handlers();
+    this.#handlers = this.#explore().handlers(this.strategy.config);
     await this.#node.start();
   }
 

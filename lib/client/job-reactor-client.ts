@@ -115,20 +115,22 @@ export class JobReactorClient extends ClientProxy {
     return this.#gateway as T;
   }
 
+  /** `send(job, args)`: what the Observable gives is the job's result. To stop listening does not cancel the job. */
   protected publish(packet: ReadPacket, callback: (packet: WritePacket) => void): () => void {
     let cancelled = false;
     const answer = (packet: WritePacket): void => {
       if (!cancelled) callback(packet);
     };
-    this.run(String(packet.pattern), packet.data).then(
+    this.run(packet.pattern as AnyJob, packet.data).then(
       (response) => answer({ response, isDisposed: true }),
       (err: unknown) => answer({ err, isDisposed: true }),
     );
     return () => (cancelled = true);
   }
 
+  /** `emit(job, args)`: what the Observable gives is the JobHandle. */
   protected async dispatchEvent<T>(packet: ReadPacket): Promise<T> {
-    return (await this.enqueue(String(packet.pattern), packet.data)) as T;
+    return (await this.enqueue(packet.pattern as AnyJob, packet.data)) as T;
   }
 
   /** `awaited`: somebody waits for the result already, so it is to survive a lost connection. */

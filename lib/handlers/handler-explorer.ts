@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { MetadataScanner, type NestContainer } from '@nestjs/core';
+import { MetadataScanner, type ApplicationConfig, type NestContainer } from '@nestjs/core';
 import { ExternalContextCreator } from '@nestjs/core/helpers/external-context-creator.js';
 import { Injector, type InstanceWrapper, type Module } from '@nestjs/core/internal';
 import { JobReactorError } from '../job-reactor.error.js';
@@ -33,10 +33,10 @@ export interface ExploredMethods {
   feedbackMethods: readonly string[];
   feedbacks: DeclaredFeedbacks;
   /**
-   * Composes the handlers of a node.
+   * Composes the handlers of a node; `config` holds its global guards and the like, by default the application's.
    * @throws {JobReactorError} DUPLICATE_HANDLER, CALLBACK_WITHOUT_JOB, INVALID_OPTIONS
    */
-  handlers(): HandlerRegistry;
+  handlers(config?: ApplicationConfig): HandlerRegistry;
 }
 
 interface Found {
@@ -77,8 +77,8 @@ export class HandlerExplorer {
         success: this.#feedbacks(found.filter(({ role }) => role.kind === 'success-feedback')),
         error: this.#feedbacks(found.filter(({ role }) => role.kind === 'error-feedback')),
       },
-      handlers: () => {
-        const pipeline = new NestPipeline(this.#container);
+      handlers: (config = this.#container.applicationConfig) => {
+        const pipeline = new NestPipeline(this.#container, config);
         const compose = ({ host, method, role, where }: Found): NodeMethod => ({
           role,
           where,

@@ -1,6 +1,6 @@
 import { ForbiddenException } from '@nestjs/common';
 import { PARAM_ARGS_METADATA } from '@nestjs/microservices/constants.js';
-import type { ContextId, NestContainer } from '@nestjs/core';
+import type { ApplicationConfig, ContextId, NestContainer } from '@nestjs/core';
 import {
   ContextUtils,
   ExecutionContextHost,
@@ -43,8 +43,8 @@ const UNDECORATED = {
 export class NestPipeline {
   readonly #creator: RpcContextCreator;
 
-  constructor(container: NestContainer) {
-    const config = container.applicationConfig;
+  /** `config` holds what is global: of the microservice, which in a hybrid application is not that of the application. */
+  constructor(container: NestContainer, config: ApplicationConfig | undefined) {
     this.#creator = new JobContextCreator(
       new JobProxy(),
       new JobFilterContext(container, config) as unknown as ExceptionFiltersContext,

@@ -1,9 +1,12 @@
 import type { CustomTransportStrategy } from '@nestjs/microservices';
-import { Server } from '@nestjs/microservices';
+import type { ApplicationConfig } from '@nestjs/core';
+import { NestMicroservice, Server } from '@nestjs/microservices';
 
 /** What Nest starts and closes as the microservice's transport. Handlers are found by their own decorators, not by patterns. */
 export class JobReactorStrategy extends Server implements CustomTransportStrategy {
   override readonly transportId = Symbol('JOB_REACTOR');
+  /** What is global in the microservice that has this transport: known once Nest has registered its listeners. */
+  config: ApplicationConfig | undefined;
   readonly #start: () => Promise<void>;
   readonly #stop: () => Promise<void>;
 
@@ -35,3 +38,15 @@ export class JobReactorStrategy extends Server implements CustomTransportStrateg
     return this as unknown as T;
   }
 }
+
+/*
+ * In a hybrid application a microservice has the application's global pipes, guards, interceptors and filters only with
+ * `inheritAppConfig: true`, else its own. Nest composes message handlers by that config and shows it to nobody, not to
+ * the transport either, so the one place that knows both is asked on its way.
+ */
+const { registerListeners } = NestMicroservice.prototype;
+NestMicroservice.prototype.registerListeners = function (this: NestMicroservice): void {
+  const transport: unknown = this.getTransportServer();
+  if (transport instanceof JobReactorStrategy) transport.config = this['applicationConfig'];
+  registerListeners.call(this);
+};
