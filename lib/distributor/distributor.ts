@@ -220,9 +220,9 @@ export class Distributor implements JobGateway {
   }
 
   async #cancelPending(job: HeldJob, reason: string): Promise<CancelAnswer> {
-    const { clock, instance, settings } = this.#parts;
+    const { clock, settings } = this.#parts;
     this.#held.confirm(job, 'confirmed');
-    const { feedback } = cancel(outboxRow(job, instance), reason, 'success', { now: clock.now(), node: settings.name });
+    const { feedback } = cancel(outboxRow(job), reason, 'success', { now: clock.now(), node: settings.name });
     this.#held.ended(job.spec.id);
     if (feedback) await this.#tell(feedback);
     await this.#outbox.remove(job).catch(() => undefined);

@@ -10,6 +10,8 @@ export interface SqliteStorageOptions {
   readonly driver?: unknown;
   /** Create and migrate our tables when the storage opens. Default true; false is for teams that run migrations themselves. */
   readonly migrate?: boolean;
+  /** Before the names of our tables; letters, digits and underscores. Default ''. */
+  readonly entityPrefix?: string;
   /** Refuse to create the file. Default false. */
   readonly fileMustExist?: boolean;
   /** Key for drivers that encrypt. */

@@ -108,11 +108,10 @@ export function jobStorageSuite(name: string, make: () => Promise<StorageUnderTe
         status: 'running',
         attempt: 1,
         fence: 1,
-        owner: OWNER.instance,
         startedAt: 2000,
       });
 
-      it('start writes status, attempt, fence, owner and startedAt, and nothing else', async () => {
+      it('start writes status, attempt, fence and startedAt, and nothing else', async () => {
         const job = sampleJob();
         await insert(job);
         const change = { ...running(job), args: 'not written', dueAt: 9, crashes: 9 };
@@ -126,7 +125,6 @@ export function jobStorageSuite(name: string, make: () => Promise<StorageUnderTe
         const change = {
           assignment: 2,
           holder: 'h',
-          owner: 'o',
           fence: 5,
           status: 'failed' as const,
           run: 3,
@@ -338,7 +336,6 @@ export function jobStorageSuite(name: string, make: () => Promise<StorageUnderTe
             lastError: { name: 'E', message: '😀' },
             result: 'null',
             holder: 'h',
-            owner: 'o',
           }),
         ];
         await insert(...jobs);
