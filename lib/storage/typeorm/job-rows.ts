@@ -143,3 +143,8 @@ const errorOf = (text: Row[string] | undefined): ErrorData | null =>
   typeof text === 'string' ? (JSON.parse(text) as ErrorData) : null;
 
 const errorText = (error: ErrorData | null): string | null => (error === null ? null : JSON.stringify(error));
+
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
+
+/** What the id of every job is. PostgreSQL refuses a whole statement for anything else. */
+export const isUuid = (id: string): boolean => UUID.test(id);

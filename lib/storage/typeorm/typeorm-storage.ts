@@ -5,7 +5,7 @@ import type { JobStatus } from '../../job/job-status.js';
 import type { JobPage, JobStorage, JobWrite, StorageOwner, WriteResult } from '../job-storage.js';
 import type { Dialect } from './dialect.js';
 import { JobReads, type Read } from './job-reads.js';
-import { toFeedback, toStoredJob, type Row } from './job-rows.js';
+import { isUuid, toFeedback, toStoredJob, type Row } from './job-rows.js';
 import { SCHEMA_VERSION } from './schema.js';
 
 /** So many ids in one statement, well below any database's limit of parameters. */
@@ -59,7 +59,7 @@ export class TypeOrmStorage implements JobStorage {
 
   async get(ids: readonly string[]): Promise<StoredJob[]> {
     this.reads();
-    const known = [...new Set(ids)];
+    const known = [...new Set(ids)].filter(isUuid);
     const jobs: StoredJob[] = [];
     for (let i = 0; i < known.length; i += IDS_AT_ONCE) {
       const rows = await this.all((reads) => reads.get(known.slice(i, i + IDS_AT_ONCE)));

@@ -1,0 +1,1 @@
+export const MysqlEngine: any = class {};
