@@ -3,8 +3,15 @@ import { JobReactorError } from '../job-reactor.error.js';
 import type { FeedbackRecord, StoredJob } from '../job/job.js';
 import type { JobStatus } from '../job/job-status.js';
 import type { JobPage, JobStorage, JobWrite, StorageOwner, WriteResult } from './job-storage.js';
-import type { DatabaseOptions, StorageHooks } from './storage-option.js';
+import type {
+  DatabaseOptions,
+  MysqlStorageOptions,
+  PostgresStorageOptions,
+  SqliteStorageOptions,
+  StorageHooks,
+} from './storage-option.js';
 import type { Dialect } from './typeorm/dialect.js';
+import type { Engine } from './typeorm/server/engine.js';
 
 /** Stands for a TypeORM storage until `open()` loads TypeORM, so that who keeps jobs in memory needs not install it. */
 export class DatabaseStorage implements JobStorage {
@@ -77,17 +84,21 @@ export class DatabaseStorage implements JobStorage {
 
   private async dialect(): Promise<Dialect> {
     const { options, clock, hooks } = this;
-    if (options.type === 'sqlite' || options.type === 'better-sqlite3') {
+    if (isSqlite(options)) {
       const { SqliteDialect } = await import('./typeorm/sqlite/sqlite-dialect.js');
       return new SqliteDialect(options, clock, hooks);
     }
     const { ServerDialect } = await import('./typeorm/server/server-dialect.js');
+    return new ServerDialect(await this.engine(options), clock, hooks);
+  }
+
+  private async engine(options: PostgresStorageOptions | MysqlStorageOptions): Promise<Engine> {
     if (options.type === 'postgres') {
       const { PostgresEngine } = await import('./typeorm/postgres/postgres-engine.js');
-      return new ServerDialect(new PostgresEngine(options, clock, hooks), clock, hooks);
+      return new PostgresEngine(options, this.clock, this.hooks);
     }
     const { MysqlEngine } = await import('./typeorm/mysql/mysql-engine.js');
-    return new ServerDialect(new MysqlEngine(options, clock, hooks), clock, hooks);
+    return new MysqlEngine(options, this.clock, this.hooks);
   }
 
   private place(): string {
@@ -99,6 +110,9 @@ export class DatabaseStorage implements JobStorage {
     return this.opened;
   }
 }
+
+const isSqlite = (options: DatabaseOptions): options is SqliteStorageOptions =>
+  options.type === 'sqlite' || options.type === 'better-sqlite3';
 
 async function loadTypeOrmStorage() {
   try {
