@@ -15,9 +15,9 @@ export interface Dialect {
   readonly tables: TableNames;
   /** How to connect. What has to be had before that is taken here. @throws STORAGE_IN_USE, NO_SQLITE_DRIVER */
   claim(owner: StorageOwner): Promise<DataSourceOptions>;
-  /** Called once, when `dataSource` is connected and before anything is asked of it. */
-  use(dataSource: DataSource): Promise<void>;
-  /** Brings the tables up to date, where several processes may want to at once. */
+  /** Connects `dataSource`, before anything is asked of it. @throws STORAGE */
+  connect(dataSource: DataSource): Promise<void>;
+  /** Brings the tables up to date, where several processes may want to at once. @throws STORAGE */
   migrate(dataSource: DataSource): Promise<void>;
   /**
    * Called when the tables are there: makes the rows of this owner ours.
@@ -32,7 +32,7 @@ export interface Dialect {
   commit(writes: readonly JobWrite[]): Promise<WriteResult[]>;
   /** See JobStorage.unfinished(). */
   unfinished(page: JobPage, reads: JobReads): Promise<StoredJob[]>;
-  /** Ends what `use`, `identify` and `claim` began; the caller disconnects in between. Twice is safe. */
+  /** Ends what `connect`, `identify` and `claim` began; the caller disconnects in between. Twice is safe. */
   retire(): Promise<void>;
   release(): Promise<void>;
 }

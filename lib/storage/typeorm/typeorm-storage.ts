@@ -33,7 +33,7 @@ export class TypeOrmStorage implements JobStorage {
     try {
       const dataSource = new DataSource(options);
       this.dataSource = dataSource;
-      await this.dialect.use(await dataSource.initialize());
+      await this.dialect.connect(dataSource);
       if (this.migrate) await this.dialect.migrate(dataSource);
       const identity = await this.dialect.identify(await this.databaseId());
       this.opened = new JobReads(this.dialect.tables, identity.owner);

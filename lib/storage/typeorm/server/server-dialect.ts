@@ -47,18 +47,19 @@ export class ServerDialect implements Dialect {
     return Promise.resolve().then(() => this.engine.dataSourceOptions());
   }
 
-  use(dataSource: DataSource): Promise<void> {
+  async connect(dataSource: DataSource): Promise<void> {
+    await this.storage(() => dataSource.initialize());
     this.engine.use(dataSource);
-    return Promise.resolve();
   }
 
   migrate(): Promise<void> {
-    return this.engine.migrate();
+    return this.storage(() => this.engine.migrate());
   }
 
   async identify(): Promise<{ id: string; owner: string }> {
     const wait = (milliseconds: number): void => this.hooks.onWait?.(this.engine.place, milliseconds);
-    this.lease = await Lease.take(this.engine, this.owner as StorageOwner, this.clock, wait);
+    const take = (): Promise<Lease> => Lease.take(this.engine, this.owner as StorageOwner, this.clock, wait);
+    this.lease = await this.storage(take);
     const { id } = this.lease.owner;
     return { id, owner: id };
   }

@@ -80,7 +80,8 @@ export class SqliteDialect implements Dialect {
     };
   }
 
-  async use(dataSource: DataSource): Promise<void> {
+  async connect(dataSource: DataSource): Promise<void> {
+    await this.insist(() => dataSource.initialize());
     const { databaseConnection } = dataSource.driver as unknown as { databaseConnection: SqliteDatabase };
     const connection = new SqliteConnection(databaseConnection, this.onStatement);
     this.connection = connection;
