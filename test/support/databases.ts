@@ -62,3 +62,14 @@ export function describeEachDatabase(name: string, tests: (database: TestDatabas
     });
   }
 }
+
+export type DatabaseKind = 'SQLite' | TestDatabase['kind'];
+
+/** Those that are there: SQLite always. */
+export const databaseKinds: readonly DatabaseKind[] = [
+  'SQLite',
+  ...[postgresDatabase, mysqlDatabase].flatMap((database) => (database ? [database.kind] : [])),
+];
+
+export const serverOf = (kind: Exclude<DatabaseKind, 'SQLite'>): TestDatabase =>
+  (kind === 'PostgreSQL' ? postgresDatabase : mysqlDatabase) as TestDatabase;
