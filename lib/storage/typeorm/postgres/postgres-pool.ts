@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { Clock } from '../../../clock.js';
 import type { Row } from '../job-rows.js';
 import { DeadlinePassed, withDeadline } from '../server/deadline.js';
@@ -85,7 +86,10 @@ export class PostgresPool {
     let known = this.names.get(sql);
     if (!known) {
       let count = 0;
-      known = { text: sql.replaceAll('?', () => `$${++count}`), name: `job_reactor_${this.names.size}` };
+      const text = sql.replaceAll('?', () => `$${++count}`);
+      // Behind a pooler others' statements are there as well: one name must never stand for two texts.
+      const name = `job_reactor_${createHash('sha256').update(text).digest('base64url')}`;
+      known = { text, name };
       // Lists of ids make statements of many lengths.
       if (this.names.size < 2_000) this.names.set(sql, known);
     }
