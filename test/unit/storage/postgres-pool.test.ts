@@ -4,38 +4,32 @@ import { PostgresPool, type PgClient } from '../../../lib/storage/typeorm/postgr
 
 type Asked = { text: string; name?: string };
 
-/** A pooler that gives every statement another server connection: none knows what was prepared before. */
-function pooler(asked: Asked[], code: string): { connect(): Promise<PgClient> } {
+/** A server whose process has the number 7, reached by a connection that was told another one. */
+function pool(toldPid: number, asked: Asked[]): PostgresPool {
   const query = async ({ text, name }: Asked) => {
-    asked.push({ text, name });
-    if (name === undefined) return { rows: [], rowCount: 1 };
-    throw Object.assign(new Error('prepared statement'), { code, severity: 'ERROR' });
+    asked.push({ text, ...(name === undefined ? {} : { name }) });
+    return { rows: text.includes('pg_backend_pid') ? [{ pid: 7 }] : [], rowCount: 1 };
   };
-  const client = { query, on: () => undefined, off: () => undefined, release: () => undefined };
-  return { connect: async () => client as unknown as PgClient };
+  const client = { processID: toldPid, query, on: () => undefined, off: () => undefined, release: () => undefined };
+  return new PostgresPool({ connect: async () => client as unknown as PgClient }, systemClock, 5_000, () => undefined);
 }
 
-it.each(['26000', '42P05'])(
-  'behind a pooler that knows no prepared statements (%s) they are given up, and nothing is lost',
-  async (code) => {
-    const asked: Asked[] = [];
-    const pool = new PostgresPool(pooler(asked, code), systemClock, 5_000, () => undefined);
-    const ask = () => pool.session((session) => session.query('SELECT ?, ?', [1, 2], true));
-    expect(await ask()).toEqual({ rows: [], count: 1 });
-    expect(await ask()).toEqual({ rows: [], count: 1 });
-    const text = 'SELECT $1, $2';
-    expect(asked).toEqual([{ text, name: expect.stringMatching(/^job_reactor_.{43}$/) }, { text }, { text }]);
-  },
-);
+const ask = (of: PostgresPool, sql: string) => of.session((session) => session.query(sql, [1], true));
 
-it('a name of a prepared statement stands for one text, whichever process made it', async () => {
-  const names = async (...statements: string[]): Promise<(string | undefined)[]> => {
-    const asked: Asked[] = [];
-    const pool = new PostgresPool(pooler(asked, '26000'), systemClock, 5_000, () => undefined);
-    const [first = ''] = statements;
-    await pool.session((session) => session.query(first, [], true));
-    return [asked[0]?.name];
-  };
-  expect(await names('SELECT 1')).toEqual(await names('SELECT 1'));
-  expect(await names('SELECT 1')).not.toEqual(await names('SELECT 2'));
+it('through a pooler nothing is prepared and no setting is left behind', async () => {
+  const asked: Asked[] = [];
+  const pooled = pool(4711, asked);
+  for (const _ of [1, 2]) await ask(pooled, 'SELECT ?');
+  expect(asked.slice(1)).toEqual([{ text: 'SELECT $1' }, { text: 'SELECT $1' }]);
+});
+
+it('on a connection of its own it prepares what is kept, under a name that stands for one text', async () => {
+  const asked: Asked[] = [];
+  const direct = pool(7, asked);
+  for (const sql of ['SELECT ?', 'SELECT ?, 2', 'SELECT ?']) await ask(direct, sql);
+  expect(asked.filter(({ text }) => text.startsWith('SET '))).toHaveLength(3);
+  const [first, second, again] = asked.slice(4);
+  expect(first).toEqual({ text: 'SELECT $1', name: expect.stringMatching(/^job_reactor_.{43}$/) });
+  expect(second!.name).not.toBe(first!.name);
+  expect(again).toEqual(first);
 });

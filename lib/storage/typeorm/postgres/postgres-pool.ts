@@ -14,6 +14,8 @@ export interface PgClient {
   on(event: 'error', listener: (error: Error) => void): unknown;
   off(event: 'error', listener: (error: Error) => void): unknown;
   release(destroy?: boolean): void;
+  /** The server's process, as it said when the connection was made. */
+  readonly processID?: number | null;
   connection?: { stream?: { destroy?(): void } };
 }
 
@@ -21,12 +23,18 @@ export interface PgPool {
   connect(): Promise<PgClient>;
 }
 
+/**
+ * A group's rows are looked up by their ids, whatever the planner believes about a table that was empty a moment ago. A
+ * plan that reads the whole table is right for as long as that is small, and is kept when it is not.
+ */
+const SETTINGS = ['SET enable_seqscan = off', 'SET enable_hashjoin = off', 'SET enable_mergejoin = off'];
+
 const nothing = (): void => undefined;
 
 /** TypeORM's pool, with a deadline for everything. A connection that let one pass is not used again. */
 export class PostgresPool {
-  /** Behind a pooler that knows no prepared statements they are given up. */
-  private prepares = true;
+  /** Whether a connection leads to one server process for good: not through a pooler in transaction mode. */
+  private readonly direct = new WeakMap<PgClient, boolean>();
   private readonly names = new Map<string, { text: string; name: string }>();
 
   constructor(
@@ -54,6 +62,7 @@ export class PostgresPool {
       }
     };
     try {
+      if (!this.direct.has(client)) this.direct.set(client, await this.prepare(client, query));
       return await work({ query });
     } finally {
       client.off('error', nothing);
@@ -64,21 +73,20 @@ export class PostgresPool {
   private async ask(client: PgClient, sql: string, params: readonly unknown[], keep: boolean) {
     const { text, name } = this.numbered(sql);
     const config = { text, values: params };
-    const send = async (named: boolean) => {
-      const { rows, rowCount } = await withDeadline(
-        this.clock,
-        this.deadline,
-        'A statement',
-        client.query(named ? { ...config, name } : config),
-      );
-      return { rows, count: rowCount ?? 0 };
-    };
-    if (!keep || !this.prepares) return send(false);
-    return send(true).catch((error: unknown) => {
-      if (!isLostPreparedStatement(error)) throw error;
-      this.prepares = false;
-      return send(false);
-    });
+    const asked = client.query(keep && this.direct.get(client) ? { ...config, name } : config);
+    const { rows, rowCount } = await withDeadline(this.clock, this.deadline, 'A statement', asked);
+    return { rows, count: rowCount ?? 0 };
+  }
+
+  /**
+   * A pooler makes up the number of the server's process, as each statement may go to another one. Settings would fall
+   * to whoever comes next then, and prepared statements may be gone: there are neither.
+   */
+  private async prepare(client: PgClient, query: Session['query']): Promise<boolean> {
+    const { rows } = await query('SELECT pg_backend_pid() AS pid');
+    if (rows[0]?.['pid'] !== client.processID) return false;
+    for (const setting of SETTINGS) await query(setting);
+    return true;
   }
 
   /** PostgreSQL's parameters have numbers. */
@@ -87,7 +95,7 @@ export class PostgresPool {
     if (!known) {
       let count = 0;
       const text = sql.replaceAll('?', () => `$${++count}`);
-      // Behind a pooler others' statements are there as well: one name must never stand for two texts.
+      // One name must never stand for two texts, whoever else prepares statements on this connection.
       const name = `job_reactor_${createHash('sha256').update(text).digest('base64url')}`;
       known = { text, name };
       // Lists of ids make statements of many lengths.
@@ -95,10 +103,4 @@ export class PostgresPool {
     }
     return known;
   }
-}
-
-/** A pooler gave us another server connection than the one that prepared it: 26000, or 42P05 for one of that name. */
-function isLostPreparedStatement(error: unknown): boolean {
-  const { code } = (error ?? {}) as { code?: unknown };
-  return code === '26000' || code === '42P05';
 }
