@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { systemClock } from './clock.js';
+import { systemClock, type ClockTimer } from './clock.js';
 import { JobReactorClient } from './client/job-reactor-client.js';
 import { Distributor } from './distributor/distributor.js';
 import type { DeclaredFeedbacks } from './distributor/feedback-runner.js';
@@ -15,6 +15,9 @@ import { createStorage } from './storage/create-storage.js';
 import { tcpTransport } from './transport/tcp-transport.js';
 import { JobReactorStrategy } from './worker-node/job-reactor.strategy.js';
 import { WorkerNode } from './worker-node/worker-node.js';
+
+/** Milliseconds after a node's start in which the application may still say what is to happen on SIGTERM. */
+const HOOKS_WITHIN = 1_000;
 
 /** The roles of one `forRoot`, built from its options and moved through the application's life. */
 export class JobReactorRuntime {
@@ -32,6 +35,7 @@ export class JobReactorRuntime {
   #explored: ExploredMethods | undefined;
   #handlers: HandlerRegistry | undefined;
   #nodeStarted = false;
+  #hooks: ClockTimer | undefined;
 
   constructor(options: ReadOptions, explorer: HandlerExplorer) {
     this.#options = options;
@@ -68,7 +72,7 @@ export class JobReactorRuntime {
 
   /** Before the application's own `onModuleInit`: from here on jobs can be enqueued. */
   async init(): Promise<void> {
-    const { nodeMethods, feedbackMethods } = this.#explore();
+    const { nodeMethods, feedbackMethods, emptyParameters } = this.#explore();
     if (!this.#node && nodeMethods.length > 0) {
       this.#logger.warn(
         `${nodeMethods.join(', ')}: job methods never run in a process that has no node. Configure \`node\`, or move them to the worker.`,
@@ -79,6 +83,7 @@ export class JobReactorRuntime {
         `${feedbackMethods.join(', ')}: feedback methods never run in a process that has no distributor. Move them to the application.`,
       );
     }
+    if (this.#node) for (const sentence of emptyParameters) this.#logger.warn(sentence);
     await this.#distributor?.open();
   }
 
@@ -101,9 +106,11 @@ export class JobReactorRuntime {
     this.#nodeStarted = true;
     this.#handlers = this.#explore().handlers(this.strategy.config);
     await this.#node.start();
+    this.#hooks = systemClock.after(HOOKS_WITHIN, () => this.#warnWithoutHooks(), false);
   }
 
   async stopNode(): Promise<void> {
+    this.#hooks?.cancel();
     if (this.#nodeStarted) await this.#node?.stop();
   }
 
@@ -117,6 +124,13 @@ export class JobReactorRuntime {
     this.#logger.write(event);
     this.distributor?.tell(event);
   };
+
+  /** Nest tells nobody whether `enableShutdownHooks()` was called; what it does is to listen, as others may do themselves. */
+  #warnWithoutHooks(): void {
+    const { node, storage } = this.#options;
+    if (!node || process.listenerCount('SIGTERM') > 0) return;
+    this.#emit({ event: 'no stop is heard', node: node.name, durable: storage !== 'memory' });
+  }
 
   #explore(): ExploredMethods {
     this.#explored ??= this.#explorer.explore();
