@@ -24,10 +24,12 @@ export class JobReactorLogger {
   }
 }
 
-/** In text the line says it all: there the fields, which Nest would append, are shown as nothing. */
+/** In text the line says it all: there the fields, which Nest would append, are to show as nothing. */
+const AS_TEXT = { [Symbol.for('nodejs.util.inspect.custom')]: () => '' };
+
 function fieldsOf(event: JobReactorEvent): object {
-  const fields = 'error' in event ? { ...event, error: errorFields(event) } : { ...event };
-  return Object.defineProperty(fields, Symbol.for('nodejs.util.inspect.custom'), { value: () => '' });
+  // Nest copies what it is given, so the way it shows itself has to be a property like the others.
+  return { ...event, ...('error' in event ? { error: errorFields(event) } : {}), ...AS_TEXT };
 }
 
 function errorFields(event: JobReactorEvent & { error: unknown }): object {
