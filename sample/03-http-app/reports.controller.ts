@@ -9,13 +9,13 @@ import {
   ParseUUIDPipe,
   Post,
   Sse,
-  UseFilters,
+  UseInterceptors,
   type MessageEvent,
 } from '@nestjs/common';
 import { JobReactorClient, type CancelAnswer, type InputOf, type JobHandle, type JobStatus } from 'nestjs-job-reactor';
 import { concat, defer, map, of, shareReplay, type Observable } from 'rxjs';
 import { MakeReport } from './jobs.js';
-import { RefusedJobFilter } from './refused-job.filter.js';
+import { RefusedJobsInterceptor } from './refused-jobs.interceptor.js';
 
 interface ReportState {
   id: string;
@@ -25,7 +25,7 @@ interface ReportState {
 }
 
 @Controller('reports')
-@UseFilters(RefusedJobFilter)
+@UseInterceptors(RefusedJobsInterceptor)
 export class ReportsController {
   /** Of jobs this process has enqueued and that have not ended; a new listener gets the latest progress at once. */
   readonly #streams = new Map<string, Observable<MessageEvent>>();

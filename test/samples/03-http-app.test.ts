@@ -1,43 +1,23 @@
-import { fork } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { within } from '../support/deadline.js';
+import { program } from '../support/program.js';
 import { eventually } from '../support/reactor.js';
 
-const ROOT = join(import.meta.dirname, '../..');
+const PROGRAM = join(import.meta.dirname, '../../sample/03-http-app/main.ts');
 
 interface Started {
   url: string;
-  stop(): Promise<NodeJS.Signals | null>;
+  stop(): Promise<unknown>;
 }
 
 /** The sample in a process of its own, on a free port. */
 async function start(database: string): Promise<Started> {
-  const program = join(ROOT, 'sample/03-http-app/main.ts');
-  const child = fork(join(ROOT, 'test/support/run-ts.mjs'), [program, '0', database], { silent: true });
-  let said = '';
-  const url = new Promise<string>((resolve, reject) => {
-    for (const stream of [child.stdout!, child.stderr!]) {
-      stream.setEncoding('utf8').on('data', (chunk: string) => {
-        said += chunk;
-        const at = /Open for reports on (http:\S+)/.exec(said)?.[1];
-        if (at !== undefined) resolve(at);
-      });
-    }
-    child.once('exit', () => reject(new Error(`it ended:\n${said}`)));
-  });
-  const exit = once(child, 'exit') as Promise<[number | null, NodeJS.Signals | null]>;
-  return {
-    url: `${await within(url, 'the start', 60_000)}/reports`,
-    async stop() {
-      child.kill('SIGTERM');
-      const [, signal] = await within(exit, 'the end', 60_000);
-      return signal;
-    },
-  };
+  const sample = program(PROGRAM, ['0', database]);
+  const line = await sample.says('Open for reports on');
+  return { url: `${/http:\S+/.exec(line)?.[0]}/reports`, stop: () => sample.kill('SIGTERM') };
 }
 
 describe('sample 03, over real HTTP', () => {
@@ -115,7 +95,7 @@ describe('sample 03, over real HTTP', () => {
   it('shows after a restart what was made before it', async () => {
     const id = await enqueue(100);
     await eventually('the report is made', async () => (await get(id))['status'] === 'succeeded');
-    expect(await app.stop()).toBe('SIGTERM');
+    expect(await app.stop()).toMatchObject({ signal: 'SIGTERM' });
     app = await start(join(folder, 'reports.sqlite'));
     await eventually('it is shown', async () => (await get(id))['status'] === 'succeeded');
     expect(await get(id)).toMatchObject({ result: { sum: 5_050 } });
