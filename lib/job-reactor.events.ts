@@ -33,6 +33,7 @@ export type JobReactorEvent =
   | { event: 'job stuck'; node: string; id: string; name: string; attempt: number }
   | { event: 'job parked'; node: string; name: string }
   | { event: 'errback failed'; node: string; id: string; name: string; error: unknown }
+  | { event: 'node not started'; node: string }
   | { event: 'no stop is heard'; node: string; durable: boolean }
   // both
   | { event: 'storage failed'; role: string; error: unknown };

@@ -91,6 +91,11 @@ function describe(event: JobReactorEvent): [Level, string] | null {
         'log',
         `Node '${event.node}' started (${event.storage}; jobs: ${event.jobs.join(', ')}; ${event.recovered} stored jobs taken up)`,
       ];
+    case 'node not started':
+      return [
+        'warn',
+        `Node '${event.node}' is configured and was never started. Hand \`JobReactorModule.transport()\` to \`createMicroservice()\` and call \`listen()\`, or to \`connectMicroservice()\` and call \`startAllMicroservices()\`.`,
+      ];
     case 'no stop is heard':
       return [
         'warn',

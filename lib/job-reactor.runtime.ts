@@ -18,6 +18,8 @@ import { WorkerNode } from './worker-node/worker-node.js';
 
 /** Milliseconds after a node's start in which the application may still say what is to happen on SIGTERM. */
 const HOOKS_WITHIN = 1_000;
+/** Milliseconds after an application's start in which its node is to be started as well. */
+const NODE_WITHIN = 10_000;
 
 /** The roles of one `forRoot`, built from its options and moved through the application's life. */
 export class JobReactorRuntime {
@@ -35,7 +37,7 @@ export class JobReactorRuntime {
   #explored: ExploredMethods | undefined;
   #handlers: HandlerRegistry | undefined;
   #nodeStarted = false;
-  #hooks: ClockTimer | undefined;
+  #reminder: ClockTimer | undefined;
 
   constructor(options: ReadOptions, explorer: HandlerExplorer) {
     this.#options = options;
@@ -92,6 +94,7 @@ export class JobReactorRuntime {
     // Handlers with a mistake are refused before the distributor takes its port and jobs; the node composes them again.
     if (this.#node) this.#explore().handlers();
     await this.#distributor?.listen();
+    this.#warnUnstarted();
   }
 
   /** @throws {JobReactorError} DUPLICATE_HANDLER, CALLBACK_WITHOUT_JOB, STORAGE, … */
@@ -106,11 +109,12 @@ export class JobReactorRuntime {
     this.#nodeStarted = true;
     this.#handlers = this.#explore().handlers(this.strategy.config);
     await this.#node.start();
-    this.#hooks = systemClock.after(HOOKS_WITHIN, () => this.#warnWithoutHooks(), false);
+    this.#reminder?.cancel();
+    this.#reminder = systemClock.after(HOOKS_WITHIN, () => this.#warnWithoutHooks(), false);
   }
 
   async stopNode(): Promise<void> {
-    this.#hooks?.cancel();
+    this.#reminder?.cancel();
     if (this.#nodeStarted) await this.#node?.stop();
   }
 
@@ -124,6 +128,13 @@ export class JobReactorRuntime {
     this.#logger.write(event);
     this.distributor?.tell(event);
   };
+
+  #warnUnstarted(): void {
+    const { node } = this.#options;
+    if (!node || this.#nodeStarted) return;
+    const warn = (): void => this.#emit({ event: 'node not started', node: node.name });
+    this.#reminder = systemClock.after(NODE_WITHIN, warn, false);
+  }
 
   /** Nest tells nobody whether `enableShutdownHooks()` was called; what it does is to listen, as others may do themselves. */
   #warnWithoutHooks(): void {

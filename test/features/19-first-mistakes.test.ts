@@ -62,10 +62,28 @@ describe('a worker', () => {
     expect(node.lines('WARN')).toHaveLength(1);
   });
 
+  it('that is configured and never started says so after 10 s, and with what it is started', async () => {
+    const { port } = await system.application();
+    const node = worker({ mistake: 'no transport', port });
+    const line = await node.says("Node 'one' is configured and was never started");
+    expect(line).toContain('Hand `JobReactorModule.transport()` to `createMicroservice()` and call `listen()`');
+    expect(node.lines('WARN')).toHaveLength(1);
+  });
+
   it('in which no class with a @Job is listed says so when it starts', async () => {
     const { port } = await system.application();
     const node = worker({ mistake: 'unlisted', port });
     expect(await node.says('found no @Job method')).toContain('List the classes that have them in `controllers` or');
+  });
+
+  it('started twice on one SQLite file ends the second time, and says that each needs its own', async () => {
+    const { port } = await system.application();
+    const storage = { type: 'sqlite', database: join(await system.folder(), 'jobs.sqlite') } as const;
+    await worker({ mistake: 'none', port, storage }).says('is connected');
+    const second = worker({ mistake: 'none', port, storage });
+    expect(await second.ended()).toMatchObject({ code: 1 });
+    expect(second.lines('JobReactorError: ')).toEqual([expect.stringContaining('jobs.sqlite')]);
+    expect(second.output).toContain("code: 'STORAGE_IN_USE'");
   });
 
   it('with @Ctx() forgotten before a JobContext does not start, and says where', async () => {

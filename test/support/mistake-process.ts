@@ -8,7 +8,7 @@ import { Job, JobContext, JobReactorModule, type StorageOption } from '../../lib
  * A worker with one mistake in it, as people make them; what it logs is Nest's own console, in text or JSON.
  */
 export interface Mistake {
-  mistake: 'none' | 'no driver' | 'no hooks' | 'unlisted' | 'no @Ctx' | 'no @Payload';
+  mistake: 'none' | 'no driver' | 'no hooks' | 'unlisted' | 'no transport' | 'no @Ctx' | 'no @Payload';
   port: number;
   storage?: StorageOption;
   json?: boolean;
@@ -69,11 +69,14 @@ const module = {
   imports: [JobReactorModule.forRoot({ node: { name: 'one', distributors: [{ host: '127.0.0.1', port }], storage } })],
   providers: (CLASSES[mistake] ?? [Greetings]) as [],
 };
-const node = await NestFactory.createMicroservice(module, {
-  ...JobReactorModule.transport(),
-  logger: new ConsoleLogger({ json }),
-});
-if (mistake !== 'no hooks') node.enableShutdownHooks();
+const logger = new ConsoleLogger({ json });
 process.once('disconnect', () => process.exit(3)); // the parent died: nobody is left to stop this process
-await node.listen();
+if (mistake === 'no transport') {
+  setInterval(() => {}, 60_000); // as an HTTP server would keep it running
+  await NestFactory.createApplicationContext(module, { logger });
+} else {
+  const node = await NestFactory.createMicroservice(module, { ...JobReactorModule.transport(), logger });
+  if (mistake !== 'no hooks') node.enableShutdownHooks();
+  await node.listen();
+}
 setTimeout(() => console.log('two seconds later'), 2_000);
