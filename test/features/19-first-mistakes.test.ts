@@ -164,7 +164,10 @@ describe('the log', () => {
     }
   }
 
-  it('has nothing to say of jobs that succeed', async () => {
+  it('has nothing to say of jobs that succeed', async ({ onTestFinished }) => {
+    const stop = (): void => {};
+    process.on('SIGTERM', stop); // as `enableShutdownHooks()` would
+    onTestFinished(() => void process.off('SIGTERM', stop));
     const heard = listening();
     const application = await system.application({ logger: heard.logger });
     await system.node({ to: application, providers: [Doubles], logger: heard.logger });
