@@ -19,7 +19,7 @@ export type JobReactorEvent =
   | { event: 'node refused'; distributor: string; remote: string; code: string; message: string }
   | { event: 'job refused'; distributor: string; node: string; id: string; code: string }
   | { event: 'job handed over'; distributor: string; id: string; name: string; from: string | null; assignment: number }
-  | { event: 'job waits for a node'; distributor: string; name: string; nearest: string | null }
+  | { event: 'job waits for a node'; distributor: string; name: string; nodes: number; nearest: string | null }
   | { event: 'feedback failed'; distributor: string; name: string; id: string; error: unknown }
   // node
   | { event: 'node started'; node: string; storage: string; jobs: string[]; recovered: number }
@@ -33,6 +33,8 @@ export type JobReactorEvent =
   | { event: 'job stuck'; node: string; id: string; name: string; attempt: number }
   | { event: 'job parked'; node: string; name: string }
   | { event: 'errback failed'; node: string; id: string; name: string; error: unknown }
+  | { event: 'node not started'; node: string }
+  | { event: 'no stop is heard'; node: string; durable: boolean }
   // both
   | { event: 'storage waited for'; role: string; place: string; milliseconds: number }
   | { event: 'storage failed'; role: string; error: unknown };

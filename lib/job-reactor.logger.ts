@@ -1,20 +1,44 @@
 import { Logger } from '@nestjs/common';
 import type { JobReactorEvent } from './job-reactor.events.js';
 
+/** Attempts between two reminders that a distributor can't be reached; they come to be 15 s apart on average. */
+const REMIND_EVERY = 64;
+
 type Level = 'log' | 'warn' | 'error' | 'debug';
 
-/** Turns facts into log lines: one line a fact, quiet while all is well, a stack only when a job has failed for good. */
+/**
+ * Turns facts into log lines: one line a fact, quiet while all is well. The fact itself goes along for loggers that print
+ * fields, such as `ConsoleLogger({ json: true })`, which has it as `params`; a stack is there only, and only of what has
+ * failed for good.
+ */
 export class JobReactorLogger {
   readonly #logger = new Logger('JobReactor');
 
   readonly write = (event: JobReactorEvent): void => {
     const line = describe(event);
-    if (line) this.#logger[line[0]](line[1]);
+    if (line) this.#logger[line[0]](line[1], fieldsOf(event));
   };
 
   warn(message: string): void {
     this.#logger.warn(message);
   }
+}
+
+/** In text the line says it all: there the fields, which Nest would append, are to show as nothing. */
+const AS_TEXT = { [Symbol.for('nodejs.util.inspect.custom')]: () => '' };
+
+function fieldsOf(event: JobReactorEvent): object {
+  // Nest copies what it is given, so the way it shows itself has to be a property like the others.
+  return { ...event, ...('error' in event ? { error: errorFields(event) } : {}), ...AS_TEXT };
+}
+
+function errorFields(event: JobReactorEvent & { error: unknown }): object {
+  const { error } = event;
+  if (!(error instanceof Error)) return { message: String(error) };
+  const { name, message, stack } = error;
+  const { code } = error as { code?: unknown };
+  const isFinal = event.event === 'job failed' && !event.willRetry;
+  return { name, message, ...(code === undefined ? {} : { code }), ...(isFinal ? { stack } : {}) };
 }
 
 function describe(event: JobReactorEvent): [Level, string] | null {
@@ -48,14 +72,34 @@ function describe(event: JobReactorEvent): [Level, string] | null {
     case 'job waits for a node':
       return [
         'warn',
-        `No connected node has a handler for job '${event.name}'${event.nearest ? `; did you mean '${event.nearest}'?` : '.'} It waits.`,
+        event.nodes === 0
+          ? `Job '${event.name}' waits: no node is connected to '${event.distributor}'. Start a worker, or look into its log for why it can't connect.`
+          : `Job '${event.name}' waits: no connected node has a handler for it${event.nearest ? `; did you mean '${event.nearest}'?` : '.'} Check the name, and that the class with its @Job is listed in \`controllers\` or \`providers\` of the worker's module.`,
       ];
     case 'feedback failed':
-      return ['error', `A feedback method for job ${event.name} (${event.id}) threw: ${message(event.error)}`];
+      return [
+        'error',
+        `A feedback method for job ${event.name} (${event.id}) threw: ${message(event.error)}${place(event.error)}`,
+      ];
     case 'node started':
+      if (event.jobs.length === 0)
+        return [
+          'warn',
+          `Node '${event.node}' started (${event.storage}) and found no @Job method, so it can run nothing. List the classes that have them in \`controllers\` or \`providers\` of its module.`,
+        ];
       return [
         'log',
-        `Node '${event.node}' started (${event.storage}; jobs: ${event.jobs.join(', ') || 'none'}; ${event.recovered} stored jobs taken up)`,
+        `Node '${event.node}' started (${event.storage}; jobs: ${event.jobs.join(', ')}; ${event.recovered} stored jobs taken up)`,
+      ];
+    case 'node not started':
+      return [
+        'warn',
+        `Node '${event.node}' is configured and was never started. Hand \`JobReactorModule.transport()\` to \`createMicroservice()\` and call \`listen()\`, or to \`connectMicroservice()\` and call \`startAllMicroservices()\`.`,
+      ];
+    case 'no stop is heard':
+      return [
+        'warn',
+        `Nothing listens to SIGTERM in the process of node '${event.node}': a stop would break off its running jobs (${event.durable ? 'each counts it as a crash and runs again' : 'what its memory holds runs again elsewhere'}). Call \`enableShutdownHooks()\` on the application, then it drains.`,
       ];
     case 'node draining':
       return event.running > 0 ? ['log', `Node '${event.node}' is stopping; ${event.running} jobs still run`] : null;
@@ -70,11 +114,11 @@ function describe(event: JobReactorEvent): [Level, string] | null {
         `Node '${event.node}' lost distributor '${event.distributor}' at ${event.remote}: ${event.reason}. It keeps trying.`,
       ];
     case 'distributor unreachable':
-      // The first failure and then ever rarer ones: the attempts go on for as long as the node runs.
-      if ((event.attempts & (event.attempts - 1)) !== 0) return null;
+      // The attempts go on for as long as the node runs: told once, and then every quarter of an hour or so.
+      if (event.attempts % REMIND_EVERY !== 1) return null;
       return [
         'warn',
-        `Node '${event.node}' can't reach its distributor at ${event.remote} (${event.reason}). Is the application running? It keeps trying.`,
+        `Node '${event.node}' can't reach its distributor at ${event.remote} (${event.reason}). Start the application, or correct host and port in \`node.distributors\`. It keeps trying and says when it is connected.`,
       ];
     case 'job crashed':
       return [
@@ -89,7 +133,7 @@ function describe(event: JobReactorEvent): [Level, string] | null {
         ];
       return [
         'error',
-        `Job ${event.name} (${event.id}) failed for good in attempt ${event.attempt}: ${message(event.error)}`,
+        `Job ${event.name} (${event.id}) failed for good in attempt ${event.attempt}: ${message(event.error)}${place(event.error)}`,
       ];
     case 'job stuck':
       return [
@@ -102,7 +146,10 @@ function describe(event: JobReactorEvent): [Level, string] | null {
         `Node '${event.node}' holds jobs named '${event.name}' but has no handler for them; they stay stored until it has one`,
       ];
     case 'errback failed':
-      return ['error', `An errback of job ${event.name} (${event.id}) threw: ${message(event.error)}`];
+      return [
+        'error',
+        `An errback of job ${event.name} (${event.id}) threw: ${message(event.error)}${place(event.error)}`,
+      ];
     case 'storage waited for':
       return [
         'log',
@@ -113,6 +160,14 @@ function describe(event: JobReactorEvent): [Level, string] | null {
   }
 }
 
+/** Of several lines, as schemas and databases write them, one. */
 function message(error: unknown): string {
-  return error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+  const text = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+  return text.replaceAll(/\s*\n\s*/g, ' ');
+}
+
+/** Where in the code, as far as the error knows: one line has to do for a stack. */
+function place(error: unknown): string {
+  const frame = error instanceof Error ? /\n\s+at (.+)/.exec(error.stack ?? '')?.[1] : undefined;
+  return frame === undefined ? '' : ` (at ${frame})`;
 }

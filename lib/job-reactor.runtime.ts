@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { systemClock } from './clock.js';
+import { systemClock, type ClockTimer } from './clock.js';
 import { JobReactorClient } from './client/job-reactor-client.js';
 import { Distributor } from './distributor/distributor.js';
 import type { DeclaredFeedbacks } from './distributor/feedback-runner.js';
@@ -17,6 +17,11 @@ import { tcpTransport } from './transport/tcp-transport.js';
 import { JobReactorStrategy } from './worker-node/job-reactor.strategy.js';
 import { WorkerNode } from './worker-node/worker-node.js';
 
+/** Milliseconds after a node's start in which the application may still say what is to happen on SIGTERM. */
+const HOOKS_WITHIN = 1_000;
+/** Milliseconds after an application's start in which its node is to be started as well. */
+const NODE_WITHIN = 10_000;
+
 /** The roles of one `forRoot`, built from its options and moved through the application's life. */
 export class JobReactorRuntime {
   readonly client: JobReactorClient;
@@ -33,6 +38,7 @@ export class JobReactorRuntime {
   #explored: ExploredMethods | undefined;
   #handlers: HandlerRegistry | undefined;
   #nodeStarted = false;
+  #reminder: ClockTimer | undefined;
 
   constructor(options: ReadOptions, explorer: HandlerExplorer) {
     this.#options = options;
@@ -72,7 +78,7 @@ export class JobReactorRuntime {
 
   /** Before the application's own `onModuleInit`: from here on jobs can be enqueued. */
   async init(): Promise<void> {
-    const { nodeMethods, feedbackMethods } = this.#explore();
+    const { nodeMethods, feedbackMethods, emptyParameters } = this.#explore();
     if (!this.#node && nodeMethods.length > 0) {
       this.#logger.warn(
         `${nodeMethods.join(', ')}: job methods never run in a process that has no node. Configure \`node\`, or move them to the worker.`,
@@ -83,6 +89,7 @@ export class JobReactorRuntime {
         `${feedbackMethods.join(', ')}: feedback methods never run in a process that has no distributor. Move them to the application.`,
       );
     }
+    if (this.#node) for (const sentence of emptyParameters) this.#logger.warn(sentence);
     await this.#distributor?.open();
   }
 
@@ -91,6 +98,7 @@ export class JobReactorRuntime {
     // Handlers with a mistake are refused before the distributor takes its port and jobs; the node composes them again.
     if (this.#node) this.#explore().handlers();
     await this.#distributor?.listen();
+    this.#warnUnstarted();
   }
 
   /** @throws {JobReactorError} DUPLICATE_HANDLER, CALLBACK_WITHOUT_JOB, STORAGE, … */
@@ -105,9 +113,12 @@ export class JobReactorRuntime {
     this.#nodeStarted = true;
     this.#handlers = this.#explore().handlers(this.strategy.config);
     await this.#node.start();
+    this.#reminder?.cancel();
+    this.#reminder = systemClock.after(HOOKS_WITHIN, () => this.#warnWithoutHooks(), false);
   }
 
   async stopNode(): Promise<void> {
+    this.#reminder?.cancel();
     if (this.#nodeStarted) await this.#node?.stop();
   }
 
@@ -124,6 +135,20 @@ export class JobReactorRuntime {
 
   #hooks(role: string): StorageHooks {
     return { onWait: (place, milliseconds) => this.#emit({ event: 'storage waited for', role, place, milliseconds }) };
+  }
+
+  #warnUnstarted(): void {
+    const { node } = this.#options;
+    if (!node || this.#nodeStarted) return;
+    const warn = (): void => this.#emit({ event: 'node not started', node: node.name });
+    this.#reminder = systemClock.after(NODE_WITHIN, warn, false);
+  }
+
+  /** Nest tells nobody whether `enableShutdownHooks()` was called; what it does is to listen, as others may do themselves. */
+  #warnWithoutHooks(): void {
+    const { node, storage } = this.#options;
+    if (!node || process.listenerCount('SIGTERM') > 0) return;
+    this.#emit({ event: 'no stop is heard', node: node.name, durable: storage !== 'memory' });
   }
 
   #explore(): ExploredMethods {

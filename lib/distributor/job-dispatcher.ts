@@ -171,9 +171,11 @@ export class JobDispatcher {
     if (this.#warned.has(name)) return;
     this.#warned.add(name);
     timers.after(WARN_WITHOUT_NODE_AFTER, () => {
-      const names = new Set([...registry.nodes()].flatMap((node) => node.jobs));
+      const nodes = [...registry.nodes()];
+      const names = new Set(nodes.flatMap((node) => node.jobs));
       if (names.has(name) || !held.pending.names().has(name)) return void this.#warned.delete(name);
-      emit({ event: 'job waits for a node', distributor, name, nearest: didYouMean(name, [...names]) ?? null });
+      const nearest = didYouMean(name, [...names]) ?? null;
+      emit({ event: 'job waits for a node', distributor, name, nodes: nodes.length, nearest });
     });
   }
 }

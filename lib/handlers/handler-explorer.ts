@@ -10,6 +10,7 @@ import { rolesOf, type MethodRole } from './job-metadata.js';
 import { MethodHost, type Instance } from './method-host.js';
 import { lastValue } from './nest-filters.js';
 import { NestPipeline } from './nest-pipeline.js';
+import { emptyParameters } from './method-parameters.js';
 
 /** A declared feedback method. */
 export interface FeedbackMethod {
@@ -32,6 +33,8 @@ export interface ExploredMethods {
   /** `Class.method` of every feedback method: in a process with no distributor these never run. */
   feedbackMethods: readonly string[];
   feedbacks: DeclaredFeedbacks;
+  /** Sentences about parameters of job methods that will always be undefined. */
+  emptyParameters: readonly string[];
   /**
    * Composes the handlers of a node; `config` holds its global guards and the like, by default the application's.
    * @throws {JobReactorError} DUPLICATE_HANDLER, CALLBACK_WITHOUT_JOB, INVALID_OPTIONS
@@ -77,6 +80,7 @@ export class HandlerExplorer {
         success: this.#feedbacks(found.filter(({ role }) => role.kind === 'success-feedback')),
         error: this.#feedbacks(found.filter(({ role }) => role.kind === 'error-feedback')),
       },
+      emptyParameters: found.filter(isNode).flatMap(({ host, method }) => emptyParameters(host, method)),
       handlers: (config = this.#container.applicationConfig) => {
         const pipeline = new NestPipeline(this.#container, config);
         const compose = ({ host, method, role, where }: Found): NodeMethod => ({

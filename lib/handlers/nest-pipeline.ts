@@ -1,8 +1,6 @@
 import { ForbiddenException } from '@nestjs/common';
-import { PARAM_ARGS_METADATA } from '@nestjs/microservices/constants.js';
 import type { ApplicationConfig, ContextId, NestContainer } from '@nestjs/core';
 import {
-  ContextUtils,
   ExecutionContextHost,
   FORBIDDEN_MESSAGE,
   GuardsConsumer,
@@ -15,12 +13,11 @@ import {
 import type { ExceptionFiltersContext } from '@nestjs/microservices/context/exception-filters-context.js';
 import { RpcContextCreator } from '@nestjs/microservices/context/rpc-context-creator.js';
 import { RpcProxy } from '@nestjs/microservices/context/rpc-proxy.js';
-import { RpcParamtype } from '@nestjs/microservices/enums/rpc-paramtype.enum.js';
 import type { Observable } from 'rxjs';
-import { JobReactorError } from '../job-reactor.error.js';
 import type { AttemptScope } from './attempt-scope.js';
-import { JobContext } from './job-context.js';
+import type { JobContext } from './job-context.js';
 import type { Instance, MethodHost } from './method-host.js';
+import { refuseBareContext, UNDECORATED } from './method-parameters.js';
 import { JobFilterContext, lastValue, type JobFilters } from './nest-filters.js';
 import { ScopedPipes } from './nest-pipes.js';
 
@@ -28,12 +25,6 @@ import { ScopedPipes } from './nest-pipes.js';
 export type MethodCall = (scope: AttemptScope, payload: unknown, context: JobContext) => Promise<unknown>;
 
 type Composed = (payload: unknown, context: JobContext) => Promise<unknown>;
-
-/** Parameters without a decorator: the args first, the context second. */
-const UNDECORATED = {
-  [`${RpcParamtype.PAYLOAD}:0`]: { index: 0, data: undefined, pipes: [] },
-  [`${RpcParamtype.CONTEXT}:1`]: { index: 1, data: undefined, pipes: [] },
-};
 
 /**
  * Nest's pipeline for job methods, put together from the same parts as for its own message handlers (execution context
@@ -117,19 +108,4 @@ class JobProxy extends RpcProxy {
       }
     };
   }
-}
-
-/** Without `@Ctx()` the parameter would get the args, or nothing; better to say so at start. */
-function refuseBareContext(host: MethodHost, method: string): void {
-  const instance = host.wrapper.instance as Instance;
-  const types: unknown[] = new ContextUtils().reflectCallbackParamtypes(instance, method) ?? [];
-  const decorated: Record<string, { index: number }> =
-    new ContextUtils().reflectCallbackMetadata(instance, method, PARAM_ARGS_METADATA) ?? UNDECORATED;
-  const indexes = Object.values(decorated).map(({ index }) => index);
-  const bare = types.findIndex(
-    (type, i) => type === JobContext && (!indexes.includes(i) || (i === 0 && decorated === UNDECORATED)),
-  );
-  if (bare < 0) return;
-  const where = `${host.className}.${method}`;
-  throw new JobReactorError('INVALID_OPTIONS', `${where}: write @Ctx() before parameter ${bare + 1}, the JobContext.`);
 }

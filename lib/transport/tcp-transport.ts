@@ -75,7 +75,7 @@ export function tcpTransport(options: TcpTransportOptions): Transport {
       const fail = (why: string, cause?: Error): void => {
         timer.cancel();
         socket.destroy();
-        reject(connectionError('CONNECT', `${address.host}:${address.port}: ${why}`, cause));
+        reject(connectionError('CONNECT', why, cause));
       };
       const timer = clock.after(
         limits.connectTimeout,

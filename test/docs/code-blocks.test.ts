@@ -1,25 +1,42 @@
 import { readdirSync, readFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import ts from 'typescript';
 import { expect, it } from 'vitest';
+import { ROOT } from './page.js';
 
-const ROOT = resolve(import.meta.dirname, '../..');
-const PAGES = ['README.md', ...readdirSync(join(ROOT, 'docs')).map((name) => join('docs', name))];
+/*
+ * A block that is not to compile, because it shows a mistake or a piece of something, says so: ```ts does not compile
+ */
+const NOT_COMPILED = 'ts does not compile';
+/** What blocks may be besides TypeScript: nothing that hides code from the compiler. */
+const OTHER = ['', 'sh', 'json', 'sql', 'text'];
 
-/** Every ```ts block of a page, by the file name its first line gives. */
-function blocksOf(page: string): Map<string, string> {
+/** Every page of the repository, wherever it is. */
+const PAGES = readdirSync(ROOT, { recursive: true, encoding: 'utf8' })
+  .filter((path) => path.endsWith('.md') && !/(^|\/)(node_modules|dist|\.[\w]+)\//.test(path))
+  .toSorted();
+
+interface Block {
+  language: string;
+  /** As its first line says, else by its place on the page. */
+  name: string;
+  code: string;
+}
+
+function blocksOf(page: string): Block[] {
   const text = readFileSync(join(ROOT, page), 'utf8');
-  const blocks = new Map<string, string>();
-  for (const [, code = ''] of text.matchAll(/```ts\n([\s\S]*?)```/g)) {
-    const name = /^\/\/ (\S+\.ts)\b/.exec(code)?.[1] ?? `block-${blocks.size}.ts`;
-    blocks.set(name, code);
-  }
-  return blocks;
+  return [...text.matchAll(/^( *)(```+|~~~+)(.*)\n([\s\S]*?)^\1\2$/gm)].map(
+    ([, , , language = '', code = ''], index) => {
+      const name = /^\s*\/\/ (\S+\.ts)\b/.exec(code)?.[1] ?? `block-${index}.ts`;
+      return { language: language.trim(), name, code };
+    },
+  );
 }
 
 function compile(page: string): string[] {
   const folder = join(ROOT, '.blocks');
-  const files = new Map([...blocksOf(page)].map(([name, code]) => [join(folder, name), code]));
+  const blocks = blocksOf(page).filter(({ language }) => language === 'ts');
+  const files = new Map(blocks.map(({ name, code }) => [join(folder, name), code]));
   const config = ts.readConfigFile(join(ROOT, 'tsconfig.json'), (path) => ts.sys.readFile(path));
   const { options } = ts.parseJsonConfigFileContent(config.config, ts.sys, ROOT);
   const compilerOptions = {
@@ -46,10 +63,32 @@ function compile(page: string): string[] {
 }
 
 it('the README shows the whole way: definition, application, worker', () => {
-  expect([...blocksOf('README.md').keys()]).toEqual(['jobs.ts', 'app.ts', 'worker.ts']);
+  const names = blocksOf('README.md').flatMap(({ language, name }) => (language === 'ts' ? [name] : []));
+  expect(names).toEqual(['jobs.ts', 'app.ts', 'worker.ts']);
 });
 
-it.each(PAGES)(
+it('all pages are looked at: those of the root, of docs, of the protocol, of samples', () => {
+  for (const page of ['README.md', 'SECURITY.md', 'docs/how-it-works.md', 'lib/protocol/README.md']) {
+    expect(PAGES).toContain(page);
+  }
+  expect(PAGES.filter((page) => page.startsWith('sample/')).length).toBeGreaterThan(0);
+});
+
+it.each(PAGES)('no block of %s hides code from the compiler, and no name is given twice', (page) => {
+  const blocks = blocksOf(page);
+  const fences = readFileSync(join(ROOT, page), 'utf8').match(/^ *(```|~~~)/gm) ?? [];
+  expect(fences.length).toBe(2 * blocks.length);
+  const strange = blocks.filter(({ language }) => !['ts', NOT_COMPILED, ...OTHER].includes(language));
+  expect(strange.map(({ language }) => language)).toEqual([]);
+  const hidden = blocks.filter(
+    ({ language, code }) => OTHER.includes(language) && /^\s*(import|const|@\w+\()/m.test(code),
+  );
+  expect(hidden.map(({ code }) => code)).toEqual([]);
+  const names = blocks.flatMap(({ language, name }) => (language === 'ts' ? [name] : []));
+  expect(names).toEqual([...new Set(names)]);
+});
+
+it.each(PAGES.filter((page) => blocksOf(page).some(({ language }) => language === 'ts')))(
   'every TypeScript block of %s compiles',
   (page) => {
     expect(compile(page)).toEqual([]);
