@@ -34,6 +34,7 @@ export type JobReactorEvent =
   | { event: 'job parked'; node: string; name: string }
   | { event: 'errback failed'; node: string; id: string; name: string; error: unknown }
   // both
+  | { event: 'job expired'; role: string; id: string; name: string }
   | { event: 'storage failed'; role: string; error: unknown };
 
 export type EmitEvent = (event: JobReactorEvent) => void;
