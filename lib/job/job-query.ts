@@ -53,6 +53,12 @@ export interface JobQueries {
   jobs(query: JobPageQuery): Promise<FoundPage & Missing>;
   remove(id: string): Promise<RemovedJobs>;
   removeAll(filter: JobFilter): Promise<RemovedJobs>;
-  /** `told`: the new result comes to this process. */
-  retry(id: string): Promise<{ answer: RetryAnswer; told: boolean } & Missing>;
+  /**
+   * `expected` is called with the job's name and the number of the run that is to come, before it is asked for.
+   * `told`: the new result comes to this process.
+   */
+  retry(
+    id: string,
+    expected: (name: string, run: number) => void,
+  ): Promise<{ answer: RetryAnswer; told: boolean } & Missing>;
 }

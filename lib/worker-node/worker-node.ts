@@ -7,6 +7,7 @@ import type { JobStorage } from '../storage/job-storage.js';
 import { DistributorLinks, type LinksParts } from './distributor-links.js';
 import type { DistributorLink } from './distributor-link.js';
 import { FeedbackReporter } from './feedback-reporter.js';
+import { IdleWait } from './idle-wait.js';
 import { JobAnswers } from './job-answers.js';
 import { JobClearing } from './job-clearing.js';
 import { JobCompleter, type Completed } from './job-completer.js';
@@ -56,10 +57,10 @@ export class WorkerNode {
   readonly #facts: NodeFacts;
   readonly #progress: ProgressReporter;
   readonly #unrun: UnrunJobs;
+  readonly #idle: IdleWait;
   /** Jobs on their way into the storage: one sent twice is stored and answered once, a cancel waits for it. */
   readonly #arriving = new Map<string, Promise<unknown>>();
   #stored = 0;
-  #whenIdle: (() => void) | undefined;
   #stopping: Promise<void> | undefined;
 
   constructor(parts: WorkerNodeParts) {
@@ -70,13 +71,14 @@ export class WorkerNode {
     this.#parts = parts;
     this.#commit = commit;
     this.#facts = new NodeFacts(common);
-    this.submitter = new JobSubmitter(node, clock, emit);
+    this.submitter = new JobSubmitter(node, parts.instance, clock, emit);
     this.#receiver = new JobReceiver(common);
     const start = (job: WaitingJob): void => void this.#run(job);
     const { concurrency: slots, maxCrashes } = settings;
     const expired = (job: WaitingJob): void => void this.#unrun.expired(job);
     const scheduler = new JobScheduler({ clock, slots, dropArgs: storage.durable, start, expired });
     this.#scheduler = scheduler;
+    this.#idle = new IdleWait(clock, () => this.#running.size === 0 && scheduler.takenSlots === 0);
     this.#executor = new JobExecutor(common);
     const completer = new JobCompleter({ ...common, maxCrashes });
     this.#completer = completer;
@@ -230,7 +232,7 @@ export class WorkerNode {
   #rest(): void {
     this.#recoverer.refill();
     this.#grant();
-    if (this.#running.size === 0 && this.#scheduler.takenSlots === 0) this.#whenIdle?.();
+    this.#idle.look();
   }
 
   /** What every distributor may send: free slots and prefetch, less what waits already. */
@@ -276,12 +278,12 @@ export class WorkerNode {
     this.#receiver.draining = true;
     this.#links.drain();
     this.#scheduler.pause();
-    await this.#idleWithin(settings.drainTimeout);
+    await this.#idle.within(settings.drainTimeout);
     const released = this.#running.size;
     this.#completer.stop();
     this.#recoverer.stop();
     for (const running of this.#running.values()) running.abort(new JobInterrupted());
-    await this.#idleWithin(LAST_ACKS_WITHIN);
+    await this.#idle.within(LAST_ACKS_WITHIN);
     await this.#reporter.settledWithin(LAST_ACKS_WITHIN);
     this.#reporter.stop();
     this.submitter.stop();
@@ -289,16 +291,5 @@ export class WorkerNode {
     await this.#commit.idle();
     await storage.close();
     emit({ event: 'node stopped', node: settings.name, released });
-  }
-
-  #idleWithin(timeout: number): Promise<void> {
-    if (this.#running.size === 0 && this.#scheduler.takenSlots === 0) return Promise.resolve();
-    return new Promise((resolve) => {
-      const timer = this.#parts.clock.after(timeout, resolve);
-      this.#whenIdle = () => {
-        timer.cancel();
-        resolve();
-      };
-    });
   }
 }
