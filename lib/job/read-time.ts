@@ -6,9 +6,6 @@ const LATEST = Date.UTC(9999, 11, 31, 23, 59, 59, 999);
 /** A date alone is midnight UTC; with a time the offset must be said, or the same text means another moment elsewhere. */
 const ISO = /^\d{4}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d))?$/i;
 
-/** Whether a text is meant as a time, not as a duration. */
-export const isTimeText = (value: unknown): value is string => typeof value === 'string' && ISO.test(value);
-
 /**
  * Whole milliseconds since the epoch of a Date, a number of them, or an ISO text.
  * @throws {JobReactorError} INVALID_JOB
