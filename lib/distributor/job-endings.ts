@@ -1,6 +1,5 @@
 import type { Clock, ClockTimer } from '../clock.js';
 import type { CancelAnswer } from '../job/job-control.js';
-import { expiryOf } from '../job/job-expiry.js';
 import { cancel, expire, type Transition } from '../job/job-transitions.js';
 import type { FeedbackRecord } from '../job/job.js';
 import type { EmitEvent } from '../job-reactor.events.js';
@@ -56,7 +55,7 @@ export class JobEndings {
 
   /** Ends it when it has waited for a node until it expired; to be cancelled when it waits no more. */
   watch(job: HeldJob): ClockTimer | null {
-    const expires = expiryOf(outboxRow(job, ''));
+    const { expires } = job.spec.options;
     return expires === undefined ? null : this.#expiries.at(expires, () => void this.#expire(job));
   }
 
