@@ -609,6 +609,7 @@ describe('JobReactorDistributor', () => {
     });
     expect(one!.since).toBeGreaterThanOrEqual(since);
     await eventually('two slots are free', () => web.distributor.nodes()[0]?.freeSlots === 2);
+    await eventually('both are stored', () => web.distributor.backlog().unconfirmed === 0);
     expect(web.distributor.backlog()).toEqual({ unconfirmed: 0, pending: 0, byName: {} });
 
     works.go.resolve(null);
