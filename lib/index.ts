@@ -11,7 +11,8 @@ export type {
   RetentionOptions,
 } from './job-reactor.options.js';
 export { JobReactorClient } from './client/job-reactor-client.js';
-export type { AnyJob, ArgsOfJob, EnqueueEntry, JobSnapshot } from './client/job-reactor-client.js';
+export type { AnyJob, ArgsOfJob, EnqueueEntry } from './client/job-reactor-client.js';
+export type { FoundJobs, JobSnapshot, RetriedJob } from './client/job-snapshot.js';
 export { JobHandle } from './client/job-handle.js';
 export type { ResultOfJob, WaitOptions } from './client/job-handle.js';
 export { JobReactorDistributor } from './distributor/job-reactor-distributor.js';
@@ -36,6 +37,8 @@ export type {
 export type { EnqueueOptions } from './job/enqueue-options.js';
 export type { Feedback } from './job/feedback.js';
 export type { CancelAnswer } from './job/job-control.js';
+export type { JobSelection, JobsQuery } from './job/job-filter.js';
+export type { RemovedJobs, RetryAnswer } from './job/job-query.js';
 export type { ErrorData, JobInfo } from './job/job.js';
 export type { FinalStatus, JobStatus } from './job/job-status.js';
 export {

@@ -2,6 +2,7 @@
 export type JobReactorErrorCode =
   | 'INVALID_OPTIONS' // forRoot, defineJob or a decorator was given something impossible
   | 'INVALID_JOB' // an enqueue that can never work: unknown option, bad duration, bad id
+  | 'INVALID_QUERY' // jobs(), remove() or retry() was asked something impossible
   | 'SERIALIZATION' // args or a result that can't be carried; the message names the path
   | 'ARGS_INVALID' // the definition's schema refused the args
   | 'DUPLICATE_HANDLER'
@@ -21,6 +22,7 @@ export type JobReactorErrorCode =
   | 'JOB_CANCELLED'
   | 'JOB_TIMEOUT' // the attempt took longer than its `timeout`
   | 'JOB_INTERRUPTED' // the node stopped or died while the attempt ran
+  | 'JOB_EXPIRED' // it was not started by the time `expires` said
   | 'JOB_DEAD' // it killed its process too often
   | 'RESULT_TIMEOUT'
   | 'RESULT_UNAVAILABLE'

@@ -37,6 +37,7 @@ export type JobReactorEvent =
   | { event: 'no stop is heard'; node: string; durable: boolean }
   // both
   | { event: 'storage waited for'; role: string; place: string; milliseconds: number }
+  | { event: 'job expired'; role: string; id: string; name: string }
   | { event: 'storage failed'; role: string; error: unknown };
 
 export type EmitEvent = (event: JobReactorEvent) => void;

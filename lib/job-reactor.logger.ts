@@ -145,6 +145,8 @@ function describe(event: JobReactorEvent): [Level, string] | null {
         'warn',
         `Node '${event.node}' holds jobs named '${event.name}' but has no handler for them; they stay stored until it has one`,
       ];
+    case 'job expired':
+      return ['warn', `Job ${event.name} (${event.id}) expired on ${event.role} before it could be started`];
     case 'errback failed':
       return [
         'error',

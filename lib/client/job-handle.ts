@@ -1,5 +1,6 @@
 import { Observable } from 'rxjs';
 import type { Clock } from '../clock.js';
+import { endOf } from '../job/found-job.js';
 import type { ResultOf } from '../job/define-job.js';
 import { parseDuration } from '../job/duration.js';
 import type { Duration } from '../job/define-job.js';
@@ -25,6 +26,7 @@ export class JobHandle<D = unknown> {
   readonly #clock: Clock;
   readonly #interest: JobInterest;
   #ended: Promise<FeedbackRecord> | undefined;
+  #looking: Promise<FeedbackRecord | null> | undefined;
 
   constructor(
     readonly id: string,
@@ -61,14 +63,22 @@ export class JobHandle<D = unknown> {
     return this.#gateway.cancel(this.id, reason);
   }
 
-  /** What the handler tells with `ctx.progress(value)`; completes when the job ends. */
+  /**
+   * What the handler tells with `ctx.progress(value)` from the time of subscription on: the latest value, at most every
+   * 100 ms, and the last one before an attempt ends. A value that is lost with a connection is not told again. Completes
+   * when the job ends, however it ends, and when its end can't be learnt any more.
+   */
   get progress$(): Observable<unknown> {
     return new Observable((subscriber) => {
-      this.#gateway.listeners.onProgress(this.id, (value) => subscriber.next(deserialise(value)));
-      this.#end().then(
-        () => subscriber.complete(),
-        () => subscriber.complete(),
-      );
+      const { listeners } = this.#gateway;
+      const complete = (): void => subscriber.complete();
+      this.#end().then(complete, complete);
+      const listen = (): void => {
+        if (subscriber.closed || !listeners.has(this.id)) return;
+        subscriber.add(listeners.onProgress(this.id, (value) => subscriber.next(deserialise(value))));
+      };
+      if (this.#looking) void this.#looking.then(listen, complete);
+      else listen();
     });
   }
 
@@ -82,61 +92,29 @@ export class JobHandle<D = unknown> {
   #end(): Promise<FeedbackRecord> {
     this.#ended ??= new Promise<FeedbackRecord>((resolve, reject) => {
       const { listeners } = this.#gateway;
+      const wait = (): void => listeners.onEnd(this.id, resolve, (why) => reject(new ResultUnavailable(this.id, why)));
       if (this.#interest.end) {
         resolve(this.#interest.end);
       } else if (listeners.has(this.id)) {
-        listeners.onEnd(this.id, resolve, (why) => reject(new ResultUnavailable(this.id, why)));
+        wait();
       } else {
-        this.#ask().then(resolve, reject);
+        this.#looking = this.#look();
+        this.#looking.then((end) => (end ? resolve(end) : wait()), reject);
       }
     });
     return this.#ended;
   }
 
-  /** Nobody listened when it ended, so only what its node still keeps can answer. */
-  async #ask(): Promise<FeedbackRecord> {
+  /**
+   * Nobody listened when it ended, so only what its node still keeps can answer; null when it goes on, and is listened
+   * for from now on.
+   */
+  async #look(): Promise<FeedbackRecord | null> {
     const found = await this.#gateway.find(this.id);
-    const { status } = found?.view ?? {};
-    if (!found || status === undefined) throw new ResultUnavailable(this.id, 'it has ended and was removed.');
-    if (status === 'queued' || status === 'running' || status === 'retrying') {
-      this.#gateway.listeners.register(this.id);
-      return new Promise((resolve, reject) => {
-        this.#gateway.listeners.onEnd(this.id, resolve, (why) => reject(new ResultUnavailable(this.id, why)));
-      });
-    }
-    const { view, args, result } = found;
-    const { name, distributor, node, priority, run, attempt, enqueuedAt, dueAt, startedAt, failedAt, lastError } = view;
-    const job = {
-      id: this.id,
-      name,
-      attempt,
-      run,
-      node: node ?? '',
-      distributor,
-      priority,
-      enqueuedAt,
-      runAt: dueAt,
-      startedAt,
-      failedAt,
-      lastError,
-      period: view.options.period ?? null,
-    };
-    const origin = { distributor, instance: '', storage: null, submitter: null };
-    return {
-      id: `${this.id}:${run}`,
-      jobId: this.id,
-      name,
-      origin,
-      listeners: 'none',
-      assignment: 0,
-      status,
-      final: true,
-      side: status === 'succeeded' ? 'success' : 'error',
-      args,
-      result,
-      error: lastError,
-      job,
-    };
+    if (!found) throw new ResultUnavailable(this.id, 'it has ended and was removed.');
+    const end = endOf(found);
+    if (!end) this.#gateway.listeners.register(this.id);
+    return end;
   }
 
   /** Bad options reject before anything is asked. */

@@ -12,11 +12,14 @@ import { readFeedback } from '../job/feedback.js';
 import type { CancelAnswer } from '../job/job-control.js';
 import type { JobGateway, NewJob } from '../job/job-gateway.js';
 import type { JobInterest } from '../job/job-listeners.js';
-import type { FeedbackRecord, JobView } from '../job/job.js';
+import { readJobId, readJobsQuery, readSelection, type JobSelection, type JobsQuery } from '../job/job-filter.js';
+import type { RemovedJobs } from '../job/job-query.js';
+import type { FeedbackRecord } from '../job/job.js';
 import { readName } from '../job/read-option.js';
-import { deserialise, serialise } from '../job/serialise.js';
+import { serialise } from '../job/serialise.js';
 import { JobReactorError } from '../job-reactor.error.js';
 import { JobHandle, type ResultOfJob } from './job-handle.js';
+import { snapshot, type FoundJobs, type JobSnapshot, type RetriedJob } from './job-snapshot.js';
 
 /** Jobs enqueued by a plain name take args of any shape. */
 export type ArgsOfJob<D> = D extends string ? unknown : InputOf<D>;
@@ -27,13 +30,6 @@ export interface EnqueueEntry<D extends AnyJob = AnyJob> {
   job: D;
   args: ArgsOfJob<D>;
   options?: EnqueueOptions<D>;
-}
-
-/** What `find` tells of a job. Times are milliseconds since the epoch. */
-export interface JobSnapshot extends JobView {
-  args: unknown;
-  /** Undefined unless it succeeded and is still kept. */
-  result: unknown;
 }
 
 interface Prepared {
@@ -98,9 +94,53 @@ export class JobReactorClient extends ClientProxy {
   /** What is known of a job, from whoever holds it; null when no connected node and no distributor knows the id. */
   async find(id: string): Promise<JobSnapshot | null> {
     const found = await this.#gateway.find(id);
-    if (!found) return null;
-    const args = found.args === '' ? undefined : deserialise(found.args);
-    return { ...found.view, args, result: found.result === null ? undefined : deserialise(found.result) };
+    return found && snapshot(found);
+  }
+
+  /**
+   * A page of the jobs there are: those of all connected nodes and those that wait for one. It is a picture of the
+   * moment, and the jobs go on. See {@link FoundJobs} for the nodes it does not speak of.
+   * @throws {JobReactorError} INVALID_QUERY; in a process that is only a node also NOT_CONNECTED, STOPPED
+   */
+  async jobs(query: JobsQuery = {}): Promise<FoundJobs> {
+    const { jobs, after, missing } = await this.#gateway.queries.jobs(readJobsQuery(query));
+    return { jobs: jobs.map(snapshot), after, missing };
+  }
+
+  /**
+   * Removes one job, or all that fit, whatever their status; only those that run are left (cancel them first). Those
+   * that had not ended end as `cancelled`. It can't be undone.
+   * @throws {JobReactorError} INVALID_QUERY; in a process that is only a node also NOT_CONNECTED, STOPPED
+   */
+  async remove(which: string | JobSelection): Promise<RemovedJobs> {
+    const { queries } = this.#gateway;
+    if (typeof which === 'string') return queries.remove(readJobId(which, 'What remove() is about'));
+    return queries.removeAll(readSelection(which));
+  }
+
+  /**
+   * Runs a job again that ended as `failed`, `dead` or `cancelled` and is kept (see `jobs.retention`): now, on the node
+   * that keeps it, with all its attempts and with the args its last attempt began with. Its run number rises by one.
+   * @throws {JobReactorError} INVALID_QUERY; in a process that is only a node also NOT_CONNECTED, STOPPED
+   */
+  async retry<D extends AnyJob = string>(id: string): Promise<RetriedJob<D>> {
+    const jobId = readJobId(id, 'What retry() is about');
+    const { listeners, queries } = this.#gateway;
+    let awaited: { name: string; interest: JobInterest; isNew: boolean } | undefined;
+    const listen = (name: string, run: number): void => void (awaited = { name, ...listeners.register(jobId, run) });
+    const drop = (): void => (awaited?.isNew ? listeners.drop(jobId, 'it was not run again.') : undefined);
+    const { answer, told, missing } = await queries.retry(jobId, listen).catch((error: unknown) => {
+      drop();
+      throw error;
+    });
+    if (answer !== 'queued' || !told || !awaited) {
+      drop();
+      return { answer, job: null, missing };
+    }
+    listeners.stored(jobId);
+    const { name, interest } = awaited;
+    const parts = { gateway: this.#gateway, clock: this.#clock, interest };
+    return { answer, job: new JobHandle<D>(jobId, name, false, parts), missing };
   }
 
   /** Part of Nest's ClientProxy; the module connects. */

@@ -12,6 +12,7 @@ export class ConnectedNode {
   readonly slots: number;
   readonly handoffTimeout: number;
   readonly since: number;
+  readonly labels: readonly string[];
   readonly #connection: Connection;
   readonly #jobs: Set<string>;
   readonly #accepts: Set<string> | null;
@@ -33,6 +34,7 @@ export class ConnectedNode {
     this.slots = hello.slots;
     this.handoffTimeout = hello.handoffTimeout;
     this.since = since;
+    this.labels = hello.labels ?? [];
     this.#connection = connection;
     this.#jobs = new Set(hello.jobs);
     this.#accepts = hello.accepts ? new Set(hello.accepts) : null;

@@ -1,10 +1,10 @@
 import type { Clock } from '../clock.js';
 import type { CancelAnswer } from '../job/job-control.js';
-import type { FoundJob, JobGateway, NewJob } from '../job/job-gateway.js';
+import type { FoundJob } from '../job/found-job.js';
+import type { JobGateway, NewJob } from '../job/job-gateway.js';
 import { JobListeners } from '../job/job-listeners.js';
 import { JobRejected } from '../job/job.errors.js';
 import type { FeedbackRecord } from '../job/job.js';
-import { cancel } from '../job/job-transitions.js';
 import type { EmitEvent } from '../job-reactor.events.js';
 import type { DistributorSettings, JobsSettings } from '../job-reactor.options.js';
 import type { Message } from '../protocol/message.js';
@@ -12,13 +12,15 @@ import { feedbackFrom } from '../protocol/result-message.js';
 import type { JobStorage } from '../storage/job-storage.js';
 import { TimerQueue } from '../timer-queue.js';
 import type { Address, Listening, Transport } from '../transport/connection.js';
+import { ClusterQueries } from './cluster-queries.js';
 import type { ConnectedNode } from './connected-node.js';
 import { FeedbackRunner, type DeclaredFeedbacks } from './feedback-runner.js';
-import { outboxRow, type HeldJob } from './held-job.js';
 import { HeldJobs } from './held-jobs.js';
 import { JobAcceptor } from './job-acceptor.js';
 import { JobDispatcher } from './job-dispatcher.js';
+import { JobEndings } from './job-endings.js';
 import { JobQuestions } from './job-questions.js';
+import { JobRequests } from './job-requests.js';
 import { NodeRegistry } from './node-registry.js';
 import { NodeRequests } from './node-requests.js';
 import { Outbox } from './outbox.js';
@@ -52,13 +54,16 @@ export interface DistributorParts {
  */
 export class Distributor implements JobGateway {
   readonly listeners = new JobListeners();
+  readonly queries: ClusterQueries;
   readonly #parts: DistributorParts;
-  readonly #held = new HeldJobs();
+  readonly #held = new HeldJobs((job) => this.#endings.watch(job));
   readonly #outbox: Outbox;
   readonly #registry: NodeRegistry;
   readonly #acceptor: JobAcceptor;
   readonly #dispatcher: JobDispatcher;
   readonly #runner: FeedbackRunner;
+  readonly #endings: JobEndings;
+  readonly #asking: JobRequests;
   readonly #questions: JobQuestions;
   readonly #requests: NodeRequests;
   readonly #forwarder: ResultForwarder;
@@ -88,8 +93,14 @@ export class Distributor implements JobGateway {
         drained: () => this.#dispatcher.wake(),
       },
     );
-    const stages = { ...common, outbox: this.#outbox, registry: this.#registry, timers: this.#timers };
-    this.#dispatcher = new JobDispatcher({ ...stages, givenUp: (job) => this.#givenUp(job) });
+    const requests = new JobRequests(clock);
+    this.#asking = requests;
+    const stages = { ...common, outbox: this.#outbox, registry: this.#registry, timers: this.#timers, requests };
+    this.#endings = new JobEndings({ ...stages, tell: (feedback) => this.#tell(feedback) });
+    this.#dispatcher = new JobDispatcher({
+      ...stages,
+      givenUp: (job) => this.#endings.givenUp(job, this.#questions.keptCancel(job)),
+    });
     this.#acceptor = new JobAcceptor({
       ...stages,
       maxPending: settings.maxPending,
@@ -99,10 +110,18 @@ export class Distributor implements JobGateway {
       accepted: (job, node) => this.#dispatcher.dispatch(job, node),
     });
     this.#questions = new JobQuestions({ ...stages, sent: (id) => this.#dispatcher.sent(id) });
+    this.queries = new ClusterQueries({
+      ...stages,
+      storage: () => this.#storage,
+      sent: () => this.#dispatcher.allSent(),
+      cancelWaiting: (job, reason) => this.#endings.cancel(job, reason),
+      retried: (id, origin) => this.#forwarder.retried(id, origin),
+    });
     this.#requests = new NodeRequests({
       accept: (jobs, submitter) => this.accept(jobs, undefined, submitter),
       cancel: (id, reason) => this.cancel(id, reason),
       find: (id) => this.find(id),
+      queries: this.queries,
     });
     this.#forwarder = new ResultForwarder(this.#registry, this.#timers);
     this.#settled = new TickBatch(clock, (node, ids) => node.send({ type: 'settled', ids }));
@@ -163,11 +182,11 @@ export class Distributor implements JobGateway {
 
   async cancel(id: string, reason: string): Promise<CancelAnswer> {
     const waiting = this.#held.waiting(id);
-    if (waiting) return this.#cancelPending(waiting, reason);
+    if (waiting) return this.#endings.cancel(waiting, reason);
     const answer = await this.#questions.cancel(id, reason);
     // Its node may have refused it or be gone meanwhile, and it waits here again.
     const again = answer === 'unknown' || answer === 'pending' ? this.#held.waiting(id) : undefined;
-    return again ? this.#cancelPending(again, reason) : answer;
+    return again ? this.#endings.cancel(again, reason) : answer;
   }
 
   find(id: string): Promise<FoundJob | null> {
@@ -179,9 +198,12 @@ export class Distributor implements JobGateway {
     const job = this.#held.get(id);
     const isVoid = job ? assignment < job.assignment : this.#held.isVoid(id, assignment);
     if (isVoid) return node.send({ type: 'refuse', id, assignment, code: 'SUPERSEDED' });
-    if (!job) return this.#settled.add(node, id);
-    if (job.state === 'confirmed' || job.state === 'kept') return;
     this.#questions.seen(id, node.storage);
+    if (!job) {
+      this.#held.revived(id, assignment);
+      return this.#settled.add(node, id);
+    }
+    if (job.state === 'confirmed' || job.state === 'kept') return;
     this.#held.confirm(job, node.durable ? 'confirmed' : 'kept');
     this.listeners.stored(id);
     this.#forwarder.stored(job.spec, assignment);
@@ -193,14 +215,14 @@ export class Distributor implements JobGateway {
 
   // 11, 12
   async #result(node: ConnectedNode, feedback: FeedbackRecord): Promise<string | null> {
-    const { id, jobId, final } = feedback;
+    const { id, jobId, final, assignment } = feedback;
     const job = this.#held.get(jobId);
-    if (this.#held.hasEnded(jobId)) return id;
+    if (this.#held.isRepeat(jobId, assignment)) return id;
     if (!(await this.#tell(feedback))) return null;
     if (final) {
-      this.#held.ended(jobId);
+      this.#held.ended(jobId, Math.max(assignment, job?.assignment ?? 0));
       this.#questions.forget(jobId);
-      if (job) await this.#end(job, node);
+      if (job) await this.#endings.end(job, node);
     }
     return id;
   }
@@ -209,42 +231,17 @@ export class Distributor implements JobGateway {
     return (await Promise.all([this.#forwarder.result(feedback), this.#runner.run(feedback)])).every(Boolean);
   }
 
-  /** The first result that was accepted is final: a copy elsewhere is void. */
-  async #end(job: HeldJob, by: ConnectedNode | null): Promise<void> {
-    const { id } = job.spec;
-    const holder = job.holder === null ? undefined : this.#registry.byStorage(job.holder);
-    if (holder && holder !== by) holder.send({ type: 'refuse', id, assignment: job.assignment, code: 'SUPERSEDED' });
-    this.#held.confirm(job, 'confirmed');
-    await this.#outbox.remove(job).catch(() => undefined);
-    this.#held.remove(job);
-  }
-
-  async #cancelPending(job: HeldJob, reason: string): Promise<CancelAnswer> {
-    const { clock, settings } = this.#parts;
-    this.#held.confirm(job, 'confirmed');
-    const { feedback } = cancel(outboxRow(job), reason, 'success', { now: clock.now(), node: settings.name });
-    this.#held.ended(job.spec.id);
-    if (feedback) await this.#tell(feedback);
-    await this.#outbox.remove(job).catch(() => undefined);
-    this.#held.remove(job);
-    return 'cancelled';
-  }
-
-  /** A cancel that was kept for the node a job went to holds for the job, wherever it would go next. */
-  #givenUp(job: HeldJob): boolean {
-    const reason = this.#questions.keptCancel(job);
-    if (reason !== undefined) void this.#cancelPending(job, reason);
-    return reason !== undefined;
-  }
-
   #joined(node: ConnectedNode): void {
     this.#dispatcher.joined(node);
     this.#questions.joined(node);
+    this.queries.joined(node);
     this.#forwarder.joined(node);
   }
 
   #lost(node: ConnectedNode): void {
+    this.#asking.lost(node);
     this.#questions.lost(node);
+    this.queries.lost(node);
     if (!this.#stopping) this.#dispatcher.lost(node);
   }
 
@@ -273,7 +270,8 @@ export class Distributor implements JobGateway {
         return void this.#requests.query(node, message);
       case 'cancelled':
       case 'answer':
-        return this.#questions.answered(node, message);
+      case 'answered':
+        return this.#asking.answered(node, message);
       default:
         return;
     }
@@ -292,6 +290,7 @@ export class Distributor implements JobGateway {
     await this.#acks.finish();
     this.#registry.stop();
     this.#timers.stop();
+    this.#endings.stop();
     await this.#acceptor.idle();
     await this.#outbox.close();
     const lost = this.#outbox.durable ? 0 : this.#held.unconfirmed;

@@ -1,3 +1,5 @@
+import type { ClockTimer } from '../clock.js';
+import { nextLife } from '../job/job-life.js';
 import type { HeldJob } from './held-job.js';
 import { PendingJobs } from './pending-jobs.js';
 
@@ -6,12 +8,17 @@ const REMEMBERED = 100_000;
 
 /** Every job this distributor answers for, and where it is. */
 export class HeldJobs {
-  readonly pending = new PendingJobs();
+  readonly pending: PendingJobs;
   readonly #jobs = new Map<string, HeldJob>();
   readonly #byHolder = new Map<string, Set<HeldJob>>();
-  /** Assignment below which a copy is void; Infinity once the job has ended. */
-  readonly #void = new Map<string, number>();
+  /** Assignment below which a copy is void; once the job has ended, that is every assignment of its life. */
+  readonly #void = new Map<string, { below: number; ended: boolean }>();
   #unconfirmed = 0;
+
+  /** `watch` is called when a job begins to wait for a node; the timer it gives goes when the job waits no more. */
+  constructor(watch: (job: HeldJob) => ClockTimer | null) {
+    this.pending = new PendingJobs(watch);
+  }
 
   get size(): number {
     return this.#jobs.size;
@@ -24,6 +31,10 @@ export class HeldJobs {
 
   get(id: string): HeldJob | undefined {
     return this.#jobs.get(id);
+  }
+
+  all(): Iterable<HeldJob> {
+    return this.#jobs.values();
   }
 
   /** The job, if it waits for a node. */
@@ -54,7 +65,7 @@ export class HeldJobs {
       job.assignment++;
       job.holder = holder;
       this.#index(job);
-      if (job.assignment > 1) this.#remember(job.spec.id, job.assignment);
+      if (job.assignment > 1) this.#remember(job.spec.id, job.assignment, false);
     }
     job.holderName = name;
     job.state = 'sent';
@@ -86,19 +97,31 @@ export class HeldJobs {
     return [...(this.#byHolder.get(storage) ?? [])];
   }
 
-  /** The job has its final result. */
-  ended(id: string): void {
-    this.#remember(id, Infinity);
+  /** The job has its final result, in the life that this assignment belongs to. */
+  ended(id: string, assignment: number): void {
+    const below = nextLife(assignment);
+    if (below > (this.#void.get(id)?.below ?? 0)) this.#remember(id, below, true);
+  }
+
+  /** It is run again after its end: this is the first assignment of its new life. */
+  revived(id: string, assignment: number): void {
+    if (this.hasEnded(id) && !this.isVoid(id, assignment)) this.#remember(id, assignment, false);
   }
 
   hasEnded(id: string): boolean {
-    return this.#void.get(id) === Infinity;
+    return this.#void.get(id)?.ended ?? false;
+  }
+
+  /** Whether a result with this assignment is of a life whose end is known. */
+  isRepeat(id: string, assignment: number): boolean {
+    const known = this.#void.get(id);
+    return known?.ended === true && nextLife(assignment) === known.below;
   }
 
   /** Whether a copy with this assignment is void because the job went elsewhere or has ended. */
   isVoid(id: string, assignment: number): boolean {
     const valid = this.#void.get(id);
-    return valid !== undefined && assignment < valid;
+    return valid !== undefined && assignment < valid.below;
   }
 
   #index(job: HeldJob): void {
@@ -115,9 +138,9 @@ export class HeldJobs {
     if (jobs?.size === 0) this.#byHolder.delete(job.holder);
   }
 
-  #remember(id: string, assignment: number): void {
+  #remember(id: string, below: number, ended: boolean): void {
     this.#void.delete(id);
-    this.#void.set(id, assignment);
+    this.#void.set(id, { below, ended });
     if (this.#void.size <= REMEMBERED) return;
     const [oldest] = this.#void.keys();
     if (oldest !== undefined) this.#void.delete(oldest);

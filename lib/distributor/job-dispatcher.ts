@@ -115,6 +115,11 @@ export class JobDispatcher {
     await this.#leaving.get(id);
   }
 
+  /** The same for all that are about to be sent now. */
+  async allSent(): Promise<void> {
+    await Promise.all(this.#leaving.values());
+  }
+
   stop(): void {
     this.#stopped = true;
   }

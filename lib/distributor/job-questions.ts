@@ -1,20 +1,17 @@
-import type { Clock } from '../clock.js';
 import type { CancelAnswer } from '../job/job-control.js';
-import type { FoundJob } from '../job/job-gateway.js';
+import { endOf, foundJob, type FoundJob } from '../job/found-job.js';
 import type { JobListeners } from '../job/job-listeners.js';
-import { jobView } from '../job/job.js';
-import type { Answer, Cancelled } from '../protocol/message.js';
 import type { ConnectedNode } from './connected-node.js';
 import { outboxRow, type HeldJob } from './held-job.js';
 import type { HeldJobs } from './held-jobs.js';
-import { JobRequests } from './job-requests.js';
+import type { JobRequests } from './job-requests.js';
 import type { NodeRegistry } from './node-registry.js';
 
 export interface QuestionParts {
-  clock: Clock;
   held: HeldJobs;
   registry: NodeRegistry;
   listeners: JobListeners;
+  requests: JobRequests;
   /** Resolves when a job that was about to be sent is on the wire. */
   sent: (id: string) => Promise<void>;
 }
@@ -33,7 +30,7 @@ export class JobQuestions {
 
   constructor(parts: QuestionParts) {
     this.#parts = parts;
-    this.#requests = new JobRequests(parts.clock);
+    this.#requests = parts.requests;
   }
 
   /** A node with this storage confirmed the job. */
@@ -73,21 +70,17 @@ export class JobQuestions {
     const nodes = job?.state === 'pending' ? [] : holder ? [holder] : [...registry.nodes()];
     const answers = await Promise.all(nodes.map((node) => this.#requests.find(node, id)));
     const found = answers.find((answer) => answer?.job);
-    if (found?.job) return { view: found.job, args: found.args, result: found.result === '' ? null : found.result };
+    if (found?.job) return found.job;
     if (!job || held.hasEnded(id)) return null;
     // Its node had it and has it no more: it ended, and only the word of it is still on its way.
     const wasStored = job.state === 'kept' || job.state === 'confirmed';
     if (wasStored && answers.some((answer) => answer)) return null;
-    return { view: jobView(outboxRow(job), null), args: job.spec.args, result: null };
+    return foundJob(outboxRow(job), null);
   }
 
   /** The reason of a cancel that is kept for the node the job was sent to. */
   keptCancel(job: HeldJob): string | undefined {
     return job.holder === null ? undefined : this.#away.get(job.holder)?.get(job.spec.id);
-  }
-
-  answered(node: ConnectedNode, answer: Cancelled | Answer): void {
-    this.#requests.answered(node, answer);
   }
 
   /** Delivers the cancels that were kept for it, and asks for results that came to their end unheard. */
@@ -101,7 +94,6 @@ export class JobQuestions {
   }
 
   lost(node: ConnectedNode): void {
-    this.#requests.lost(node);
     if (!node.durable || this.#away.has(node.storage)) return;
     this.#away.set(node.storage, new Map());
     if (this.#away.size <= MAX_AWAY) return;
@@ -111,9 +103,11 @@ export class JobQuestions {
 
   async #askAgain(node: ConnectedNode, id: string): Promise<void> {
     const answer = await this.#requests.find(node, id);
+    const end = answer?.job && endOf(answer.job);
+    if (!answer || (answer.job && !end) || !this.#parts.listeners.awaited(id)) return;
     // The node's own report of the end comes before its answer; who still waits then has missed it for good.
-    if (!answer || answer.job || !this.#parts.listeners.awaited(id)) return;
     this.#whereabouts.delete(id);
+    if (end) return void this.#parts.listeners.deliver(end).catch(() => undefined);
     this.#parts.listeners.drop(
       id,
       'it ended while its node was not connected, and nobody had asked to keep its result.',

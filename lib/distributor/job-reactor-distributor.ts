@@ -11,6 +11,8 @@ export interface NodeView {
   freeSlots: number;
   concurrency: number;
   jobs: string[];
+  /** The words that its option `labels` gives. */
+  labels: readonly string[];
   durable: boolean;
   draining: boolean;
   /** When it joined, milliseconds since the epoch. */
@@ -60,6 +62,7 @@ export class JobReactorDistributor {
       freeSlots: Math.max(0, node.freeCredit),
       concurrency: node.slots,
       jobs: node.jobs,
+      labels: node.labels,
       durable: node.durable,
       draining: node.draining,
       since: node.since,

@@ -1,7 +1,10 @@
 import type { CancelAnswer } from '../job/job-control.js';
-import type { FoundJob, NewJob } from '../job/job-gateway.js';
+import type { FoundJob } from '../job/found-job.js';
+import type { NewJob } from '../job/job-gateway.js';
 import { JobReactorError } from '../job-reactor.error.js';
 import type { Cancel, Query, Submit } from '../protocol/message.js';
+import { answeredMessage, answerMessage, type AnsweredFacts } from '../protocol/query-messages.js';
+import type { ClusterQueries } from './cluster-queries.js';
 import type { ConnectedNode } from './connected-node.js';
 
 /** What the application itself may ask of the distributor. */
@@ -9,6 +12,7 @@ export interface Asked {
   accept(jobs: readonly NewJob[], submitter: string): Promise<('accepted' | 'duplicate')[]>;
   cancel(id: string, reason: string): Promise<CancelAnswer>;
   find(id: string): Promise<FoundJob | null>;
+  queries: ClusterQueries;
 }
 
 /** The same asked by a node, and answered over its connection. */
@@ -39,9 +43,28 @@ export class NodeRequests {
     node.send({ type: 'cancelled', request, id, answer });
   }
 
-  async query(node: ConnectedNode, { request, find }: Query): Promise<void> {
-    const found = await this.#asked.find(find);
-    const { view, args, result } = found ?? { view: null, args: '', result: null };
-    node.send({ type: 'answer', request, job: view, args, result: result ?? '' });
+  async query(node: ConnectedNode, query: Query): Promise<void> {
+    const facts = await this.#answer(node, query);
+    node.send(answeredMessage(query.request, facts));
+  }
+
+  /** Sends what is found, and gives what is to be said at the end. */
+  async #answer(node: ConnectedNode, { request, kind, id, filter }: Query): Promise<Partial<AnsweredFacts>> {
+    const { find, queries } = this.#asked;
+    if (kind === 'jobs' && filter) {
+      const { jobs, after, missing } = await queries.jobs(filter);
+      for (const job of jobs) node.send(answerMessage(request, job));
+      return { after, missing };
+    }
+    if (kind === 'remove' && filter) return queries.removeAll(filter);
+    if (id === undefined) return {};
+    if (kind === 'remove') return queries.remove(id);
+    if (kind === 'retry') {
+      const { answer, origin, missing } = await queries.retryFor(id);
+      return { retried: answer, origin, missing };
+    }
+    const found = await find(id);
+    if (found) node.send(answerMessage(request, found));
+    return {};
   }
 }

@@ -1,3 +1,4 @@
+import type { ClockTimer } from '../clock.js';
 import { Heap, type HeapEntry } from '../heap.js';
 import { isInstant } from '../job/job.js';
 import type { HeldJob } from './held-job.js';
@@ -5,6 +6,8 @@ import type { HeldJob } from './held-job.js';
 interface Place extends HeapEntry {
   job: HeldJob;
   order: number;
+  /** Ends its wait when it expires. */
+  expiry: ClockTimer | null;
 }
 
 /** Jobs that may go to the same nodes: looked at together, so that a million of them cost one look. */
@@ -33,7 +36,12 @@ class Group implements PendingGroup {
 export class PendingJobs {
   readonly #groups = new Map<string, Group>();
   readonly #places = new Map<string, { place: Place; key: string }>();
+  readonly #watch: (job: HeldJob) => ClockTimer | null;
   #order = 0;
+
+  constructor(watch: (job: HeldJob) => ClockTimer | null) {
+    this.#watch = watch;
+  }
 
   get size(): number {
     return this.#places.size;
@@ -43,7 +51,7 @@ export class PendingJobs {
     const key = routeKey(job);
     let group = this.#groups.get(key);
     if (!group) this.#groups.set(key, (group = new Group()));
-    const place: Place = { job, order: this.#order++, position: -1 };
+    const place: Place = { job, order: this.#order++, expiry: this.#watch(job), position: -1 };
     group.heap.push(place);
     this.#places.set(job.spec.id, { place, key });
   }
@@ -52,6 +60,7 @@ export class PendingJobs {
     const found = this.#places.get(id);
     if (!found) return undefined;
     this.#places.delete(id);
+    found.place.expiry?.cancel();
     const group = this.#groups.get(found.key);
     group?.heap.remove(found.place);
     if (group?.size === 0) this.#groups.delete(found.key);

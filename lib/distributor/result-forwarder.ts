@@ -1,4 +1,4 @@
-import type { FeedbackRecord, JobSpec } from '../job/job.js';
+import type { FeedbackRecord, JobOrigin, JobSpec } from '../job/job.js';
 import type { Result } from '../protocol/message.js';
 import { resultMessage } from '../protocol/result-message.js';
 import type { TimerQueue } from '../timer-queue.js';
@@ -32,9 +32,15 @@ export class ResultForwarder {
     this.#registry.byInstance(origin.submitter)?.send({ type: 'stored', jobs: [[id, assignment]] });
   }
 
+  /** A job that has ended, and whose word was passed on, runs again. */
+  retried(id: string, { submitter }: JobOrigin): void {
+    if (submitter !== null) this.#submitted.set(id, submitter);
+  }
+
   progress(id: string, value: string): void {
     const submitter = this.#submitted.get(id);
-    if (submitter !== undefined) this.#registry.byInstance(submitter)?.send({ type: 'progress', id, value });
+    const node = submitter === undefined ? undefined : this.#registry.byInstance(submitter);
+    if (node && !node.connection.congested) node.send({ type: 'progress', id, value });
   }
 
   /** Resolves true when the submitter has been told, is gone for good, or has nothing to be told. */

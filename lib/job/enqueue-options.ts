@@ -13,6 +13,7 @@ import {
   refuseUnknown,
   type UnknownRecord,
 } from './read-option.js';
+import { readExpires } from './read-expires.js';
 import { readTime } from './read-time.js';
 
 /** What one enqueue can say of its job. It overrules `@Job` and the definition, which overrule `forRoot({ jobs })`. */
@@ -23,6 +24,11 @@ export interface EnqueueOptions<D = unknown> {
   after?: Duration;
   /** Run at this time: a Date, milliseconds since the epoch, or an ISO text with its offset. One that is past runs now. */
   runAt?: Date | number | string;
+  /**
+   * The job is `failed` with JOB_EXPIRED unless it has begun by then: a duration from now, a Date, or an ISO text with
+   * its offset. Concerns the first start alone, not retries or later runs of a periodic job. Default: never.
+   */
+  expires?: Duration | Date;
   /** Run again this long after each completion. The first run is now, or as `after` or `runAt` say. Default: one run. */
   period?: Duration;
   /** Nodes preferred for it, one name or several: others take it only when none of these is connected and capable. */
@@ -75,6 +81,7 @@ const KNOWN = [
   'id',
   'after',
   'runAt',
+  'expires',
   'period',
   'node',
   'notNode',
@@ -88,7 +95,7 @@ const KNOWN = [
   'onSuccess',
   'onError',
 ];
-const NOT_YET = ['manager', 'key', 'expires', 'thread'];
+const NOT_YET = ['manager', 'key', 'thread'];
 const UUID = /^[\da-f]{8}-[\da-f]{4}-[\da-f]{4}-[\da-f]{4}-[\da-f]{12}$/i;
 const NO_JOBS: EnqueueDefaults = { defaults: {}, strictNode: false };
 
@@ -116,12 +123,20 @@ export function readEnqueueOptions<D>(
   const period = given.period === undefined ? undefined : parsePositiveDuration(given.period, 'period', 'INVALID_JOB');
   const own = settingsToDefaults(record, '', 'INVALID_JOB');
   const settings = inherit(own, definition, jobs, period !== undefined);
+  const runAt = readRunAt(given, now);
+  const due = given.after === undefined && given.runAt === undefined ? undefined : runAt;
+  const expires = given.expires === undefined ? undefined : readExpires(given.expires, now, due);
   return {
     ...readReply(record),
     ...(given.id === undefined ? {} : { id: readId(given.id) }),
-    runAt: readRunAt(given, now),
+    runAt,
     priority: settings.priority,
-    options: { ...settings.options, ...routing, ...(period === undefined ? {} : { period }) },
+    options: {
+      ...settings.options,
+      ...routing,
+      ...(period === undefined ? {} : { period }),
+      ...(expires === undefined ? {} : { expires }),
+    },
   };
 }
 

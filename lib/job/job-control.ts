@@ -6,3 +6,6 @@
  * - `pending`: its holder is away; the cancel is kept and delivered when it is back.
  */
 export type CancelAnswer = 'cancelled' | 'already-final' | 'unknown' | 'pending';
+
+/** The reason that a job is cancelled for when it is removed before it has ended. */
+export const REMOVED = 'removed by the application';

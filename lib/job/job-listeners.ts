@@ -6,6 +6,8 @@ export class JobInterest {
   waiting: { ended: (feedback: FeedbackRecord) => void; unavailable: (why: string) => void }[] | null = null;
   whenStored: (() => void)[] | null = null;
   progress: ((value: string) => void)[] | null = null;
+  /** What is told of earlier runs is not for it. */
+  fromRun = 1;
   isStored = false;
   /** How it ended, for whoever asks his handle only later. Goes with the handle. */
   end: FeedbackRecord | null = null;
@@ -30,12 +32,13 @@ export class JobListeners {
     return this.#interests.keys();
   }
 
-  /** A repeat of an id shares what is there. */
-  register(id: string): { interest: JobInterest; isNew: boolean } {
+  /** A repeat of an id shares what is there. `fromRun`: the first run that is of interest. */
+  register(id: string, fromRun = 1): { interest: JobInterest; isNew: boolean } {
     const known = this.#interests.get(id);
     if (known) return { interest: known, isNew: false };
     // Most handles are never asked anything, so an interest begins with no more than its own fields.
     const interest = new JobInterest();
+    interest.fromRun = fromRun;
     this.#interests.set(id, interest);
     return { interest, isNew: true };
   }
@@ -55,8 +58,11 @@ export class JobListeners {
     else (interest.whenStored ??= []).push(stored);
   }
 
-  onProgress(id: string, progress: (value: string) => void): void {
-    (this.#interest(id).progress ??= []).push(progress);
+  /** Returns what ends it. */
+  onProgress(id: string, progress: (value: string) => void): () => void {
+    const interest = this.#interest(id);
+    (interest.progress ??= []).push(progress);
+    return () => void (interest.progress = interest.progress?.filter((one) => one !== progress) ?? null);
   }
 
   /** True when somebody waits for the end of this job. */
@@ -80,7 +86,7 @@ export class JobListeners {
   /** Closures first, one after another, then the promises. Rejects with what a closure threw, after the rest has run. */
   async deliver(feedback: FeedbackRecord): Promise<void> {
     const interest = this.#interests.get(feedback.jobId);
-    if (!interest) return;
+    if (!interest || feedback.job.run < interest.fromRun) return;
     this.stored(feedback.jobId);
     if (feedback.final) {
       this.#interests.delete(feedback.jobId);

@@ -1,6 +1,8 @@
 import type { BackoffFunction } from './define-job.js';
 import { feedbackId, jobInfo } from './job.js';
 import type { BackoffData, ErrorData, FeedbackRecord, StoredJob } from './job.js';
+import { expiredError } from './job-expiry.js';
+import { nextLife } from './job-life.js';
 import type { JobOutcome } from './job-outcome.js';
 import type { FinalStatus } from './job-status.js';
 import { attemptsLeft, retryDelay } from './retry-policy.js';
@@ -54,7 +56,7 @@ export function conclude(job: StoredJob, outcome: JobOutcome, context: Transitio
     case 'failed':
       return fail({ ...job, lastError: outcome.error, failedAt: context.now }, outcome, context);
     case 'cancelled':
-      return cancel({ ...job, args: outcome.args }, outcome.reason, outcome.side, context);
+      return cancel(job, outcome.reason, outcome.side, context, outcome.args);
     case 'interrupted':
       return { kind: 'again', job: release(job) };
   }
@@ -66,9 +68,33 @@ export function cancel(
   reason: string,
   side: 'success' | 'error',
   context: { now: number; node: string },
+  args = job.args,
 ): Transition {
   const error: ErrorData = { name: 'CancelJob', message: reason, code: 'JOB_CANCELLED' };
-  return end(job, 'cancelled', context, { error, side });
+  return end(job, 'cancelled', context, { error, side, args });
+}
+
+/** It was not started by the time it expires at: no attempt was spent, and nobody on the node is asked. */
+export function expire(job: StoredJob, context: { now: number; node: string }, where: string): Transition {
+  const error = expiredError(job.options, where);
+  return end({ ...job, lastError: error, failedAt: context.now }, 'failed', context, { error, side: 'error' });
+}
+
+/** A job that has ended runs again, from the args its last attempt began with, as a new run in a new life. */
+export function retry(job: StoredJob, now: number): StoredJob {
+  return {
+    ...job,
+    assignment: nextLife(job.assignment),
+    fence: job.fence + 1,
+    status: 'queued',
+    run: job.run + 1,
+    attempt: 0,
+    crashes: 0,
+    dueAt: now,
+    startedAt: null,
+    finishedAt: null,
+    result: null,
+  };
 }
 
 /** The process died while the job ran: the attempt is spent and a crash counted. */
@@ -124,7 +150,8 @@ function fail(
   context: TransitionContext,
 ): Transition {
   if (!willRetry(job, context.policy, outcome.unrecoverable)) {
-    return end({ ...job, args: outcome.args }, 'failed', context, { error: outcome.error, side: 'error' });
+    // The row keeps the args this attempt began with: what it left is for the feedback, not for a retry from outside.
+    return end(job, 'failed', context, { error: outcome.error, side: 'error', args: outcome.args });
   }
   // A periodic job's failed run waits for its next period, whatever the backoff says.
   const delay = job.options.period ?? retryDelay(context.policy.backoff, job.attempt, outcome.error, context.random);
@@ -134,6 +161,8 @@ function fail(
 interface Told {
   error: ErrorData | null;
   side: 'success' | 'error';
+  /** As the run left them, where the row keeps others. */
+  args?: string;
 }
 
 function end(job: StoredJob, status: FinalStatus, context: { now: number; node: string }, told: Told): Transition {
@@ -158,7 +187,7 @@ function feedback(
     status,
     final,
     side: told.side,
-    args: job.args,
+    args: told.args ?? job.args,
     result: status === 'succeeded' ? job.result : null,
     error: told.error,
     job: jobInfo(job, context.node),

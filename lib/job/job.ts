@@ -44,6 +44,7 @@ export interface JobOptions extends AttemptOptions {
    */
   defaults?: AttemptOptions;
   period?: number;
+  /** Not to be started any more from this time on; it concerns the first start alone. */
   expires?: number;
   thread?: boolean;
   node?: string[];

@@ -2,8 +2,8 @@ import { inspect } from 'node:util';
 import { JobReactorError, type JobReactorErrorCode } from '../job-reactor.error.js';
 import { didYouMean } from './did-you-mean.js';
 
-/** Whose fault a bad value is: of the set-up, or of one enqueue. */
-export type RefusalCode = Extract<JobReactorErrorCode, 'INVALID_OPTIONS' | 'INVALID_JOB'>;
+/** Whose fault a bad value is: of the set-up, of one enqueue, or of one question. */
+export type RefusalCode = Extract<JobReactorErrorCode, 'INVALID_OPTIONS' | 'INVALID_JOB' | 'INVALID_QUERY'>;
 
 export type UnknownRecord = Record<string, unknown>;
 

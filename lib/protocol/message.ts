@@ -1,3 +1,4 @@
+import type { JobPageQuery, RetryAnswer } from '../job/job-query.js';
 import type { FeedbackRecord, JobOrigin, JobSpec, JobView, Listeners } from '../job/job.js';
 import type { CancelAnswer } from '../job/job-control.js';
 
@@ -128,17 +129,36 @@ export interface Cancelled {
 export interface Query {
   type: 'query';
   request: number;
-  find: string; // job id
+  kind: QueryKind;
+  /** Of find and retry, and of the removal of one. */
+  id?: string;
+  /** Of jobs, and of the removal of many. */
+  filter?: JobPageQuery;
 }
+export type QueryKind = 'find' | 'jobs' | 'remove' | 'retry';
+/** One job that a query is answered with; as many as there are come before `answered`. */
 export interface Answer {
   type: 'answer';
   request: number;
-  /** null: this side holds no such job. */
-  job: JobView | null;
+  job: JobView;
   /** The job's args, '' when there is none. */
   args: string;
   /** Its result, '' when there is none. */
   result: string;
+}
+/** The end of what a query is answered with. */
+export interface Answered {
+  type: 'answered';
+  request: number;
+  /** Where the next page begins, null when there is none. */
+  after: string | null;
+  removed: number;
+  skipped: number;
+  retried: RetryAnswer | null;
+  /** Where the result of the retried job goes. */
+  origin: JobOrigin | null;
+  /** Names of nodes the answer does not speak of. */
+  missing: string[];
 }
 /** A node with this storage was lost, said to the nodes that share it. */
 export interface PeerLost {
@@ -199,6 +219,7 @@ export type Message =
   | Cancelled
   | Query
   | Answer
+  | Answered
   | PeerLost
   | Ping
   | Pong

@@ -12,14 +12,17 @@ import {
   text,
   uuid,
 } from './field.js';
-import type { Hello, JobView, Message, MessageType, RefuseCode, WireErrorCode } from './message.js';
+import type { RetryAnswer } from '../job/job-query.js';
+import type { Hello, Message, MessageType, QueryKind, RefuseCode, WireErrorCode } from './message.js';
 import {
   count,
   cut,
   feedback,
+  filter,
   LONGEST_NAME,
   LONGEST_REMARK,
   name,
+  origin,
   pickFeedback,
   pickJob,
   pickSubmittedJob,
@@ -208,12 +211,23 @@ export const MESSAGES: { readonly [T in MessageType]: Entry<MessageOf<T>> } = {
     fields: { request, id: uuid, answer: oneOf('cancelled', 'already-final', 'unknown', 'pending') },
     parts: [],
   },
-  query: { number: 17, from: 'both', state: 'after', fields: { request, find: uuid }, parts: [] },
+  query: {
+    number: 17,
+    from: 'both',
+    state: 'after',
+    fields: {
+      request,
+      kind: oneOf<QueryKind>('find', 'jobs', 'remove', 'retry'),
+      id: optional(uuid),
+      filter: optional(filter),
+    },
+    parts: [],
+  },
   answer: {
     number: 18,
     from: 'both',
     state: 'after',
-    fields: { request, job: nullable<JobView>(view) },
+    fields: { request, job: view },
     parts: ['args', 'result'],
     pick: (message) => ({ request: message.request, job: pickView(message.job) }),
   },
@@ -250,5 +264,20 @@ export const MESSAGES: { readonly [T in MessageType]: Entry<MessageOf<T>> } = {
     },
     parts: [],
     pick: ({ code, message }) => ({ code, message: cut(message, LONGEST_REMARK) }),
+  },
+  answered: {
+    number: 25,
+    from: 'both',
+    state: 'after',
+    fields: {
+      request,
+      after: nullable(uuid),
+      removed: count,
+      skipped: count,
+      retried: nullable(oneOf<RetryAnswer>('queued', 'not-final', 'succeeded', 'unknown')),
+      origin: nullable(origin),
+      missing: list(name, MOST_ENTRIES),
+    },
+    parts: [],
   },
 };

@@ -10,6 +10,7 @@ import type {
   JobView,
   Listeners,
 } from '../job/job.js';
+import type { JobPageQuery } from '../job/job-query.js';
 import { JOB_STATUSES, type JobStatus } from '../job/job-status.js';
 import {
   type Check,
@@ -67,7 +68,7 @@ const fieldsOfOptions = {
   ...fieldsOfDefaults,
   defaults: optional(record<AttemptOptions>('a defaults object', fieldsOfDefaults)),
   period: optional(duration),
-  expires: optional(duration),
+  expires: optional(moment),
   thread: optional(flag),
   node: optional(names),
   notNode: optional(names),
@@ -76,7 +77,7 @@ const fieldsOfOptions = {
 const options = record<JobOptions>('an options object', fieldsOfOptions);
 
 const fieldsOfOrigin = { distributor: name, instance: uuid, storage: nullable(uuid), submitter: nullable(uuid) };
-const origin = record<JobOrigin>('an origin object', fieldsOfOrigin);
+export const origin = record<JobOrigin>('an origin object', fieldsOfOrigin);
 
 const fieldsOfError = {
   name: text(LONGEST_NAME),
@@ -155,6 +156,15 @@ const fieldsOfView = {
 };
 export const view = record<JobView>('a job view object', fieldsOfView);
 
+const fieldsOfFilter = {
+  node: optional(nullable(names)),
+  name: optional(name),
+  status: optional(list(oneOf<JobStatus>(...JOB_STATUSES), JOB_STATUSES.length)),
+  after: nullable(uuid),
+  limit: integer(1, 1000),
+};
+export const filter = record<JobPageQuery>('a filter object', fieldsOfFilter);
+
 /** For the specification: every object by the name its section has there. */
 export const OBJECTS: ReadonlyMap<string, Readonly<Record<string, Check>>> = new Map<string, Record<string, Check>>([
   ['submitted job', fieldsOfSubmittedJob],
@@ -167,6 +177,7 @@ export const OBJECTS: ReadonlyMap<string, Readonly<Record<string, Check>>> = new
   ['job information', fieldsOfInfo],
   ['error', fieldsOfError],
   ['job view', fieldsOfView],
+  ['filter', fieldsOfFilter],
 ]);
 
 export function cut(value: string, max: number): string {
@@ -216,8 +227,8 @@ export function pickFeedback(from: SentFeedback): SentFeedback {
   };
 }
 
-export function pickView(from: JobView | null): JobView | null {
-  return from === null || from.lastError === null ? from : { ...from, lastError: pickError(from.lastError) };
+export function pickView(from: JobView): JobView {
+  return from.lastError === null ? from : { ...from, lastError: pickError(from.lastError) };
 }
 
 function pickError(from: ErrorData | null): ErrorData | null {

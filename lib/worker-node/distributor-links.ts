@@ -1,6 +1,6 @@
 import type { Clock } from '../clock.js';
 import type { JobHandlers } from '../handlers/job-handler.js';
-import { isInstant, type JobOrigin, type JobSpec } from '../job/job.js';
+import { isInstant, type JobSpec, type StoredJob } from '../job/job.js';
 import type { EmitEvent } from '../job-reactor.events.js';
 import type { NodeSettings } from '../job-reactor.options.js';
 import { PROTOCOL_VERSION, type Hello, type Message } from '../protocol/message.js';
@@ -103,10 +103,18 @@ export class DistributorLinks {
     });
   }
 
-  progress(origin: JobOrigin, id: string, value: string): void {
+  /** A connection that has enough to carry is spared: a progress that is lost is not repeated. */
+  progress({ origin, id }: StoredJob, value: string): void {
     for (const link of this.#open.keys()) {
-      if (link.distributor?.instance === origin.instance) link.send({ type: 'progress', id, value });
+      const { instance, storage } = link.distributor ?? {};
+      const isOrigin = instance === origin.instance || (origin.storage !== null && storage === origin.storage);
+      if (isOrigin && !link.congested) link.send({ type: 'progress', id, value });
     }
+  }
+
+  /** Whoever is connected learns that the job has a new life. */
+  retried({ id, assignment }: StoredJob): void {
+    for (const link of this.#open.keys()) this.stored(link, id, assignment);
   }
 
   drain(): void {

@@ -1,24 +1,30 @@
 import type { EmitEvent } from '../job-reactor.events.js';
+import type { StoredJob } from '../job/job.js';
 import type { Cancel, Query } from '../protocol/message.js';
+import { answeredMessage, answerMessage, type AnsweredFacts } from '../protocol/query-messages.js';
 import type { DistributorLink } from './distributor-link.js';
+import type { JobClearing, Removed } from './job-clearing.js';
 import type { Completed } from './job-completer.js';
 import type { JobControl } from './job-control.js';
 
 export interface AnswerParts {
   node: string;
   control: JobControl;
+  clearing: JobClearing;
   emit: EmitEvent;
-  /** Resolves when a job that is on its way into the storage has arrived; at once for any other. */
-  arrived: (id: string) => Promise<unknown>;
-  /** A job was cancelled: its feedback is to be reported. */
-  cancelled: (completed: Completed) => void;
+  /** Resolves when a job that is on its way into the storage has arrived; at once for any other. Without an id: all. */
+  arrived: (id?: string) => Promise<unknown>;
+  /** A job was cancelled or removed: its feedback is to be reported. */
+  ended: (completed: Completed) => void;
+  /** A job that had ended is to run again. */
+  retried: (job: StoredJob) => void;
   /** A void copy was dropped. */
   dropped: () => void;
 }
 
 /**
- * Answers what a distributor asks or says about one job. When the storage fails there is no answer: the distributor
- * then counts this node as one that could not tell.
+ * Answers what a distributor asks or says about jobs. When the storage fails there is no answer: the distributor then
+ * counts this node as one that could not tell.
  */
 export class JobAnswers {
   readonly #parts: AnswerParts;
@@ -31,17 +37,16 @@ export class JobAnswers {
     return this.#unlessStorageFails(async () => {
       await this.#parts.arrived(id);
       const { answer, completed } = await this.#parts.control.cancel(id, reason);
-      if (completed) this.#parts.cancelled(completed);
+      if (completed) this.#parts.ended(completed);
       link.send({ type: 'cancelled', request, id, answer });
     });
   }
 
-  query(link: DistributorLink, { request, find }: Query): Promise<void> {
+  query(link: DistributorLink, query: Query): Promise<void> {
     return this.#unlessStorageFails(async () => {
-      await this.#parts.arrived(find);
-      const found = await this.#parts.control.find(find);
-      const { view, args, result } = found ?? { view: null, args: '', result: null };
-      link.send({ type: 'answer', request, job: view, args, result: result ?? '' });
+      await this.#parts.arrived(query.id);
+      const facts = await this.#answer(link, query);
+      link.send(answeredMessage(query.request, facts));
     });
   }
 
@@ -53,6 +58,34 @@ export class JobAnswers {
     return this.#unlessStorageFails(async () => {
       if (await this.#parts.control.supersede(id)) this.#parts.dropped();
     });
+  }
+
+  /** Sends what is found, and gives what is to be said at the end. */
+  async #answer(link: DistributorLink, { request, kind, id, filter }: Query): Promise<Partial<AnsweredFacts>> {
+    const { control, clearing } = this.#parts;
+    if (kind === 'jobs' && filter) {
+      const { jobs, after } = await clearing.page(filter);
+      for (const job of jobs) link.send(answerMessage(request, job));
+      return { after };
+    }
+    if (kind === 'remove' && filter) return this.#removed(await clearing.removePage(filter));
+    if (id === undefined) return {};
+    if (kind === 'remove') return this.#removed(await clearing.remove(id));
+    if (kind === 'retry') return this.#retry(id);
+    const found = await control.find(id);
+    if (found) link.send(answerMessage(request, found));
+    return {};
+  }
+
+  #removed<T extends Removed>({ ended, ...facts }: T): Omit<T, 'ended'> {
+    for (const completed of ended) this.#parts.ended(completed);
+    return facts;
+  }
+
+  async #retry(id: string): Promise<Partial<AnsweredFacts>> {
+    const { answer, job } = await this.#parts.control.retry(id);
+    if (job) this.#parts.retried(job);
+    return { retried: answer, origin: job?.origin ?? null };
   }
 
   async #unlessStorageFails(answer: () => Promise<void>): Promise<void> {

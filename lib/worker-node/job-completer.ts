@@ -1,6 +1,7 @@
 import type { Clock } from '../clock.js';
 import type { JobHandlers } from '../handlers/job-handler.js';
 import type { JobDefaults } from '../job/define-job.js';
+import { REMOVED } from '../job/job-control.js';
 import type { FeedbackRecord, JobChange, StoredJob } from '../job/job.js';
 import { errorData } from '../job/job.errors.js';
 import type { JobOutcome } from '../job/job-outcome.js';
@@ -9,11 +10,14 @@ import {
   cancel,
   conclude,
   crash,
+  expire,
+  retry,
   type RetryPolicy,
   type Transition,
   type TransitionContext,
 } from '../job/job-transitions.js';
 import type { JobsSettings } from '../job-reactor.options.js';
+import { isFinal } from '../job/job-status.js';
 import type { EmitEvent } from '../job-reactor.events.js';
 import type { GroupCommit } from '../storage/group-commit.js';
 import type { JobWrite, WriteResult } from '../storage/job-storage.js';
@@ -81,6 +85,31 @@ export class JobCompleter {
     return this.#commit(job, crash(job, this.#parts.maxCrashes, this.#context(job)), () => false);
   }
 
+  /** A job that was not started in time. */
+  expire(job: StoredJob, settled: () => boolean): Promise<Completed | null> {
+    const { node } = this.#parts;
+    return this.#commit(job, expire(job, this.#context(job), `on node ${node}`), settled);
+  }
+
+  /** A job that has ended, as it is to run again; null when it is no longer as it was. */
+  async retry(job: StoredJob): Promise<StoredJob | null> {
+    const again = retry(job, this.#parts.clock.now());
+    const write: JobWrite = { kind: 'save', id: job.id, fence: job.fence, change: changeOf(again) };
+    return accepted(await this.#persist(write)) ? again : null;
+  }
+
+  /** Whatever its status, its row goes. One that had not ended ends as `cancelled`. */
+  async remove(job: StoredJob, settled: () => boolean): Promise<Completed | null> {
+    const { clock, node } = this.#parts;
+    if (!isFinal(job.status)) {
+      const end = cancel(job, REMOVED, 'success', { now: clock.now(), node });
+      return this.#commit(job, end, settled, true);
+    }
+    const { id, fence } = job;
+    const result = await this.#persist({ kind: 'delete', id, fence, ...this.#tombstone(job) });
+    return accepted(result) ? { transition: { kind: 'end', job }, feedback: null, kept: false } : null;
+  }
+
   /** A copy that is void: it goes without a word. */
   async drop(job: { id: string; fence: number }): Promise<void> {
     await this.#persist({ kind: 'delete', id: job.id, fence: job.fence });
@@ -116,13 +145,18 @@ export class JobCompleter {
     this.#stopped = true;
   }
 
-  async #commit(before: StoredJob, transition: Transition, settled: () => boolean): Promise<Completed | null> {
+  async #commit(
+    before: StoredJob,
+    transition: Transition,
+    settled: () => boolean,
+    remove = false,
+  ): Promise<Completed | null> {
     const { job, feedback } = transition;
     // While the distributor may send the job again its feedback row also stands for "this id has ended here".
     const kept = feedback !== undefined && (job.listeners !== 'none' || (feedback.final && !settled()));
     const row = kept ? { feedback } : {};
     const write: JobWrite =
-      transition.kind === 'end' && this.#removes(job)
+      transition.kind === 'end' && (remove || this.#removes(job))
         ? { kind: 'delete', id: job.id, fence: before.fence, ...row, ...this.#tombstone(job) }
         : { kind: 'save', id: job.id, fence: before.fence, change: changeOf(job), ...row };
     const result = await this.#persist(write);

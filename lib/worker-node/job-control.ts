@@ -1,6 +1,7 @@
 import type { CancelAnswer } from '../job/job-control.js';
-import type { FoundJob } from '../job/job-gateway.js';
-import { jobView, type StoredJob } from '../job/job.js';
+import { foundJob, type FoundJob } from '../job/found-job.js';
+import type { RetryAnswer } from '../job/job-query.js';
+import type { StoredJob } from '../job/job.js';
 import { JobCancelled } from '../job/job.errors.js';
 import { isFinal } from '../job/job-status.js';
 import type { JobStorage } from '../storage/job-storage.js';
@@ -16,7 +17,7 @@ export interface ControlParts {
   completer: JobCompleter;
 }
 
-/** What comes from outside about one job: cancel, look, settle, supersede. */
+/** What comes from outside about one job: cancel, look, run again, settle, supersede. */
 export class JobControl {
   readonly #parts: ControlParts;
 
@@ -45,7 +46,21 @@ export class JobControl {
 
   async find(id: string): Promise<FoundJob | null> {
     const row = this.#parts.running.get(id)?.job ?? this.#parts.scheduler.get(id)?.job ?? (await this.#row(id));
-    return row ? { view: jobView(row, this.#parts.node), args: row.args, result: row.result } : null;
+    return row ? foundJob(row, this.#parts.node) : null;
+  }
+
+  /** Commits that a job which has ended is queued again, unless it succeeded. */
+  async retry(id: string): Promise<{ answer: RetryAnswer; job?: StoredJob }> {
+    // It may be removed, or run again by somebody else, while we look; the fence tells, and we look again.
+    for (let tries = 0; tries < 5 && !this.#parts.running.has(id); tries++) {
+      const row = await this.#row(id);
+      if (!row) return { answer: 'unknown' };
+      if (!isFinal(row.status)) return { answer: 'not-final' };
+      if (row.status === 'succeeded') return { answer: 'succeeded' };
+      const job = await this.#parts.completer.retry(row);
+      if (job) return { answer: 'queued', job };
+    }
+    return { answer: 'not-final' };
   }
 
   settled(ids: readonly string[]): void {

@@ -1,6 +1,7 @@
 import type { Clock, ClockTimer } from '../clock.js';
 import { Heap, type HeapEntry } from '../heap.js';
 import type { StoredJob } from '../job/job.js';
+import { expiryOf } from '../job/job-expiry.js';
 import { TimerQueue } from '../timer-queue.js';
 
 /** A job that waits on this node, for its time or for a slot. */
@@ -17,6 +18,8 @@ export interface WaitingJob extends HeapEntry {
   settled: boolean;
   /** Null while it waits for its time in a durable storage: a million deferred jobs must not hold their args in memory. */
   job: StoredJob | null;
+  /** Rings when it has waited in vain. */
+  expiry: ClockTimer | null;
 }
 
 /** Args of a job that is due later than this are not kept in memory by a node with a durable storage. */
@@ -31,6 +34,7 @@ export class JobScheduler {
   readonly #slots: number;
   readonly #dropArgs: boolean;
   readonly #start: (job: WaitingJob) => void;
+  readonly #expired: (job: WaitingJob) => void;
   readonly #timers: TimerQueue;
   readonly #waiting = new Map<string, WaitingJob>();
   readonly #deferred = new Heap<WaitingJob>((a, b) => a.dueAt < b.dueAt || (a.dueAt === b.dueAt && a.order < b.order));
@@ -45,11 +49,19 @@ export class JobScheduler {
   #order = 0;
   #paused = true;
 
-  constructor(parts: { clock: Clock; slots: number; dropArgs: boolean; start: (job: WaitingJob) => void }) {
+  constructor(parts: {
+    clock: Clock;
+    slots: number;
+    dropArgs: boolean;
+    start: (job: WaitingJob) => void;
+    /** A job has expired while it waited, and waits no more. */
+    expired: (job: WaitingJob) => void;
+  }) {
     this.#clock = parts.clock;
     this.#slots = parts.slots;
     this.#dropArgs = parts.dropArgs;
     this.#start = parts.start;
+    this.#expired = parts.expired;
     this.#timers = new TimerQueue(parts.clock, 'wall');
   }
 
@@ -92,8 +104,11 @@ export class JobScheduler {
       ready: wait <= 0,
       settled,
       job: this.#dropArgs && wait > KEEP_ARGS_FOR ? null : job,
+      expiry: null,
       position: -1,
     };
+    const expires = expiryOf(job);
+    if (expires !== undefined) entry.expiry = this.#timers.at(expires, () => this.#expire(entry));
     this.#waiting.set(job.id, entry);
     (entry.ready ? this.#ready : this.#deferred).push(entry);
     if (entry.ready) this.#fill();
@@ -105,6 +120,7 @@ export class JobScheduler {
     const entry = this.#waiting.get(id);
     if (!entry) return undefined;
     this.#waiting.delete(id);
+    entry.expiry?.cancel();
     (entry.ready ? this.#ready : this.#deferred).remove(entry);
     this.#arm();
     return entry;
@@ -133,9 +149,15 @@ export class JobScheduler {
       const entry = this.#ready.pop();
       if (!entry) return;
       this.#waiting.delete(entry.id);
+      entry.expiry?.cancel();
       this.#taken++;
       this.#start(entry);
     }
+  }
+
+  #expire(entry: WaitingJob): void {
+    // Before the start of the node nobody is told; then the job is looked at when its turn comes.
+    if (!this.#paused && this.remove(entry.id)) this.#expired(entry);
   }
 
   #arm(): void {

@@ -1,15 +1,16 @@
 import type { Clock, ClockTimer } from '../clock.js';
 import type { CancelAnswer } from '../job/job-control.js';
-import type { FoundJob, JobGateway, NewJob } from '../job/job-gateway.js';
+import type { FoundJob } from '../job/found-job.js';
+import type { JobGateway, NewJob } from '../job/job-gateway.js';
 import { JobListeners } from '../job/job-listeners.js';
 import { EnqueueUnknown, JobRejected } from '../job/job.errors.js';
-import { JobReactorError } from '../job-reactor.error.js';
 import type { EmitEvent } from '../job-reactor.events.js';
-import type { Accepted, Answer, Cancelled, Message, Result, Submit } from '../protocol/message.js';
+import type { Accepted, Message, Result, Submit } from '../protocol/message.js';
 import { feedbackFrom } from '../protocol/result-message.js';
 import type { DistributorLink } from './distributor-link.js';
+import { SubmitterRequests } from './submitter-requests.js';
 
-/** For so long an enqueue or a question waits for a distributor to be there and to answer. */
+/** For so long an enqueue waits for a distributor to be there and to answer. */
 const ANSWER_WITHIN = 30_000;
 /** Enqueues that wait for an answer. */
 const MAX_UNANSWERED = 100_000;
@@ -26,26 +27,18 @@ interface Submission {
   reject: (error: Error) => void;
 }
 
-interface Request {
-  message: Extract<Message, { type: 'cancel' | 'query' }>;
-  resolve: (answer: Cancelled | Answer) => void;
-  reject: (error: Error) => void;
-  sentOn: DistributorLink | null;
-  timer: ClockTimer;
-}
-
 /** The gateway of a node process that has no distributor of its own: enqueues go to a connected one and come back as results. */
 export class JobSubmitter implements JobGateway {
   readonly listeners = new JobListeners();
+  readonly queries: SubmitterRequests;
   readonly #node: string;
   readonly #clock: Clock;
   readonly #emit: EmitEvent;
   readonly #links = new Set<DistributorLink>();
   readonly #submissions = new Map<string, Submission>();
-  readonly #requests = new Map<number, Request>();
-  #nextRequest = 1;
 
-  constructor(node: string, clock: Clock, emit: EmitEvent) {
+  constructor(node: string, instance: string, clock: Clock, emit: EmitEvent) {
+    this.queries = new SubmitterRequests(instance, clock);
     this.#node = node;
     this.#clock = clock;
     this.#emit = emit;
@@ -58,29 +51,24 @@ export class JobSubmitter implements JobGateway {
     return Promise.all(jobs.map((job) => this.#submit(job, distributor)));
   }
 
-  async cancel(id: string, reason: string): Promise<CancelAnswer> {
-    const request = this.#nextRequest++;
-    const answer = await this.#ask({ type: 'cancel', request, id, reason });
-    return answer.type === 'cancelled' ? answer.answer : 'unknown';
+  cancel(id: string, reason: string): Promise<CancelAnswer> {
+    return this.queries.cancel(id, reason);
   }
 
-  async find(id: string): Promise<FoundJob | null> {
-    const request = this.#nextRequest++;
-    const answer = await this.#ask({ type: 'query', request, find: id });
-    if (answer.type !== 'answer' || !answer.job) return null;
-    return { view: answer.job, args: answer.args, result: answer.result === '' ? null : answer.result };
+  find(id: string): Promise<FoundJob | null> {
+    return this.queries.find(id);
   }
 
   opened(link: DistributorLink): void {
     this.#links.add(link);
     for (const submission of this.#submissions.values()) if (!submission.sentOn) this.#send(submission);
-    for (const request of this.#requests.values()) if (!request.sentOn) this.#sendRequest(request);
+    this.queries.opened(link);
   }
 
   closed(link: DistributorLink): void {
     this.#links.delete(link);
     for (const submission of this.#submissions.values()) if (submission.sentOn === link) submission.sentOn = null;
-    for (const request of this.#requests.values()) if (request.sentOn === link) request.sentOn = null;
+    this.queries.closed(link);
     for (const submission of this.#submissions.values()) if (!submission.sentOn) this.#send(submission);
   }
 
@@ -91,7 +79,8 @@ export class JobSubmitter implements JobGateway {
         return this.#accepted(message);
       case 'cancelled':
       case 'answer':
-        return this.#requests.get(message.request)?.resolve(message);
+      case 'answered':
+        return this.queries.answered(message);
       case 'stored':
         return message.jobs.forEach(([id]) => this.listeners.stored(id));
       case 'progress':
@@ -124,11 +113,14 @@ export class JobSubmitter implements JobGateway {
   }
 
   stop(): void {
-    const stopped = (): JobReactorError => new JobReactorError('STOPPED', 'The node stopped before an answer came.');
     for (const [id, submission] of this.#submissions) {
-      submission.reject(submission.sent > 0 ? new EnqueueUnknown(id) : new JobRejected('STOPPED', stopped().message));
+      submission.reject(
+        submission.sent > 0
+          ? new EnqueueUnknown(id)
+          : new JobRejected('STOPPED', 'The node stopped before an answer came.'),
+      );
     }
-    for (const request of this.#requests.values()) request.reject(stopped());
+    this.queries.stop();
   }
 
   async #submit(job: NewJob, distributor: string | undefined): Promise<'accepted' | 'duplicate'> {
@@ -172,30 +164,5 @@ export class JobSubmitter implements JobGateway {
       link.send(submission.message);
       return;
     }
-  }
-
-  #ask(message: Request['message']): Promise<Cancelled | Answer> {
-    return new Promise<Cancelled | Answer>((resolve, reject) => {
-      const late = (): void => reject(new JobReactorError('NOT_CONNECTED', 'No distributor answered.'));
-      const request: Request = {
-        message,
-        resolve,
-        reject,
-        sentOn: null,
-        timer: this.#clock.after(ANSWER_WITHIN, late),
-      };
-      this.#requests.set(message.request, request);
-      this.#sendRequest(request);
-    }).finally(() => {
-      this.#requests.get(message.request)?.timer.cancel();
-      this.#requests.delete(message.request);
-    });
-  }
-
-  #sendRequest(request: Request): void {
-    const [link] = this.#links;
-    if (!link) return;
-    request.sentOn = link;
-    link.send(request.message);
   }
 }

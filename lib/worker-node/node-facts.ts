@@ -25,6 +25,10 @@ export class NodeFacts {
     this.#emit({ event: 'job crashed', node: this.#node, id, name, crashes, final: transition.kind === 'end' });
   }
 
+  expired({ id, name }: StoredJob): void {
+    this.#emit({ event: 'job expired', role: `node ${this.#node}`, id, name });
+  }
+
   failed({ id, name, attempt }: StoredJob, error: unknown, completed: Completed | null): void {
     const willRetry = completed?.transition.kind === 'again';
     this.#emit({ event: 'job failed', node: this.#node, id, name, attempt, willRetry, error });

@@ -5,6 +5,8 @@ export class RunningJob {
   /** The row as last committed: before its attempt began, and then since. */
   job: StoredJob;
   settled: boolean;
+  /** The attempt has ended: what its handler still does is of no concern. */
+  over = false;
   #abort: ((reason: Error) => void) | undefined;
   #reason: Error | undefined;
   #signal: AbortController | undefined;

@@ -7,7 +7,9 @@ import type { JobStorage } from '../storage/job-storage.js';
 import { DistributorLinks, type LinksParts } from './distributor-links.js';
 import type { DistributorLink } from './distributor-link.js';
 import { FeedbackReporter } from './feedback-reporter.js';
+import { IdleWait } from './idle-wait.js';
 import { JobAnswers } from './job-answers.js';
+import { JobClearing } from './job-clearing.js';
 import { JobCompleter, type Completed } from './job-completer.js';
 import { JobControl } from './job-control.js';
 import { JobExecutor } from './job-executor.js';
@@ -16,7 +18,9 @@ import { JobRecoverer } from './job-recoverer.js';
 import { JobScheduler, type WaitingJob } from './job-scheduler.js';
 import { JobSubmitter } from './job-submitter.js';
 import { NodeFacts } from './node-facts.js';
+import { ProgressReporter } from './progress-reporter.js';
 import { RunningJob } from './running-jobs.js';
+import { UnrunJobs } from './unrun-jobs.js';
 
 /** Everything a node is made of that is not its own: handed in, so that a simulation can hand in others. */
 export interface WorkerNodeParts extends LinksParts {
@@ -51,10 +55,12 @@ export class WorkerNode {
   readonly #recoverer: JobRecoverer;
   readonly #answers: JobAnswers;
   readonly #facts: NodeFacts;
+  readonly #progress: ProgressReporter;
+  readonly #unrun: UnrunJobs;
+  readonly #idle: IdleWait;
   /** Jobs on their way into the storage: one sent twice is stored and answered once, a cancel waits for it. */
   readonly #arriving = new Map<string, Promise<unknown>>();
   #stored = 0;
-  #whenIdle: (() => void) | undefined;
   #stopping: Promise<void> | undefined;
 
   constructor(parts: WorkerNodeParts) {
@@ -65,12 +71,14 @@ export class WorkerNode {
     this.#parts = parts;
     this.#commit = commit;
     this.#facts = new NodeFacts(common);
-    this.submitter = new JobSubmitter(node, clock, emit);
+    this.submitter = new JobSubmitter(node, parts.instance, clock, emit);
     this.#receiver = new JobReceiver(common);
     const start = (job: WaitingJob): void => void this.#run(job);
     const { concurrency: slots, maxCrashes } = settings;
-    const scheduler = new JobScheduler({ clock, slots, dropArgs: storage.durable, start });
+    const expired = (job: WaitingJob): void => void this.#unrun.expired(job);
+    const scheduler = new JobScheduler({ clock, slots, dropArgs: storage.durable, start, expired });
     this.#scheduler = scheduler;
+    this.#idle = new IdleWait(clock, () => this.#running.size === 0 && scheduler.takenSlots === 0);
     this.#executor = new JobExecutor(common);
     const completer = new JobCompleter({ ...common, maxCrashes });
     this.#completer = completer;
@@ -81,14 +89,20 @@ export class WorkerNode {
       recovered: (job) => this.#recovered(job),
       known: (id) => this.#known(id),
     });
+    const conclude = (completed: Completed, settled: boolean): void => this.#conclude(completed, settled);
+    this.#unrun = new UnrunJobs({ clock, completer, recoverer: this.#recoverer, facts: this.#facts, conclude });
     this.#answers = new JobAnswers({
       node,
       control: new JobControl({ ...common, scheduler, completer }),
+      clearing: new JobClearing({ ...common, scheduler, completer }),
       emit,
-      arrived: (id) => Promise.resolve(this.#arriving.get(id)),
-      cancelled: (completed) => this.#conclude(completed, false),
+      arrived: (id) =>
+        id === undefined ? Promise.all(this.#arriving.values()) : Promise.resolve(this.#arriving.get(id)),
+      ended: (completed) => this.#conclude(completed, false),
+      retried: (job) => this.#retried(job),
       dropped: () => this.#gone(),
     });
+    this.#progress = new ProgressReporter(clock, (job, value) => this.#links.progress(job, value));
     this.#links = new DistributorLinks(parts, {
       opened: (link) => this.#opened(link),
       closed: (link, instance) => this.#closed(link, instance),
@@ -161,8 +175,9 @@ export class WorkerNode {
       handler: this.#parts.handlers.find(job.name)!,
       policy: this.#completer.policy(job),
       timeout: this.#completer.timeout(job),
-      progress: (value) => this.#links.progress(job.origin, job.id, value),
+      progress: (value) => this.#progress.tell(running, value),
     });
+    this.#progress.ended(running);
     this.#scheduler.freeSlot();
     const completed = await this.#completer.complete(job, outcome, () => running.settled).catch(() => null);
     this.#running.delete(job.id);
@@ -186,7 +201,7 @@ export class WorkerNode {
   /** Null when the row is gone: cancelled or removed while it waited. */
   async #begin(waiting: WaitingJob): Promise<RunningJob | null> {
     const job = waiting.job ?? (await this.#recoverer.load(waiting.id));
-    if (!job) return null;
+    if (!job || (await this.#unrun.expires(job, waiting.settled))) return null;
     // Known as running before its commit, so that a cancel that comes in between finds it.
     const running = new RunningJob(job, waiting.settled);
     this.#running.set(job.id, running);
@@ -196,25 +211,28 @@ export class WorkerNode {
     return running;
   }
 
+  /** From its end to 6 again: somebody wants it run once more. */
+  #retried(job: StoredJob): void {
+    this.#stored++;
+    this.#links.retried(job);
+    if (this.#recoverer.admits(job)) this.#schedule(job, true);
+  }
+
   #notStarted(id: string): void {
     this.#running.delete(id);
     this.#scheduler.freeSlot();
     this.#rest();
   }
 
-  /** A row an earlier process left. One that was running when the process died has spent an attempt and counts a crash. */
+  /** A row an earlier process left. */
   async #recovered(job: StoredJob): Promise<void> {
-    if (job.status !== 'running') return this.#schedule(job, false);
-    const completed = await this.#completer.crash(job);
-    if (!completed) return;
-    this.#facts.crashed(job, completed);
-    this.#conclude(completed, false);
+    return job.status === 'running' ? this.#unrun.crashed(job) : this.#schedule(job, false);
   }
 
   #rest(): void {
     this.#recoverer.refill();
     this.#grant();
-    if (this.#running.size === 0 && this.#scheduler.takenSlots === 0) this.#whenIdle?.();
+    this.#idle.look();
   }
 
   /** What every distributor may send: free slots and prefetch, less what waits already. */
@@ -260,12 +278,12 @@ export class WorkerNode {
     this.#receiver.draining = true;
     this.#links.drain();
     this.#scheduler.pause();
-    await this.#idleWithin(settings.drainTimeout);
+    await this.#idle.within(settings.drainTimeout);
     const released = this.#running.size;
     this.#completer.stop();
     this.#recoverer.stop();
     for (const running of this.#running.values()) running.abort(new JobInterrupted());
-    await this.#idleWithin(LAST_ACKS_WITHIN);
+    await this.#idle.within(LAST_ACKS_WITHIN);
     await this.#reporter.settledWithin(LAST_ACKS_WITHIN);
     this.#reporter.stop();
     this.submitter.stop();
@@ -273,16 +291,5 @@ export class WorkerNode {
     await this.#commit.idle();
     await storage.close();
     emit({ event: 'node stopped', node: settings.name, released });
-  }
-
-  #idleWithin(timeout: number): Promise<void> {
-    if (this.#running.size === 0 && this.#scheduler.takenSlots === 0) return Promise.resolve();
-    return new Promise((resolve) => {
-      const timer = this.#parts.clock.after(timeout, resolve);
-      this.#whenIdle = () => {
-        timer.cancel();
-        resolve();
-      };
-    });
   }
 }

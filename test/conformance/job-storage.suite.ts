@@ -422,6 +422,10 @@ export function jobStorageSuite(name: string, make: () => Promise<StorageUnderTe
         expect(ids(await storage.list({ name: 'odd', limit: 100 }))).toEqual(ids(odd));
         const oddFailed = odd.filter((job) => job.status === 'failed');
         expect(ids(await storage.list({ name: 'odd', status: 'failed', limit: 100 }))).toEqual(ids(oddFailed));
+        const [first, ...others] = oddFailed;
+        const rest = { name: 'odd', status: 'failed' as const, after: first!.id, limit: 100 };
+        expect(ids(await storage.list(rest))).toEqual(ids(others));
+        expect(ids(await storage.list({ ...rest, limit: 1 }))).toEqual(ids(others.slice(0, 1)));
       });
     });
 

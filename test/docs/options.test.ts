@@ -3,6 +3,7 @@ import ts from 'typescript';
 import { describe, expect, it } from 'vitest';
 import { parseDuration } from '../../lib/job/duration.js';
 import { readEnqueueOptions } from '../../lib/job/enqueue-options.js';
+import { readJobsQuery } from '../../lib/job/job-filter.js';
 import { attemptsLeft, retryDelay } from '../../lib/job/retry-policy.js';
 import { readOptions } from '../../lib/job-reactor.read-options.js';
 import { codeIn, ROOT, tablesOf, type Row } from './page.js';
@@ -25,6 +26,8 @@ const SECTIONS: Record<string, { file: string; type: string }> = {
   'defineJob(name, settings)': { file: 'job/job-settings', type: 'JobSettings' },
   'client.enqueue(job, args, options)': { file: 'job/enqueue-options', type: 'EnqueueOptions' },
   'job.result(options) and job.stored(options)': { file: 'client/job-handle', type: 'WaitOptions' },
+  'client.jobs(query)': { file: 'job/job-filter', type: 'JobsQuery' },
+  'client.remove(which)': { file: 'job/job-filter', type: 'JobSelection' },
 };
 
 describe('docs/options.md', () => {
@@ -76,6 +79,10 @@ describe('docs/options.md', () => {
     });
     for (const heading of ['jobs', 'defineJob(name, settings)']) expect(said(heading)).toMatchObject({ maxAttempts });
     expect(attemptsLeft(undefined, 1_000, true)).toBe(Infinity);
+  });
+
+  it('says the default of a question', () => {
+    expect(said('client.jobs(query)')).toEqual({ limit: readJobsQuery({}).limit });
   });
 
   it('says the default backoff', () => {

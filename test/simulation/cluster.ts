@@ -18,22 +18,36 @@ const JOBS: JobsSettings = {
   defaults: { backoff: { type: 'exponential', delay: 200, max: 2_000 } },
   strictNode: false,
   removeSucceeded: true,
-  removeCancelled: true,
-  removeFailed: true,
+  removeCancelled: false,
+  removeFailed: false,
   dedupRetention: 7 * 86_400_000,
 };
 
 export interface Told {
   status: string;
   final: boolean;
+  run: number;
+}
+
+/** One question about all jobs that everybody answered. */
+export interface Look {
+  time: number;
+  /** Jobs that had been accepted and whose end had not been told when it was asked. */
+  asked: ReadonlySet<string>;
+  found: readonly string[];
 }
 
 /** Applications and nodes that live, die and come back in one world, with a record of all that a user could see. */
 export class Cluster {
   readonly network: SimulatedNetwork;
-  readonly accepted = new Map<string, NewJob>();
+  readonly accepted = new Map<string, NewJob & { by: string }>();
   readonly told = new Map<string, Told[]>();
-  readonly starts = new Map<string, { time: number; dueAt: number; attempt: number; node: string }[]>();
+  readonly starts = new Map<string, { time: number; dueAt: number; attempt: number; node: string; run: number }[]>();
+  /** How often it was answered that a job is queued again. */
+  readonly retried = new Map<string, number>();
+  /** When it was answered that a job is gone. */
+  readonly removed = new Map<string, number>();
+  readonly looks: Look[] = [];
   readonly handedOver = new Set<string>();
   readonly early: string[] = [];
   readonly unhandled: string[] = [];
@@ -103,10 +117,10 @@ export class Cluster {
 
   #declared(): DeclaredFeedbacks {
     const method = {
-      invoke: async (feedback: { status: string; job: { id: string; period: number | null } }) => {
+      invoke: async (feedback: { status: string; job: { id: string; run: number; period: number | null } }) => {
         const told = this.told.get(feedback.job.id) ?? [];
         const final = feedback.job.period === null || feedback.status !== 'succeeded';
-        told.push({ status: feedback.status, final });
+        told.push({ status: feedback.status, final, run: feedback.job.run });
         this.told.set(feedback.job.id, told);
         this.world.note(`told ${feedback.job.id} ${feedback.status}`);
       },
@@ -139,6 +153,9 @@ export class Cluster {
       if (this.world.chance(0.5)) throw new Error('flaky');
       return 'done';
     });
+    add('doomed', async () => {
+      throw new Error('doomed');
+    });
     add('tick', async (context) => {
       const args = context.args as { count?: number };
       args.count = (args.count ?? 0) + 1;
@@ -149,9 +166,9 @@ export class Cluster {
   }
 
   #started(context: JobContext, node: string): void {
-    const { id, runAt, attempt } = context.job;
+    const { id, runAt, attempt, run } = context.job;
     const starts = this.starts.get(id) ?? [];
-    starts.push({ time: this.world.now, dueAt: runAt, attempt, node });
+    starts.push({ time: this.world.now, dueAt: runAt, attempt, node, run });
     this.starts.set(id, starts);
     this.world.note(`start ${id} attempt ${attempt} on ${node}`);
     if (this.world.now < runAt) this.early.push(`${id} at ${this.world.now}, due ${runAt}`);

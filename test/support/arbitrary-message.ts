@@ -49,7 +49,7 @@ const options = fc.record(
     ...attemptOptions,
     defaults: fc.record(attemptOptions, { requiredKeys: [] }),
     period: duration,
-    expires: duration,
+    expires: moment,
     thread: fc.boolean(),
     node: names,
     notNode: names,
@@ -119,6 +119,17 @@ const view = fc.record({
   lastError: nullable(error),
 });
 
+const filter = fc.record(
+  {
+    node: nullable(names),
+    name,
+    status: fc.uniqueArray(fc.constantFrom(...JOB_STATUSES)),
+    after: nullable(uuid),
+    limit: fc.integer({ min: 1, max: 1000 }),
+  },
+  { requiredKeys: ['after', 'limit'] },
+);
+
 const version = fc.integer({ min: 1, max: 65535 });
 const nonce = anyText(512, 1).map((text) => text || 'n');
 
@@ -183,13 +194,32 @@ export const ARBITRARY: { [T in MessageType]: fc.Arbitrary<MessageOf<T>> } = {
     id: uuid,
     answer: fc.constantFrom('cancelled', 'already-final', 'unknown', 'pending'),
   }),
-  query: fc.record({ type: fc.constant('query'), request: count, find: uuid }),
+  query: fc.record(
+    {
+      type: fc.constant('query'),
+      request: count,
+      kind: fc.constantFrom('find', 'jobs', 'remove', 'retry'),
+      id: uuid,
+      filter,
+    },
+    { requiredKeys: ['type', 'request', 'kind'] },
+  ),
   answer: fc.record({
     type: fc.constant('answer'),
     request: count,
-    job: nullable(view),
+    job: view,
     args: serialised,
     result: serialised,
+  }),
+  answered: fc.record({
+    type: fc.constant('answered'),
+    request: count,
+    after: nullable(uuid),
+    removed: count,
+    skipped: count,
+    retried: nullable(fc.constantFrom('queued', 'not-final', 'succeeded', 'unknown')),
+    origin: nullable(origin),
+    missing: names,
   }),
   'peer-lost': fc.record({ type: fc.constant('peer-lost'), storage: uuid, instance: uuid, name }),
   ping: fc.constant({ type: 'ping' }),

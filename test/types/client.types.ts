@@ -13,6 +13,7 @@ import {
   type EnqueueOptions,
   type ErrorData,
   type Feedback,
+  type FoundJobs,
   type JobContext,
   type JobHandle,
   type JobInfo,
@@ -21,6 +22,8 @@ import {
   type JobReactorOptions,
   type JobSnapshot,
   type JobStatus,
+  type RemovedJobs,
+  type RetryAnswer,
   type ResultOf,
 } from '../../lib/index.js';
 
@@ -168,6 +171,28 @@ export async function looking(): Promise<void> {
   const found = await client.find('id');
   same<typeof found, JobSnapshot | null>();
   if (found) same<typeof found.status, JobStatus>();
+  const page = await client.jobs({ name: Resize, status: ['failed', 'dead'], node: null, limit: 5, after: null });
+  same<typeof page, FoundJobs>();
+  same<typeof page.jobs, JobSnapshot[]>();
+  await client.jobs({ after: page.after, node: ['a', 'b'], status: 'queued', name: 'by.name' });
+  same<Awaited<ReturnType<typeof client.remove>>, RemovedJobs>();
+  await client.remove('id');
+  await client.remove({ name: Mail, status: ['failed'] });
+  const { answer, job } = await client.retry<typeof Resize>('id');
+  same<typeof answer, RetryAnswer>();
+  same<typeof job, JobHandle<typeof Resize> | null>();
+  if (job) same<Awaited<ReturnType<typeof job.result>>, { bytes: number }>();
+  const untyped = await client.retry('id');
+  if (untyped.job) same<Awaited<ReturnType<typeof untyped.job.result>>, unknown>();
+  await client.enqueue(Resize, { path: 'a', width: 1 }, { expires: new Date() });
+  // @ts-expect-error a status that is none
+  await client.jobs({ status: 'waiting' });
+  // @ts-expect-error a misspelt condition
+  await client.jobs({ state: 'failed' });
+  // @ts-expect-error remove has no pages
+  await client.remove({ status: 'failed', limit: 5 });
+  // @ts-expect-error one id at a time
+  await client.retry(['id']);
   same<ArgsOf<typeof Parsed>, { count: number }>();
   same<ResultOf<typeof Mail>, void>();
   distributor.on('node joined', ({ node }) => node.name);

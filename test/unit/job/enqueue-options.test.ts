@@ -120,7 +120,8 @@ describe('it is refused', () => {
     [{ onError: null }, 'onError must be a function, not null.'],
     [{ manager: {} }, 'The option `manager` is not available in this version. Leave it out.'],
     [{ key: 'x' }, 'The option `key` is not available in this version.'],
-    [{ expires: '5s' }, 'The option `expires` is not available in this version.'],
+    [{ expires: '5 sex' }, "expires: '5 sex' is no duration"],
+    [{ expires: '1m', after: '2m' }, 'expires: the job would have expired'],
     [{ thread: true }, 'The option `thread` is not available in this version.'],
   ])('%j', (options, message) => {
     expect(() => read(options as EnqueueOptions)).toThrow(expect.objectContaining({ code: 'INVALID_JOB' }) as Error);

@@ -2,13 +2,14 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { DEFAULT_TEXT_LIMIT } from '../../../lib/job/serialise.js';
 import { JobReactorError } from '../../../lib/job-reactor.error.js';
-import { newStoredJob } from '../../../lib/job/job.js';
+import { jobView, newStoredJob } from '../../../lib/job/job.js';
 import { ProtocolError } from '../../../lib/protocol/protocol.error.js';
 import type { ErrorData, FeedbackRecord, JobSpec } from '../../../lib/job/job.js';
 import type { Message } from '../../../lib/protocol/message.js';
 import { DEFAULT_FRAME } from '../../../lib/protocol/frame.js';
 import { MOST_ENTRIES } from '../../../lib/protocol/messages.js';
 import { ARBITRARY, MESSAGE_TYPES } from '../../support/arbitrary-message.js';
+import { sampleJob } from '../../support/sample-job.js';
 import { decode, encode, frame } from './frames.js';
 
 const ID = '0190a5b2-7c1e-7abc-8def-0123456789ab';
@@ -56,7 +57,13 @@ describe('parts', () => {
   });
 
   it('may hold the replacement character, and be empty', () => {
-    const sent: Message = { type: 'answer', request: 1, job: null, args: '"\ufffd"', result: '' };
+    const sent: Message = {
+      type: 'answer',
+      request: 1,
+      job: jobView(sampleJob(), 'one'),
+      args: '"\ufffd"',
+      result: '',
+    };
     expect(roundTrip(sent)).toEqual(sent);
   });
 
@@ -197,7 +204,13 @@ describe('what is sent', () => {
 
   it('of the largest args and result fits one frame', () => {
     const largest = 'x'.repeat(DEFAULT_TEXT_LIMIT);
-    const sent: Message = { type: 'answer', request: 1, job: null, args: largest, result: largest };
+    const sent: Message = {
+      type: 'answer',
+      request: 1,
+      job: jobView(sampleJob(), 'one'),
+      args: largest,
+      result: largest,
+    };
     const headers = 64 * 1024;
     expect(encode([sent]).length + headers).toBeLessThan(DEFAULT_FRAME);
   });

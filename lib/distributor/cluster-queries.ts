@@ -1,0 +1,221 @@
+import { foundJob } from '../job/found-job.js';
+import { REMOVED } from '../job/job-control.js';
+import type {
+  FoundPage,
+  JobFilter,
+  JobPageQuery,
+  JobQueries,
+  Missing,
+  RemovedJobs,
+  RetryAnswer,
+} from '../job/job-query.js';
+import type { JobOrigin } from '../job/job.js';
+import { isFinal } from '../job/job-status.js';
+import type { ConnectedNode } from './connected-node.js';
+import { outboxRow, type HeldJob } from './held-job.js';
+import type { HeldJobs } from './held-jobs.js';
+import type { JobRequests } from './job-requests.js';
+import type { NodeRegistry } from './node-registry.js';
+import { mergePages } from './page-merge.js';
+
+export interface ClusterParts {
+  instance: string;
+  /** Storage id of the outbox, null for memory. */
+  storage: () => string | null;
+  held: HeldJobs;
+  registry: NodeRegistry;
+  requests: JobRequests;
+  /** Resolves when jobs that were about to be sent are on the wire: what is asked of a node now comes after them. */
+  sent: () => Promise<unknown>;
+  cancelWaiting: (job: HeldJob, reason: string) => Promise<unknown>;
+  /** A job begins a new life. */
+  retried: (id: string, origin: JobOrigin) => void;
+}
+
+/** Storages remembered whose node is away. */
+const MAX_AWAY = 1_000;
+/** Jobs of one page when they are removed; a node may take fewer at a time. */
+const AT_ONCE = 500;
+
+/** Looks at the jobs of all nodes and at those held here, clears them up, and has ended ones run again. */
+export class ClusterQueries implements JobQueries {
+  readonly #parts: ClusterParts;
+  /** Names of the nodes with a database that were here and are not, by storage. */
+  readonly #away = new Map<string, string>();
+
+  constructor(parts: ClusterParts) {
+    this.#parts = parts;
+  }
+
+  async jobs(query: JobPageQuery): Promise<FoundPage & Missing> {
+    const { registry, requests, held, sent } = this.#parts;
+    await sent();
+    const here = this.#heldHere(query).map((job) => ({ job, state: job.state, holder: job.holder }));
+    const nodes = this.#nodes(query);
+    const answers = await Promise.all(nodes.map((node) => requests.jobs(node, query)));
+    const answered = new Set(nodes.filter((_, index) => answers[index]).map(({ storage }) => storage));
+    const own = here.filter(({ job, state, holder }) => {
+      if (held.hasEnded(job.spec.id)) return false;
+      // What is on its way to a node, or in its memory, is that node's to tell of, if it is there to tell.
+      if (state === 'sent') return holder === null || !answered.has(holder);
+      return state === 'pending' || (state === 'kept' && holder !== null && !registry.byStorage(holder));
+    });
+    const jobs = own.slice(0, query.limit).map(({ job }) => foundJob(outboxRow(job), null));
+    const after = own.length > query.limit ? (jobs.at(-1)?.view.id ?? null) : null;
+    const pages = [...answers.filter((page) => page !== null), { jobs, after }];
+    const silent = nodes.filter((_, index) => !answers[index]);
+    return { ...mergePages(pages, query.limit), missing: this.#missing(query, silent) };
+  }
+
+  async remove(id: string): Promise<RemovedJobs> {
+    const { held, registry, requests, sent } = this.#parts;
+    if (await this.#removeWaiting(id)) return { removed: 1, skipped: 0, missing: [] };
+    await sent();
+    const holder = registry.byStorage(held.get(id)?.holder ?? '');
+    const nodes = holder ? [holder] : [...registry.nodes()];
+    const asked = nodes.map((node) => requests.remove(node, { id }));
+    const found = await firstThat(asked, (answer) => answer !== null && answer.removed + answer.skipped > 0);
+    if (found) return { removed: found.removed, skipped: found.skipped, missing: [] };
+    // Its node may have refused it meanwhile, and it waits here again.
+    if (await this.#removeWaiting(id)) return { removed: 1, skipped: 0, missing: [] };
+    const onItsWay = held.get(id) !== undefined && !held.hasEnded(id);
+    return { removed: 0, skipped: onItsWay ? 1 : 0, missing: await this.#silent(nodes, asked) };
+  }
+
+  async removeAll(filter: JobFilter): Promise<RemovedJobs> {
+    await this.#parts.sent();
+    const nodes = this.#nodes(filter);
+    const counts = { removed: 0, skipped: 0 };
+    const [answered] = await Promise.all([
+      Promise.all(nodes.map((node) => this.#removeFrom(node, filter, counts))),
+      this.#removeHeld(filter, counts),
+    ]);
+    const silent = nodes.filter((_, index) => !answered[index]);
+    return { ...counts, missing: this.#missing(filter, silent) };
+  }
+
+  async retry(
+    id: string,
+    expected: (name: string, run: number) => void,
+  ): Promise<{ answer: RetryAnswer; told: boolean } & Missing> {
+    const { instance, storage } = this.#parts;
+    const { origin, ...rest } = await this.retryFor(id, expected);
+    const restarted = origin !== null && origin.storage !== null && origin.storage === storage();
+    return { ...rest, told: origin?.instance === instance || restarted };
+  }
+
+  /** The same for whoever asks through this distributor. `origin` says where the result goes. */
+  async retryFor(
+    id: string,
+    expected: (name: string, run: number) => void = () => undefined,
+  ): Promise<{ answer: RetryAnswer; origin: JobOrigin | null } & Missing> {
+    const { held, registry, requests } = this.#parts;
+    const nodes = [...registry.nodes()];
+    const asked = nodes.map(async (node) => {
+      const answer = await requests.find(node, id);
+      return answer && { node, view: answer.job?.view };
+    });
+    // One is chosen first: after a hand-over two nodes may keep the job, and it is to run once.
+    const found = await firstThat(asked, (answer) => answer?.view !== undefined);
+    if (!found?.view) {
+      const isHere = held.get(id) !== undefined && !held.hasEnded(id);
+      const missing = isHere ? [] : await this.#silent(nodes, asked);
+      return { answer: isHere ? 'not-final' : 'unknown', origin: null, missing };
+    }
+    const { node, view } = found;
+    if (isFinal(view.status) && view.status !== 'succeeded') expected(view.name, view.run + 1);
+    const answer = await requests.retry(node, id);
+    if (answer?.origin) this.#parts.retried(id, answer.origin);
+    const missing = answer ? [] : [node.name];
+    return { answer: answer?.retried ?? 'unknown', origin: answer?.origin ?? null, missing };
+  }
+
+  joined(node: ConnectedNode): void {
+    this.#away.delete(node.storage);
+  }
+
+  lost(node: ConnectedNode): void {
+    if (!node.durable) return;
+    this.#away.set(node.storage, node.name);
+    if (this.#away.size <= MAX_AWAY) return;
+    const [oldest] = this.#away.keys();
+    if (oldest !== undefined) this.#away.delete(oldest);
+  }
+
+  async #removeWaiting(id: string): Promise<boolean> {
+    const waiting = this.#parts.held.waiting(id);
+    if (waiting) await this.#parts.cancelWaiting(waiting, REMOVED);
+    return waiting !== undefined;
+  }
+
+  /** Page after page; false when the node stopped answering. */
+  async #removeFrom(
+    node: ConnectedNode,
+    filter: JobFilter,
+    counts: { removed: number; skipped: number },
+  ): Promise<boolean> {
+    for (let after: string | null = null; ;) {
+      const answer = await this.#parts.requests.remove(node, { filter: { ...filter, after, limit: AT_ONCE } });
+      if (!answer) return false;
+      counts.removed += answer.removed;
+      counts.skipped += answer.skipped;
+      if (answer.after === null) return true;
+      after = answer.after;
+    }
+  }
+
+  async #removeHeld(filter: JobFilter, counts: { removed: number; skipped: number }): Promise<void> {
+    const { held, registry, cancelWaiting } = this.#parts;
+    const here = this.#heldHere({ ...filter, after: null });
+    for (let from = 0; from < here.length; from += AT_ONCE) {
+      const waiting = here.slice(from, from + AT_ONCE).filter((job) => held.waiting(job.spec.id) === job);
+      await Promise.all(waiting.map((job) => cancelWaiting(job, REMOVED)));
+      counts.removed += waiting.length;
+    }
+    // Its node is away: whether it has the job, and whether that runs, only the node can tell.
+    const isStranded = ({ state, holder }: HeldJob): boolean =>
+      (state === 'sent' || state === 'kept') && holder !== null && !registry.byStorage(holder);
+    counts.skipped += here.filter((job) => held.get(job.spec.id) === job && isStranded(job)).length;
+  }
+
+  /** Those that wait here or are on their way, in id order: to everybody they are queued, and on no node. */
+  #heldHere({ node, name, status, after }: JobFilter & { after: string | null }): HeldJob[] {
+    if (Array.isArray(node) || (status && !status.includes('queued'))) return [];
+    const fits = ({ spec }: HeldJob): boolean =>
+      (name === undefined || spec.name === name) && (after === null || spec.id > after);
+    return [...this.#parts.held.all()].filter(fits).sort((a, b) => (a.spec.id < b.spec.id ? -1 : 1));
+  }
+
+  #nodes({ node }: JobFilter): ConnectedNode[] {
+    if (node === null) return [];
+    return [...this.#parts.registry.nodes()].filter(({ name }) => node === undefined || node.includes(name));
+  }
+
+  /** Who was asked and silent, who is away, and who was asked for by name and is not there. */
+  #missing({ node }: JobFilter, silent: readonly ConnectedNode[]): string[] {
+    if (node === null) return [];
+    const names = [...silent.map(({ name }) => name), ...this.#away.values()];
+    if (node === undefined) return [...new Set(names)].sort();
+    const there = new Set([...this.#parts.registry.nodes()].map(({ name }) => name));
+    return node.filter((name) => names.includes(name) || !there.has(name)).sort();
+  }
+
+  async #silent(nodes: readonly ConnectedNode[], asked: readonly Promise<unknown>[]): Promise<string[]> {
+    const answers = await Promise.all(asked);
+    return this.#missing(
+      {},
+      nodes.filter((_, index) => answers[index] === null),
+    );
+  }
+}
+
+/** The first answer that fits, without waiting for those of silent nodes; undefined when all have come and none does. */
+async function firstThat<T>(asked: readonly Promise<T>[], fits: (answer: T) => boolean): Promise<T | undefined> {
+  return new Promise((resolve) => {
+    const each = asked.map(async (one) => {
+      const answer = await one;
+      if (fits(answer)) resolve(answer);
+    });
+    void Promise.all(each).then(() => resolve(undefined));
+  });
+}

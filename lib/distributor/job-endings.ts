@@ -1,0 +1,88 @@
+import type { Clock, ClockTimer } from '../clock.js';
+import type { CancelAnswer } from '../job/job-control.js';
+import { cancel, expire, type Transition } from '../job/job-transitions.js';
+import type { FeedbackRecord } from '../job/job.js';
+import type { EmitEvent } from '../job-reactor.events.js';
+import { TimerQueue } from '../timer-queue.js';
+import type { ConnectedNode } from './connected-node.js';
+import { outboxRow, type HeldJob } from './held-job.js';
+import type { HeldJobs } from './held-jobs.js';
+import type { NodeRegistry } from './node-registry.js';
+import type { Outbox } from './outbox.js';
+
+export interface EndingParts {
+  distributor: string;
+  clock: Clock;
+  emit: EmitEvent;
+  held: HeldJobs;
+  outbox: Outbox;
+  registry: NodeRegistry;
+  tell: (feedback: FeedbackRecord) => Promise<boolean>;
+}
+
+/** Jobs that the distributor need not hold any more: they have ended on a node, or here, where they waited for one. */
+export class JobEndings {
+  readonly #parts: EndingParts;
+  readonly #expiries: TimerQueue;
+
+  constructor(parts: EndingParts) {
+    this.#parts = parts;
+    this.#expiries = new TimerQueue(parts.clock, 'wall', false);
+  }
+
+  /** The first result that was accepted is final: a copy elsewhere is void. */
+  async end(job: HeldJob, by: ConnectedNode): Promise<void> {
+    const { id } = job.spec;
+    const holder = job.holder === null ? undefined : this.#parts.registry.byStorage(job.holder);
+    if (holder && holder !== by) holder.send({ type: 'refuse', id, assignment: job.assignment, code: 'SUPERSEDED' });
+    await this.#letGo(job);
+  }
+
+  /** A job that waits for a node. */
+  async cancel(job: HeldJob, reason: string): Promise<CancelAnswer> {
+    const { clock, distributor } = this.#parts;
+    const context = { now: clock.now(), node: distributor };
+    await this.#endHere(job, cancel(outboxRow(job), reason, 'success', context));
+    return 'cancelled';
+  }
+
+  /** A cancel that was kept for the node a job went to holds for the job, wherever it would go next. */
+  givenUp(job: HeldJob, reason: string | undefined): boolean {
+    if (reason !== undefined) void this.cancel(job, reason);
+    return reason !== undefined;
+  }
+
+  /** Ends it when it has waited for a node until it expired; to be cancelled when it waits no more. */
+  watch(job: HeldJob): ClockTimer | null {
+    const { expires } = job.spec.options;
+    return expires === undefined ? null : this.#expiries.at(expires, () => void this.#expire(job));
+  }
+
+  stop(): void {
+    this.#expiries.stop();
+  }
+
+  async #expire(job: HeldJob): Promise<void> {
+    const { clock, distributor, held, emit } = this.#parts;
+    const { id, name } = job.spec;
+    if (held.waiting(id) !== job) return;
+    const where = `for a node at distributor ${distributor}`;
+    emit({ event: 'job expired', role: `distributor ${distributor}`, id, name });
+    await this.#endHere(job, expire(outboxRow(job), { now: clock.now(), node: distributor }, where));
+  }
+
+  async #endHere(job: HeldJob, { feedback }: Transition): Promise<void> {
+    const { held, tell } = this.#parts;
+    held.confirm(job, 'confirmed');
+    held.ended(job.spec.id, job.assignment);
+    if (feedback) await tell(feedback);
+    await this.#letGo(job);
+  }
+
+  async #letGo(job: HeldJob): Promise<void> {
+    const { held, outbox } = this.#parts;
+    held.confirm(job, 'confirmed');
+    await outbox.remove(job).catch(() => undefined);
+    held.remove(job);
+  }
+}

@@ -1,0 +1,64 @@
+import type { FoundJob } from './found-job.js';
+import type { JobStatus } from './job-status.js';
+
+/** Which jobs a question is about, as it crosses the wire: every condition has to hold, an absent one always does. */
+export interface JobFilter {
+  /** Names of nodes; null: jobs that wait in the distributor. The distributor's to heed: a node answers for itself. */
+  node?: string[] | null;
+  name?: string;
+  /** Never empty. */
+  status?: JobStatus[];
+}
+
+/** One page of a question about many jobs, in id order. */
+export interface JobPageQuery extends JobFilter {
+  /** Ids above this one; null: from the first. */
+  after: string | null;
+  limit: number;
+}
+
+/** Jobs in id order. A page may be shorter than its limit and not be the last: `after` tells. */
+export interface FoundPage {
+  jobs: FoundJob[];
+  /** Where the next page begins; null: there is none. */
+  after: string | null;
+}
+
+/** Names of nodes whose jobs the answer does not speak of: they did not answer, or are away. */
+export interface Missing {
+  missing: string[];
+}
+
+/** What `client.remove()` did. */
+export interface RemovedJobs {
+  /** Jobs that are gone. Those that had not ended ended as `cancelled`. */
+  removed: number;
+  /** Jobs that are left because they run, or are just on their way to a node. Cancel them first. */
+  skipped: number;
+  /** Names of nodes that did not answer, or are away: what they hold is left. */
+  missing: string[];
+}
+
+/**
+ * What `client.retry()` was answered.
+ * - `queued`: it is committed that the job runs again, now.
+ * - `not-final`: it has not ended; nothing was changed.
+ * - `succeeded`: it has done its work, and is not run again; enqueue a new one.
+ * - `unknown`: no connected node keeps a job with this id.
+ */
+export type RetryAnswer = 'queued' | 'not-final' | 'succeeded' | 'unknown';
+
+/** What the client asks beyond one job's cancel and find. */
+export interface JobQueries {
+  jobs(query: JobPageQuery): Promise<FoundPage & Missing>;
+  remove(id: string): Promise<RemovedJobs>;
+  removeAll(filter: JobFilter): Promise<RemovedJobs>;
+  /**
+   * `expected` is called with the job's name and the number of the run that is to come, before it is asked for.
+   * `told`: the new result comes to this process.
+   */
+  retry(
+    id: string,
+    expected: (name: string, run: number) => void,
+  ): Promise<{ answer: RetryAnswer; told: boolean } & Missing>;
+}

@@ -1,0 +1,76 @@
+import { randomUUID } from 'node:crypto';
+import { describe, expect, it } from 'vitest';
+import { heldJob } from '../../../lib/distributor/held-job.js';
+import { HeldJobs } from '../../../lib/distributor/held-jobs.js';
+import { nextLife } from '../../../lib/job/job-life.js';
+import { retry } from '../../../lib/job/job-transitions.js';
+import { sampleJob } from '../../support/sample-job.js';
+
+describe('the lives of a job', () => {
+  const id = randomUUID();
+  const again = nextLife(2);
+
+  it('an end makes every copy of that life void, and every further result of it a repeat', () => {
+    const held = new HeldJobs(() => null);
+    expect([held.hasEnded(id), held.isVoid(id, 1), held.isRepeat(id, 1)]).toEqual([false, false, false]);
+    held.ended(id, 2);
+    for (const assignment of [1, 2, 3, again - 1])
+      expect([held.hasEnded(id), held.isVoid(id, assignment), held.isRepeat(id, assignment)]).toEqual([
+        true,
+        true,
+        true,
+      ]);
+  });
+
+  it('what is said of the next life is news, whether or not its beginning was heard of', () => {
+    const held = new HeldJobs(() => null);
+    held.ended(id, 2);
+    expect([held.isVoid(id, again), held.isRepeat(id, again)]).toEqual([false, false]);
+    held.revived(id, again);
+    expect([held.hasEnded(id), held.isVoid(id, again), held.isRepeat(id, again)]).toEqual([false, false, false]);
+    held.ended(id, again);
+    expect([held.hasEnded(id), held.isRepeat(id, again)]).toEqual([true, true]);
+  });
+
+  it('a late word of an earlier life neither ends nor revives the later one', () => {
+    const held = new HeldJobs(() => null);
+    held.ended(id, 2);
+    held.revived(id, 3);
+    expect(held.hasEnded(id)).toBe(true);
+    held.revived(id, again);
+    held.ended(id, 3);
+    expect([held.hasEnded(id), held.isVoid(id, 3)]).toEqual([false, true]);
+    held.ended(id, again);
+    held.ended(id, 3);
+    expect([held.hasEnded(id), held.isRepeat(id, again)]).toEqual([true, true]);
+  });
+
+  it('a retry goes above every assignment of the life before, whichever copy it begins from', () => {
+    const low = retry(sampleJob({ status: 'failed', assignment: 1 }), 5);
+    const high = retry(sampleJob({ status: 'failed', assignment: 900 }), 5);
+    expect(low.assignment).toBe(high.assignment);
+    expect(low.assignment).toBeGreaterThan(900);
+    expect(retry({ ...low, status: 'dead' }, 6).assignment).toBeGreaterThan(low.assignment);
+  });
+});
+
+describe('a job that waits for a node', () => {
+  it('is watched as long as it waits, and no longer', () => {
+    const watched = new Set<string>();
+    const held = new HeldJobs(({ spec }) => {
+      watched.add(spec.id);
+      return { cancel: () => void watched.delete(spec.id) };
+    });
+    const job = heldJob(sampleJob());
+    held.add(job);
+    expect(watched.size).toBe(0);
+    held.wait(job);
+    expect(watched.size).toBe(1);
+    held.assign(job, 'storage', 'one');
+    expect(watched.size).toBe(0);
+    held.refused(job);
+    expect(watched.size).toBe(1);
+    held.remove(job);
+    expect(watched.size).toBe(0);
+  });
+});

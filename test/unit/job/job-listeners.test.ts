@@ -1,0 +1,41 @@
+import { describe, expect, it } from 'vitest';
+import { JobListeners } from '../../../lib/job/job-listeners.js';
+import type { FeedbackRecord } from '../../../lib/job/job.js';
+import { sampleFeedback, sampleJob } from '../../support/sample-job.js';
+
+const job = sampleJob();
+
+function ofRun(run: number): FeedbackRecord {
+  return sampleFeedback({ ...job, run });
+}
+
+describe('what one process wants to hear of a job', () => {
+  it('that is run again is not ended by the word of an earlier run that comes late', async () => {
+    const listeners = new JobListeners();
+    const ends: string[] = [];
+    listeners.register(job.id, 2);
+    listeners.onEnd(
+      job.id,
+      ({ id }) => ends.push(id),
+      (why) => ends.push(why),
+    );
+    await listeners.deliver(ofRun(1));
+    expect([ends, listeners.has(job.id)]).toEqual([[], true]);
+    await listeners.deliver(ofRun(2));
+    expect([ends, listeners.has(job.id)]).toEqual([[`${job.id}:2`], false]);
+  });
+
+  it('holds no progress listener that has gone', () => {
+    const listeners = new JobListeners();
+    const { interest } = listeners.register(job.id);
+    const seen: string[] = [];
+    const stop = listeners.onProgress(job.id, (value) => seen.push(`a ${value}`));
+    listeners.onProgress(job.id, (value) => seen.push(`b ${value}`));
+    listeners.progress(job.id, '1');
+    stop();
+    stop();
+    listeners.progress(job.id, '2');
+    expect(seen).toEqual(['a 1', 'b 1', 'b 2']);
+    expect(interest.progress).toHaveLength(1);
+  });
+});
