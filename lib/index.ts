@@ -62,4 +62,10 @@ export { JobContext } from './handlers/job-context.js';
 
 export type { FeedbackRecord, StoredJob } from './job/job.js';
 export type { JobChange, JobPage, JobStorage, JobWrite, StorageOwner, WriteResult } from './storage/job-storage.js';
-export type { SqliteStorageOptions, StorageOption } from './storage/storage-option.js';
+export type {
+  DatabaseOptions,
+  MysqlStorageOptions,
+  PostgresStorageOptions,
+  SqliteStorageOptions,
+  StorageOption,
+} from './storage/storage-option.js';

@@ -35,6 +35,7 @@ export type JobReactorEvent =
   | { event: 'errback failed'; node: string; id: string; name: string; error: unknown }
   // both
   | { event: 'job expired'; role: string; id: string; name: string }
+  | { event: 'storage waited for'; role: string; place: string; milliseconds: number }
   | { event: 'storage failed'; role: string; error: unknown };
 
 export type EmitEvent = (event: JobReactorEvent) => void;

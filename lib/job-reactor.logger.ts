@@ -105,6 +105,11 @@ function describe(event: JobReactorEvent): [Level, string] | null {
       return ['warn', `Job ${event.name} (${event.id}) expired on ${event.role} before it could be started`];
     case 'errback failed':
       return ['error', `An errback of job ${event.name} (${event.id}) threw: ${message(event.error)}`];
+    case 'storage waited for':
+      return [
+        'log',
+        `${event.place} may still be in use by an earlier process of ${event.role}: it is waited for, ${Math.ceil(event.milliseconds / 1000)} s at most`,
+      ];
     case 'storage failed':
       return ['error', `The storage of ${event.role} did not answer as it should: ${message(event.error)}`];
   }

@@ -12,6 +12,7 @@ import type { JobReactorEvent } from './job-reactor.events.js';
 import { JobReactorLogger } from './job-reactor.logger.js';
 import type { ReadOptions } from './job-reactor.read-options.js';
 import { createStorage } from './storage/create-storage.js';
+import type { StorageHooks } from './storage/storage-option.js';
 import { tcpTransport } from './transport/tcp-transport.js';
 import { JobReactorStrategy } from './worker-node/job-reactor.strategy.js';
 import { WorkerNode } from './worker-node/worker-node.js';
@@ -43,7 +44,10 @@ export class JobReactorRuntime {
       new Distributor({
         ...shared,
         settings: options.distributor,
-        outbox: options.outbox === 'memory' ? null : createStorage(options.outbox, systemClock),
+        outbox:
+          options.outbox === 'memory'
+            ? null
+            : createStorage(options.outbox, systemClock, this.#hooks(`distributor '${options.distributor.name}'`)),
         declared: this.#declared(),
       });
     this.#node =
@@ -52,7 +56,7 @@ export class JobReactorRuntime {
         ...shared,
         settings: options.node,
         handlers: this.#lazyHandlers(),
-        storage: createStorage(options.storage, systemClock),
+        storage: createStorage(options.storage, systemClock, this.#hooks(`node '${options.node.name}'`)),
         random: Math.random,
         addresses: this.#addresses(),
       });
@@ -117,6 +121,10 @@ export class JobReactorRuntime {
     this.#logger.write(event);
     this.distributor?.tell(event);
   };
+
+  #hooks(role: string): StorageHooks {
+    return { onWait: (place, milliseconds) => this.#emit({ event: 'storage waited for', role, place, milliseconds }) };
+  }
 
   #explore(): ExploredMethods {
     this.#explored ??= this.#explorer.explore();

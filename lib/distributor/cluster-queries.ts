@@ -60,7 +60,7 @@ export class ClusterQueries implements JobQueries {
       if (state === 'sent') return holder === null || !answered.has(holder);
       return state === 'pending' || (state === 'kept' && holder !== null && !registry.byStorage(holder));
     });
-    const jobs = own.slice(0, query.limit).map(({ job }) => foundJob(outboxRow(job, ''), null));
+    const jobs = own.slice(0, query.limit).map(({ job }) => foundJob(outboxRow(job), null));
     const after = own.length > query.limit ? (jobs.at(-1)?.view.id ?? null) : null;
     const pages = [...answers.filter((page) => page !== null), { jobs, after }];
     const silent = nodes.filter((_, index) => !answers[index]);

@@ -26,8 +26,8 @@ export function heldJob(spec: JobSpec): HeldJob {
 }
 
 /** The same as a row of the outbox. */
-export function outboxRow(job: HeldJob, owner: string): StoredJob {
-  return { ...newStoredJob(job.spec, job.assignment, owner), holder: job.holder, fence: job.fence };
+export function outboxRow(job: HeldJob): StoredJob {
+  return { ...newStoredJob(job.spec, job.assignment), holder: job.holder, fence: job.fence };
 }
 
 export function fromOutboxRow(row: StoredJob): HeldJob {

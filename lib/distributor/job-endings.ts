@@ -12,7 +12,6 @@ import type { Outbox } from './outbox.js';
 
 export interface EndingParts {
   distributor: string;
-  instance: string;
   clock: Clock;
   emit: EmitEvent;
   held: HeldJobs;
@@ -41,9 +40,9 @@ export class JobEndings {
 
   /** A job that waits for a node. */
   async cancel(job: HeldJob, reason: string): Promise<CancelAnswer> {
-    const { clock, distributor, instance } = this.#parts;
+    const { clock, distributor } = this.#parts;
     const context = { now: clock.now(), node: distributor };
-    await this.#endHere(job, cancel(outboxRow(job, instance), reason, 'success', context));
+    await this.#endHere(job, cancel(outboxRow(job), reason, 'success', context));
     return 'cancelled';
   }
 
@@ -64,12 +63,12 @@ export class JobEndings {
   }
 
   async #expire(job: HeldJob): Promise<void> {
-    const { clock, distributor, instance, held, emit } = this.#parts;
+    const { clock, distributor, held, emit } = this.#parts;
     const { id, name } = job.spec;
     if (held.waiting(id) !== job) return;
     const where = `for a node at distributor ${distributor}`;
     emit({ event: 'job expired', role: `distributor ${distributor}`, id, name });
-    await this.#endHere(job, expire(outboxRow(job, instance), { now: clock.now(), node: distributor }, where));
+    await this.#endHere(job, expire(outboxRow(job), { now: clock.now(), node: distributor }, where));
   }
 
   async #endHere(job: HeldJob, { feedback }: Transition): Promise<void> {

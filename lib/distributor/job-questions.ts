@@ -75,7 +75,7 @@ export class JobQuestions {
     // Its node had it and has it no more: it ended, and only the word of it is still on its way.
     const wasStored = job.state === 'kept' || job.state === 'confirmed';
     if (wasStored && answers.some((answer) => answer)) return null;
-    return foundJob(outboxRow(job, ''), null);
+    return foundJob(outboxRow(job), null);
   }
 
   /** The reason of a cancel that is kept for the node the job was sent to. */

@@ -59,7 +59,7 @@ export class Outbox {
   /** One commit for all of them. Rejects when it is not known whether they are there. */
   async add(jobs: readonly HeldJob[]): Promise<WriteResult[]> {
     if (!this.#commit) return jobs.map(() => 'done');
-    return this.#commit.writeMany(jobs.map((job) => ({ kind: 'insert', job: outboxRow(job, this.#parts.instance) })));
+    return this.#commit.writeMany(jobs.map((job) => ({ kind: 'insert', job: outboxRow(job) })));
   }
 
   /** Writes down which node it goes to, before it goes there. */
@@ -67,7 +67,7 @@ export class Outbox {
     if (!this.#commit) return;
     const { fence } = job;
     job.fence++;
-    await this.#persist({ kind: 'save', id: job.spec.id, fence, change: outboxRow(job, this.#parts.instance) });
+    await this.#persist({ kind: 'save', id: job.spec.id, fence, change: outboxRow(job) });
   }
 
   /** A node has stored it, or it has ended. */

@@ -34,8 +34,8 @@ export interface Transition {
 }
 
 /** An attempt begins. */
-export function begin(job: StoredJob, now: number, owner: string): StoredJob {
-  return { ...job, status: 'running', attempt: job.attempt + 1, fence: job.fence + 1, owner, startedAt: now };
+export function begin(job: StoredJob, now: number): StoredJob {
+  return { ...job, status: 'running', attempt: job.attempt + 1, fence: job.fence + 1, startedAt: now };
 }
 
 /** The node stops before the attempt ended: it does not count. */

@@ -73,8 +73,6 @@ export interface StoredJob extends JobSpec {
   assignment: number;
   /** In an outbox: storage id of the node it was sent to, null while none was chosen. Null in a node's storage. */
   holder: string | null;
-  /** Instance id of the process that owns the row. */
-  owner: string | null;
   /** Rises whenever the owner or the attempt changes; a write that expects an older one is refused. */
   fence: number;
   status: JobStatus;
@@ -165,7 +163,7 @@ export const isInstant = (spec: Pick<JobSpec, 'runAt' | 'enqueuedAt'>): boolean 
 export const feedbackId = (jobId: string, run: number): string => `${jobId}:${run}`;
 
 /** The first row of a job that has been accepted and not run yet. */
-export function newStoredJob(spec: JobSpec, assignment: number, owner: string | null): StoredJob {
+export function newStoredJob(spec: JobSpec, assignment: number): StoredJob {
   // Every field by name: a spread with this many new fields makes slow objects on Node 20, ten times over.
   return {
     id: spec.id,
@@ -180,7 +178,6 @@ export function newStoredJob(spec: JobSpec, assignment: number, owner: string | 
     givenId: spec.givenId,
     assignment,
     holder: null,
-    owner,
     fence: 0,
     status: 'queued',
     run: 1,

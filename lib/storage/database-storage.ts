@@ -3,7 +3,15 @@ import { JobReactorError } from '../job-reactor.error.js';
 import type { FeedbackRecord, StoredJob } from '../job/job.js';
 import type { JobStatus } from '../job/job-status.js';
 import type { JobPage, JobStorage, JobWrite, StorageOwner, WriteResult } from './job-storage.js';
-import type { SqliteStorageOptions, StorageHooks } from './storage-option.js';
+import type {
+  DatabaseOptions,
+  MysqlStorageOptions,
+  PostgresStorageOptions,
+  SqliteStorageOptions,
+  StorageHooks,
+} from './storage-option.js';
+import type { Dialect } from './typeorm/dialect.js';
+import type { Engine } from './typeorm/server/engine.js';
 
 /** Stands for a TypeORM storage until `open()` loads TypeORM, so that who keeps jobs in memory needs not install it. */
 export class DatabaseStorage implements JobStorage {
@@ -12,7 +20,7 @@ export class DatabaseStorage implements JobStorage {
   private opened: JobStorage | undefined;
 
   constructor(
-    private readonly options: SqliteStorageOptions,
+    private readonly options: DatabaseOptions,
     private readonly clock: Clock,
     private readonly hooks: StorageHooks,
   ) {
@@ -24,7 +32,7 @@ export class DatabaseStorage implements JobStorage {
   }
 
   async open(owner: StorageOwner): Promise<{ id: string }> {
-    if (this.opening) throw new JobReactorError('STORAGE', `The storage ${this.options.database} is open already.`);
+    if (this.opening) throw new JobReactorError('STORAGE', `The storage ${this.place()} is open already.`);
     const opening = this.openDatabase(owner);
     this.opening = opening;
     return opening.catch((error: unknown) => {
@@ -68,21 +76,43 @@ export class DatabaseStorage implements JobStorage {
 
   private async openDatabase(owner: StorageOwner): Promise<{ id: string }> {
     const { TypeOrmStorage } = await loadTypeOrmStorage();
-    const { SqliteDialect } = await import('./typeorm/sqlite/sqlite-dialect.js');
-    const storage = new TypeOrmStorage(
-      new SqliteDialect(this.options, this.clock, this.hooks),
-      this.options.migrate ?? true,
-    );
+    const storage = new TypeOrmStorage(await this.dialect(), this.options.migrate ?? true);
     const identity = await storage.open(owner);
     this.opened = storage;
     return identity;
   }
 
+  private async dialect(): Promise<Dialect> {
+    const { options, clock, hooks } = this;
+    if (isSqlite(options)) {
+      const { SqliteDialect } = await import('./typeorm/sqlite/sqlite-dialect.js');
+      return new SqliteDialect(options, clock, hooks);
+    }
+    const { ServerDialect } = await import('./typeorm/server/server-dialect.js');
+    return new ServerDialect(await this.engine(options), clock, hooks);
+  }
+
+  private async engine(options: PostgresStorageOptions | MysqlStorageOptions): Promise<Engine> {
+    if (options.type === 'postgres') {
+      const { PostgresEngine } = await import('./typeorm/postgres/postgres-engine.js');
+      return new PostgresEngine(options, this.clock, this.hooks);
+    }
+    const { MysqlEngine } = await import('./typeorm/mysql/mysql-engine.js');
+    return new MysqlEngine(options, this.clock, this.hooks);
+  }
+
+  private place(): string {
+    return this.options.database ?? this.options.type;
+  }
+
   private storage(): JobStorage {
-    if (!this.opened) throw new JobReactorError('STORAGE', `The storage ${this.options.database} is not open.`);
+    if (!this.opened) throw new JobReactorError('STORAGE', `The storage ${this.place()} is not open.`);
     return this.opened;
   }
 }
+
+const isSqlite = (options: DatabaseOptions): options is SqliteStorageOptions =>
+  options.type === 'sqlite' || options.type === 'better-sqlite3';
 
 async function loadTypeOrmStorage() {
   try {

@@ -15,7 +15,7 @@ export type JobWrite =
    */
   | { kind: 'insert'; job: StoredJob }
   /**
-   * An attempt begins: status, attempt, fence, owner and startedAt of `change` are written. Guarded by `fence`, and a
+   * An attempt begins: status, attempt, fence and startedAt of `change` are written. Guarded by `fence`, and a
    * row whose status is final is `stale` too: only a save brings it back.
    */
   | { kind: 'start'; id: string; fence: number; change: JobChange }

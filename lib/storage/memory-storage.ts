@@ -173,7 +173,6 @@ function applyStart(row: StoredJob, change: JobChange): void {
   row.status = change.status;
   row.attempt = change.attempt;
   row.fence = change.fence;
-  row.owner = change.owner;
   row.startedAt = change.startedAt;
 }
 
@@ -181,7 +180,6 @@ function applyStart(row: StoredJob, change: JobChange): void {
 function applyChange(row: StoredJob, change: JobChange): void {
   row.assignment = change.assignment;
   row.holder = change.holder;
-  row.owner = change.owner;
   row.fence = change.fence;
   row.status = change.status;
   row.run = change.run;

@@ -27,7 +27,6 @@ const LONGEST_STORAGE_RETRY = 5_000;
 
 export interface CompleterParts {
   node: string;
-  instance: string;
   maxCrashes: number;
   jobs: JobsSettings;
   handlers: JobHandlers;
@@ -56,8 +55,7 @@ export class JobCompleter {
 
   /** The job as its attempt begins, or null when it is no longer there to be run. */
   async begin(job: StoredJob): Promise<StoredJob | null> {
-    const { clock, instance } = this.#parts;
-    const started = begin(job, clock.now(), instance);
+    const started = begin(job, this.#parts.clock.now());
     const result = await this.#persist({ kind: 'start', id: job.id, fence: job.fence, change: changeOf(started) });
     return accepted(result) ? started : null;
   }
@@ -200,12 +198,11 @@ function firstDefined<T>(...values: (T | undefined)[]): T | undefined {
 }
 
 function changeOf(job: StoredJob): JobChange {
-  const { assignment, holder, owner, fence, status, run, attempt, crashes, dueAt, args } = job;
+  const { assignment, holder, fence, status, run, attempt, crashes, dueAt, args } = job;
   const { startedAt, failedAt, finishedAt, lastError, result } = job;
   return {
     assignment,
     holder,
-    owner,
     fence,
     status,
     run,

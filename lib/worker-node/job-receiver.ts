@@ -7,7 +7,6 @@ import type { GroupCommit } from '../storage/group-commit.js';
 
 export interface ReceiverParts {
   settings: NodeSettings;
-  instance: string;
   handlers: JobHandlers;
   commit: GroupCommit;
   emit: EmitEvent;
@@ -26,13 +25,13 @@ export class JobReceiver {
   }
 
   async receive(message: JobMessage, stored: number, known: boolean): Promise<Received> {
-    const { settings, handlers, commit, instance } = this.#parts;
+    const { settings, handlers, commit } = this.#parts;
     const { name } = message.job;
     if (this.draining && !known) return { refused: 'DRAINING' };
     if (!handlers.find(name) || (settings.accepts && !settings.accepts.includes(name)))
       return { refused: 'UNKNOWN_JOB' };
     if (!known && stored >= settings.maxStored) return { refused: 'FULL' };
-    const job = newStoredJob({ ...message.job, args: message.args }, message.assignment, instance);
+    const job = newStoredJob({ ...message.job, args: message.args }, message.assignment);
     try {
       const result = await commit.write({ kind: 'insert', job });
       if (typeof result === 'object') throw result.error;

@@ -1,4 +1,5 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { randomUUID } from 'node:crypto';
+import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import type { FeedbackRecord, StoredJob } from '../../lib/job/job.js';
 import type { JobPage, JobStorage, JobWrite, StorageOwner, WriteResult } from '../../lib/storage/job-storage.js';
 import { sampleFeedback, sampleJob } from '../support/sample-job.js';
@@ -8,10 +9,13 @@ export interface StorageUnderTest {
   storage: JobStorage;
   /** Another one on the same place, not yet open. Absent where nothing survives. */
   reopen?(): Promise<JobStorage>;
+  /** Nodes and outboxes with names of their own use the same place at the same time. */
+  shared?: true;
   cleanup(): Promise<void>;
 }
 
 const OWNER: StorageOwner = { role: 'node', name: 'sample-node', instance: '0192f000-0000-7000-8000-000000000001' };
+const OTHER = '0192f000-0000-7000-8000-000000000002';
 const FIRST: JobPage = { after: null, limit: 1000 };
 const HOUR = 3_600_000;
 
@@ -108,11 +112,10 @@ export function jobStorageSuite(name: string, make: () => Promise<StorageUnderTe
         status: 'running',
         attempt: 1,
         fence: 1,
-        owner: OWNER.instance,
         startedAt: 2000,
       });
 
-      it('start writes status, attempt, fence, owner and startedAt, and nothing else', async () => {
+      it('start writes status, attempt, fence and startedAt, and nothing else', async () => {
         const job = sampleJob();
         await insert(job);
         const change = { ...running(job), args: 'not written', dueAt: 9, crashes: 9 };
@@ -126,7 +129,6 @@ export function jobStorageSuite(name: string, make: () => Promise<StorageUnderTe
         const change = {
           assignment: 2,
           holder: 'h',
-          owner: 'o',
           fence: 5,
           status: 'failed' as const,
           run: 3,
@@ -338,7 +340,6 @@ export function jobStorageSuite(name: string, make: () => Promise<StorageUnderTe
             lastError: { name: 'E', message: '😀' },
             result: 'null',
             holder: 'h',
-            owner: 'o',
           }),
         ];
         await insert(...jobs);
@@ -465,9 +466,81 @@ export function jobStorageSuite(name: string, make: () => Promise<StorageUnderTe
       it('if durable: is refused to a second one while the first has it open', async ({ skip }) => {
         if (!made.reopen) return skip();
         const second = await made.reopen();
-        await expect(second.open({ ...OWNER, role: 'outbox' })).rejects.toMatchObject({ code: 'STORAGE_IN_USE' });
+        const other: StorageOwner = made.shared ? { ...OWNER, instance: OTHER } : { ...OWNER, role: 'outbox' };
+        await expect(second.open(other)).rejects.toMatchObject({ code: 'STORAGE_IN_USE' });
         expect(await insert(sampleJob())).toEqual(['done']);
         await second.close();
+      });
+    });
+
+    describe('if shared', () => {
+      const open = async (owner: Partial<StorageOwner>): Promise<{ other: JobStorage; id: string }> => {
+        const other = await made.reopen!();
+        const { id } = await other.open({ ...OWNER, instance: OTHER, ...owner });
+        onTestFinished(() => other.close());
+        return { other, id };
+      };
+      beforeEach(({ skip }) => skip(!made.shared, 'not shared'));
+
+      it('each role and name has an id, rows and feedbacks of its own', async () => {
+        const [mine, theirs, ended] = [sampleJob(), sampleJob(), sampleJob({ status: 'failed', finishedAt: 1 })];
+        await insert(mine, ended);
+        await one({ kind: 'delete', id: ended.id, fence: 0, feedback: sampleFeedback(ended) });
+        for (const owner of [{ name: 'other-node' }, { role: 'outbox' as const }]) {
+          const { other, id } = await open(owner);
+          expect(id).not.toBe(openedId);
+          await other.commit([{ kind: 'insert', job: { ...theirs, id: randomUUID() } }]);
+          expect(await other.countUnfinished()).toBe(1);
+          expect(await other.get([mine.id])).toEqual([]);
+          expect(await other.list({ limit: 10 })).toHaveLength(1);
+          expect(await other.unfinished(FIRST)).toHaveLength(1);
+          expect(await other.feedbacks({ after: null, limit: 10 })).toEqual([]);
+          expect(
+            await other.commit([
+              { kind: 'start', id: mine.id, fence: 0, change: { ...mine, status: 'running', fence: 1 } },
+            ]),
+          ).toEqual(['stale']);
+          expect(await other.commit([{ kind: 'delete', id: mine.id, fence: 0 }])).toEqual(['stale']);
+        }
+        expect(await storage.unfinished(FIRST)).toEqual([mine]);
+      });
+
+      it('a job is there once: a node is told duplicate for what another node has', async () => {
+        const job = sampleJob();
+        await insert(job);
+        const { other } = await open({ name: 'other-node' });
+        expect(await other.commit([{ kind: 'insert', job: { ...job, assignment: 9 } }])).toEqual(['duplicate']);
+        expect(await stored(job.id)).toEqual(job);
+      });
+
+      it('a node takes over the row of an outbox, which finds it gone', async () => {
+        const job = sampleJob({ assignment: 1, holder: openedId });
+        const { other: outbox } = await open({ role: 'outbox' });
+        expect(await outbox.commit([{ kind: 'insert', job }])).toEqual(['done']);
+        const taken = { ...job, holder: null, dueAt: 7, assignment: 2 };
+        expect(await insert(taken)).toEqual(['done']);
+        expect(await storage.unfinished(FIRST)).toEqual([taken]);
+        expect(await outbox.countUnfinished()).toBe(0);
+        expect(await outbox.commit([{ kind: 'delete', id: job.id, fence: 0 }])).toEqual(['stale']);
+        expect(await outbox.commit([{ kind: 'insert', job }])).toEqual(['duplicate']);
+        expect(await stored(job.id)).toEqual(taken);
+      });
+
+      it('tombstones hold for all', async () => {
+        const job = sampleJob();
+        await insert(job);
+        await one({ kind: 'delete', id: job.id, fence: 0, tombstoneUntil: Date.now() + HOUR });
+        const { other } = await open({ role: 'outbox' });
+        expect(await other.commit([{ kind: 'insert', job }])).toEqual(['duplicate']);
+      });
+
+      it('whoever opens it when it was closed finds the rows of that name', async () => {
+        const job = sampleJob();
+        await insert(job);
+        await storage.close();
+        const { other, id } = await open({});
+        expect(id).toBe(openedId);
+        expect(await other.unfinished(FIRST)).toEqual([job]);
       });
     });
   });

@@ -22,7 +22,13 @@ function compile(page: string): string[] {
   const files = new Map([...blocksOf(page)].map(([name, code]) => [join(folder, name), code]));
   const config = ts.readConfigFile(join(ROOT, 'tsconfig.json'), (path) => ts.sys.readFile(path));
   const { options } = ts.parseJsonConfigFileContent(config.config, ts.sys, ROOT);
-  const compilerOptions = { ...options, paths: { 'nestjs-job-reactor': [join(ROOT, 'lib/index.ts')] } };
+  const compilerOptions = {
+    ...options,
+    paths: {
+      'nestjs-job-reactor': [join(ROOT, 'lib/index.ts')],
+      'nestjs-job-reactor/typeorm': [join(ROOT, 'lib/storage/typeorm/schema.ts')],
+    },
+  };
   const host = ts.createCompilerHost(compilerOptions);
   const { readFile, fileExists, getSourceFile } = host;
   host.readFile = (path) => files.get(path) ?? readFile(path);

@@ -7,7 +7,8 @@ import { systemClock } from '../../lib/clock.js';
 import { Job, JobContext, JobReactorClient, type EnqueueOptions } from '../../lib/index.js';
 import { createStorage } from '../../lib/storage/create-storage.js';
 import { sqliteModule } from '../support/sqlite-module.js';
-import { reactors, type Application } from '../support/reactor.js';
+import { databaseKinds } from '../support/databases.js';
+import { eventually, reactors, type Application } from '../support/reactor.js';
 
 @Injectable()
 class Where {
@@ -78,6 +79,35 @@ describe('nodes with storages of different kinds side by side', () => {
     await system.node({ name: 'source', to: web, providers: [Where], storage: dataSource });
     for (const node of ['options', 'own', 'source']) expect(await web.client.run('where', {}, { node })).toBe(node);
     expect(web.distributor.nodes().every((node) => node.durable)).toBe(true);
+  });
+
+  it.each(databaseKinds.slice(1))('nodes and applications with names of their own share %s', async (kind) => {
+    const storage = await system.database(kind);
+    const api = await system.application({ name: 'api', outbox: storage });
+    const shop = await system.application({ name: 'shop', outbox: storage });
+    for (const name of ['one', 'two']) await system.node({ name, to: [api, shop], providers: [Where], storage });
+    const later = await api.client.enqueue('where', {}, { after: '1 hour', node: 'one', confirm: 'stored' });
+    for (const { client } of [api, shop]) {
+      for (const node of ['one', 'two']) expect(await client.run('where', {}, { node })).toBe(node);
+      const jobs = await client.enqueueMany(Array.from({ length: 300 }, () => ({ job: 'where', args: {} })));
+      expect(new Set(await Promise.all(jobs.map((job) => job.result())))).toEqual(new Set(['one', 'two']));
+    }
+    // Whose a job is, is seen from outside: what waits is with its node, and nothing else is left.
+    expect(await api.client.find(later.id)).toMatchObject({ node: 'one', status: 'queued' });
+    await eventually('the outboxes are empty', () =>
+      [api, shop].every(({ distributor }) => distributor.backlog().unconfirmed === 0),
+    );
+  });
+
+  it.each(databaseKinds.slice(1))('a second node of one name on one %s is refused and told why', async (kind) => {
+    const storage = await system.database(kind);
+    await system.node({ name: 'one', to: web, providers: [Where], storage });
+    const second = system.node({ name: 'one', to: web, providers: [Where], storage });
+    await expect(second).rejects.toMatchObject({
+      code: 'STORAGE_IN_USE',
+      message: expect.stringContaining("Another node 'one' is running"),
+    });
+    expect(await web.client.run('where', {})).toBe('one');
   });
 
   it('two nodes on one SQLite file: the second is refused and told why', async () => {

@@ -1,8 +1,8 @@
-import { join } from 'node:path';
 import { Injectable } from '@nestjs/common';
 import { Ctx, Payload } from '@nestjs/microservices';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { Job, JobContext, type JobReactorOptions } from '../../lib/index.js';
+import { databaseKinds } from '../support/databases.js';
 import { within } from '../support/deadline.js';
 import { eventually, Facts, joined, reactors, type Application } from '../support/reactor.js';
 
@@ -134,8 +134,8 @@ describe('no node is connected', () => {
     expect(await first.result()).toBe(1);
   });
 
-  it('with an outbox in SQLite they survive a SIGKILL of the application', async () => {
-    const outbox = { type: 'sqlite', database: join(await system.folder(), 'outbox.sqlite') } as const;
+  it.each(databaseKinds)('with an outbox in %s they survive a SIGKILL of the application', async (kind) => {
+    const outbox = await system.database(kind);
     const first = await system.process({ distributor: { name: 'web', port: 0, outbox } });
     const ids = [];
     for (let result = 0; result < 20; result++) ids.push(await first.enqueue('work', { result }));
@@ -149,16 +149,16 @@ describe('no node is connected', () => {
   });
 });
 
-describe('a node killed with SIGKILL and started again on its SQLite file', () => {
+describe.each(databaseKinds)('a node killed with SIGKILL and started again on its jobs in %s', (kind) => {
   const system = reactors();
   let web: Application;
   let options: JobReactorOptions;
   beforeEach(async () => {
     web = await system.application();
-    const database = join(await system.folder(), 'jobs.sqlite');
+    const storage = await system.database(kind);
     const distributors = [{ host: '127.0.0.1', port: web.port }];
     options = {
-      node: { name: 'one', storage: { type: 'sqlite', database }, distributors, concurrency: 4, prefetch: 4 },
+      node: { name: 'one', storage, distributors, concurrency: 4, prefetch: 4 },
     };
   });
 

@@ -232,8 +232,8 @@ describe('one clear error at start for', () => {
     ],
     [
       'a database of another kind',
-      { node: { ...node, storage: { type: 'postgres', database: 'jobs' } } },
-      "This version keeps jobs in SQLite only (type 'sqlite' or 'better-sqlite3') or in memory; type \"postgres\" is not supported.",
+      { node: { ...node, storage: { type: 'oracle', database: 'jobs' } } },
+      "Jobs are kept in a database of type 'sqlite', 'postgres', 'mysql' or 'mariadb', or in 'memory'; type \"oracle\" is not supported.",
     ],
   ])('%s', async (_what, options, message) => {
     expect(await told(options)).toBe(`INVALID_OPTIONS ${message}`);

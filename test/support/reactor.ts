@@ -10,11 +10,13 @@ import {
   JobReactorClient,
   JobReactorDistributor,
   JobReactorModule,
+  type DatabaseOptions,
   type DistributorOptions,
   type JobReactorOptions,
   type JobsOptions,
   type NodeOptions,
 } from '../../lib/index.js';
+import { serverOf, type DatabaseKind } from './databases.js';
 import { within } from './deadline.js';
 import type { FromParent, FromReactor, Started } from './reactor-process.js';
 
@@ -99,6 +101,14 @@ export function reactors() {
       const path = await mkdtemp(join(tmpdir(), 'job-reactor-'));
       open.push(() => rm(path, { recursive: true, force: true }));
       return path;
+    },
+
+    /** Options for a database that nobody else uses, removed after the test. */
+    async database(kind: DatabaseKind): Promise<DatabaseOptions> {
+      if (kind === 'SQLite') return { type: 'sqlite', database: join(await this.folder(), 'jobs.sqlite') };
+      const { storage, drop } = serverOf(kind).make();
+      open.push(drop);
+      return storage;
     },
 
     /** An application with a distributor on a free port. */

@@ -15,7 +15,7 @@ export function sampleJob(fields: Partial<StoredJob> = {}): StoredJob {
     listeners: 'none' as const,
     givenId: false,
   };
-  return { ...newStoredJob(spec, 1, null), ...fields };
+  return { ...newStoredJob(spec, 1), ...fields };
 }
 
 export function sampleFeedback(job: StoredJob, fields: Partial<FeedbackRecord> = {}): FeedbackRecord {

@@ -3,18 +3,19 @@ import { systemClock } from '../../lib/clock.js';
 import { JobReactorError } from '../../lib/job-reactor.error.js';
 import { createStorage } from '../../lib/storage/create-storage.js';
 import { GroupCommit } from '../../lib/storage/group-commit.js';
+import type { StorageOption } from '../../lib/storage/storage-option.js';
 import { sampleJob } from './sample-job.js';
 
 /*
- * A process that opens the storage named by its first argument. With `write` as the second it inserts jobs for as long
+ * A process that opens the storage its first argument describes (JSON of a StorageOption). With `write` as the second it inserts jobs for as long
  * as it lives and tells its parent each id strictly after the commit.
  */
 export type StorageProcessMessage = { opened: string } | { refused: string; message: string } | { acked: string };
 
-const [, , database = '', what] = process.argv;
+const [, , option = '', what] = process.argv;
 const tell = (message: StorageProcessMessage): void => void process.send?.(message);
 
-const storage = createStorage({ type: 'sqlite', database }, systemClock);
+const storage = createStorage(JSON.parse(option) as StorageOption, systemClock);
 try {
   tell({ opened: (await storage.open({ role: 'node', name: 'child', instance: randomUUID() })).id });
   if (what === 'write') await writeForEver();

@@ -1,6 +1,9 @@
 import type { DataSource, DataSourceOptions } from 'typeorm';
 import type { StoredJob } from '../../job/job.js';
 import type { JobPage, JobWrite, StorageOwner, WriteResult } from '../job-storage.js';
+import type { Row, RowValue } from './job-rows.js';
+import type { JobReads } from './job-reads.js';
+import type { TableNames } from './table-names.js';
 
 /**
  * What one kind of database does its own way: how it is claimed and connected, and the statements of the hot path.
@@ -9,17 +12,27 @@ import type { JobPage, JobWrite, StorageOwner, WriteResult } from '../job-storag
 export interface Dialect {
   readonly durable: boolean;
   readonly driverName: string;
-  /** Makes sure nobody else works on this database, and says how to connect to it. @throws STORAGE_IN_USE, NO_SQLITE_DRIVER */
+  readonly tables: TableNames;
+  /** How to connect. What has to be had before that is taken here. @throws STORAGE_IN_USE, NO_SQLITE_DRIVER */
   claim(owner: StorageOwner): Promise<DataSourceOptions>;
-  /** Called once, when `dataSource` is connected and before anything is asked of it. */
-  use(dataSource: DataSource): Promise<void>;
-  /** Runs TypeORM work where it can't mix with a commit. May run it again, so `work` must bear that. @throws STORAGE */
-  run<T>(work: () => Promise<T>): Promise<T>;
+  /** Connects `dataSource`, before anything is asked of it. @throws STORAGE */
+  connect(dataSource: DataSource): Promise<void>;
+  /** Brings the tables up to date, where several processes may want to at once. @throws STORAGE */
+  migrate(dataSource: DataSource): Promise<void>;
+  /**
+   * Called when the tables are there: makes the rows of this owner ours.
+   * @param database id of the database's row in job_reactor_storage
+   * @returns the storage id, and whose rows we read: null where all are ours
+   * @throws STORAGE_IN_USE
+   */
+  identify(database: string): Promise<{ id: string; owner: string | null }>;
+  /** The rows of one SELECT; each `?` is a parameter. Has a deadline. @throws STORAGE */
+  all(sql: string, params: readonly RowValue[]): Promise<Row[]>;
   /** See JobStorage.commit(). */
   commit(writes: readonly JobWrite[]): Promise<WriteResult[]>;
   /** See JobStorage.unfinished(). */
-  unfinished(page: JobPage): Promise<StoredJob[]>;
-  /** Ends what `use` and `claim` began; the caller disconnects in between. Twice is safe. */
+  unfinished(page: JobPage, reads: JobReads): Promise<StoredJob[]>;
+  /** Ends what `connect`, `identify` and `claim` began; the caller disconnects in between. Twice is safe. */
   retire(): Promise<void>;
   release(): Promise<void>;
 }

@@ -4,9 +4,10 @@ import { LeaseEntity } from './entities/lease.entity.js';
 import { StorageEntity } from './entities/storage.entity.js';
 import { TombstoneEntity } from './entities/tombstone.entity.js';
 import { CreateTables1793491200000 } from './migrations/1793491200000-create-tables.js';
+import { AddOwners1795651200000 } from './migrations/1795651200000-add-owners.js';
 
-/** Rises with every migration. */
-export const SCHEMA_VERSION = 1;
+/** Rises with every migration, which writes it down. */
+export const SCHEMA_VERSION = 2;
 
 export const MIGRATIONS_TABLE = 'job_reactor_migrations';
 
@@ -14,4 +15,4 @@ export const MIGRATIONS_TABLE = 'job_reactor_migrations';
 export const jobReactorEntities = [JobEntity, FeedbackEntity, TombstoneEntity, StorageEntity, LeaseEntity];
 
 /** For teams that run migrations themselves, together with `migrate: false`. */
-export const jobReactorMigrations = [CreateTables1793491200000];
+export const jobReactorMigrations = [CreateTables1793491200000, AddOwners1795651200000];

@@ -1,22 +1,21 @@
-import { randomUUID } from 'node:crypto';
-import { DataSource, In, MoreThan, type FindOptionsWhere } from 'typeorm';
+import { DataSource } from 'typeorm';
 import { JobReactorError } from '../../job-reactor.error.js';
 import type { FeedbackRecord, StoredJob } from '../../job/job.js';
 import type { JobStatus } from '../../job/job-status.js';
 import type { JobPage, JobStorage, JobWrite, StorageOwner, WriteResult } from '../job-storage.js';
 import type { Dialect } from './dialect.js';
-import { FeedbackEntity } from './entities/feedback.entity.js';
-import { JobEntity } from './entities/job.entity.js';
-import { StorageEntity } from './entities/storage.entity.js';
+import { JobReads, type Read } from './job-reads.js';
+import { isUuid, toFeedback, toStoredJob, type Row } from './job-rows.js';
 import { SCHEMA_VERSION } from './schema.js';
 
 /** So many ids in one statement, well below any database's limit of parameters. */
 const IDS_AT_ONCE = 500;
 
-/** Jobs in a database through TypeORM: entities for looking, the dialect's own statements for the hot path. */
+/** Jobs in a database through TypeORM: the statements that look are the same for all, those of the hot path the dialect's. */
 export class TypeOrmStorage implements JobStorage {
   readonly durable: boolean;
   private dataSource: DataSource | undefined;
+  private opened: JobReads | undefined;
 
   constructor(
     private readonly dialect: Dialect,
@@ -33,11 +32,12 @@ export class TypeOrmStorage implements JobStorage {
     const options = await this.dialect.claim(owner);
     try {
       const dataSource = new DataSource(options);
-      await this.dialect.run(() => dataSource.initialize());
       this.dataSource = dataSource;
-      await this.dialect.use(dataSource);
-      if (this.migrate) await this.dialect.run(() => dataSource.runMigrations());
-      return { id: await this.identify(dataSource) };
+      await this.dialect.connect(dataSource);
+      if (this.migrate) await this.dialect.migrate(dataSource);
+      const identity = await this.dialect.identify(await this.databaseId());
+      this.opened = new JobReads(this.dialect.tables, identity.owner);
+      return { id: identity.id };
     } catch (error) {
       await this.close();
       throw error;
@@ -48,78 +48,75 @@ export class TypeOrmStorage implements JobStorage {
     return this.dialect.commit(writes);
   }
 
-  unfinished(page: JobPage): Promise<StoredJob[]> {
-    return this.dialect.unfinished(page);
+  async unfinished(page: JobPage): Promise<StoredJob[]> {
+    return this.dialect.unfinished(page, this.reads());
   }
 
-  countUnfinished(): Promise<number> {
-    return this.read((source) => source.getRepository(JobEntity).countBy({ unfinished: true }));
+  async countUnfinished(): Promise<number> {
+    const rows = await this.all((reads) => reads.countUnfinished());
+    return Number(rows[0]?.['count']);
   }
 
   async get(ids: readonly string[]): Promise<StoredJob[]> {
+    this.reads();
+    const known = [...new Set(ids)].filter(isUuid);
     const jobs: StoredJob[] = [];
-    for (let i = 0; i < ids.length; i += IDS_AT_ONCE) {
-      const id = In(ids.slice(i, i + IDS_AT_ONCE));
-      jobs.push(...(await this.read((source) => source.getRepository(JobEntity).findBy({ id }))).map(toStoredJob));
+    for (let i = 0; i < known.length; i += IDS_AT_ONCE) {
+      const rows = await this.all((reads) => reads.get(known.slice(i, i + IDS_AT_ONCE)));
+      jobs.push(...rows.map(toStoredJob));
     }
     return jobs;
   }
 
   async list(filter: { status?: JobStatus; name?: string; after?: string; limit: number }): Promise<StoredJob[]> {
-    const where: FindOptionsWhere<JobEntity> = {};
-    if (filter.status !== undefined) where.status = filter.status;
-    if (filter.name !== undefined) where.name = filter.name;
-    if (filter.after !== undefined) where.id = MoreThan(filter.after);
-    const page = { where, order: { id: 'ASC' as const }, take: filter.limit };
-    return (await this.read((source) => source.getRepository(JobEntity).find(page))).map(toStoredJob);
+    return (await this.all((reads) => reads.list(filter))).map(toStoredJob);
   }
 
-  async feedbacks({ after, limit }: { after: string | null; limit: number }): Promise<FeedbackRecord[]> {
-    const where = after === null ? {} : { id: MoreThan(after) };
-    const page = { where, order: { id: 'ASC' as const }, take: limit };
-    const rows = await this.read((source) => source.getRepository(FeedbackEntity).find(page));
-    return rows.map((row) => ({ ...row }));
+  async feedbacks(page: { after: string | null; limit: number }): Promise<FeedbackRecord[]> {
+    return (await this.all((reads) => reads.feedbacks(page))).map(toFeedback);
   }
 
   async close(): Promise<void> {
     const { dataSource } = this;
     this.dataSource = undefined;
+    this.opened = undefined;
     await this.dialect.retire();
     if (dataSource?.isInitialized) await dataSource.destroy();
     await this.dialect.release();
   }
 
-  private read<T>(ask: (source: DataSource) => Promise<T>): Promise<T> {
-    return this.dialect.run(() => {
-      if (!this.dataSource) throw new JobReactorError('STORAGE', 'The storage is closed.');
-      return ask(this.dataSource);
-    });
+  private async all(read: (reads: JobReads) => Read): Promise<Row[]> {
+    const { sql, params } = read(this.reads());
+    return this.dialect.all(sql, params);
   }
 
-  /** The storage's id, made the first time. Its incarnation is new with every opening. */
-  private async identify(dataSource: DataSource): Promise<string> {
-    const rows = dataSource.getRepository(StorageEntity);
-    const known = await this.dialect
-      .run(() => rows.find())
+  private reads(): JobReads {
+    if (!this.opened) throw new JobReactorError('STORAGE', 'The storage is closed.');
+    return this.opened;
+  }
+
+  /** The id of the database, which the migrations made. */
+  private async databaseId(): Promise<string> {
+    const rows = await this.dialect
+      .all(`SELECT id, schema_version FROM ${this.dialect.tables.storage}`, [])
       .catch((cause: unknown) => {
         if (this.migrate) throw cause;
-        const message =
-          'The tables of JobReactor are missing or outdated: run its migrations, or leave out `migrate: false`.';
-        throw new JobReactorError('STORAGE', message, { cause });
+        throw outdated(cause);
       });
-    const version = known[0]?.schemaVersion ?? SCHEMA_VERSION;
+    const row = rows[0];
+    const version = Number(row?.['schema_version'] ?? 0);
     if (version > SCHEMA_VERSION) {
       const message = `The storage was made by a newer version of nestjs-job-reactor (schema ${version}, this one knows ${SCHEMA_VERSION}).`;
       throw new JobReactorError('STORAGE', message);
     }
-    const id = known[0]?.id ?? randomUUID();
-    const row = { id, incarnation: randomUUID(), schemaVersion: SCHEMA_VERSION };
-    await this.dialect.run(() => rows.upsert(row, ['id']));
-    return id;
+    if (!row || version < SCHEMA_VERSION) throw outdated();
+    return row['id'] as string;
   }
 }
 
-function toStoredJob(entity: JobEntity): StoredJob {
-  const { unfinished: _unfinished, key: _key, groupKey: _groupKey, ...job } = entity;
-  return job;
-}
+const outdated = (cause?: unknown): JobReactorError =>
+  new JobReactorError(
+    'STORAGE',
+    'The tables of JobReactor are missing or outdated: run its migrations, or leave out `migrate: false`.',
+    cause === undefined ? undefined : { cause },
+  );

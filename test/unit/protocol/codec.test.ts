@@ -155,7 +155,7 @@ describe('a header', () => {
 
 describe('what is sent', () => {
   it('of a stored row is the job alone', () => {
-    const row = newStoredJob(spec, 3, ID);
+    const row = newStoredJob(spec, 3);
     const sent = roundTrip({ type: 'job', job: row, assignment: 3, args: row.args });
     const { args, ...job } = spec;
     expect(sent).toEqual({ type: 'job', job, assignment: 3, args });

@@ -28,8 +28,12 @@ describe('createStorage', () => {
   });
 
   it.each([
-    [{ type: 'postgres', url: 'postgres://x' }, /SQLite only .* 'better-sqlite3'.*"postgres" is not supported/],
-    [{ database: 'x' }, /SQLite only/],
+    [{ type: 'oracle', database: 'x' }, /'sqlite', 'postgres', 'mysql' or 'mariadb'.*"oracle" is not supported/],
+    [{ database: 'x' }, /type undefined is not supported/],
+    [{ type: 'postgres', host: 'db' }, /needs 'url', or 'database'/],
+    [{ type: 'mariadb' }, /needs 'url', or 'database'/],
+    [{ type: 'postgres', database: 'x', schema: '' }, /'schema'/],
+    [{ type: 'sqlite', database: 'x', entityPrefix: 'no-dash' }, /'entityPrefix'.*"no-dash"/],
     [{ type: 'sqlite' }, /needs 'database'/],
     [{ type: 'sqlite', database: '' }, /needs 'database'/],
     [{ type: 'sqlite', database: 'libsql://host' }, /not a URL/],

@@ -33,8 +33,9 @@ describe('a SQLite file and several processes', () => {
     await rm(folder, { recursive: true, force: true });
   });
 
-  const start = (...args: string[]): ChildProcess => {
-    const child = fork(RUN, [PROGRAM, ...args], { execArgv: [] });
+  const start = (file: string, ...args: string[]): ChildProcess => {
+    const option = JSON.stringify({ type: 'sqlite', database: file });
+    const child = fork(RUN, [PROGRAM, option, ...args], { execArgv: [] });
     children.push(child);
     return child;
   };

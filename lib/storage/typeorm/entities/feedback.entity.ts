@@ -19,4 +19,6 @@ export class FeedbackEntity implements FeedbackRecord {
   @Column({ type: 'text', nullable: true }) result!: string | null;
   @Column({ type: 'text', nullable: true, transformer: json }) error!: ErrorData | null;
   @Column({ type: 'text', transformer: json }) job!: JobInfo;
+  /** In a shared database: whose lease it belongs to. */
+  @Column({ type: 'varchar', length: 36, nullable: true }) owner!: string | null;
 }

@@ -19,6 +19,7 @@ export class JobEntity implements StoredJob {
   @Column({ name: 'given_id', type: 'boolean' }) givenId!: boolean;
   @Column({ type: 'integer' }) assignment!: number;
   @Column({ type: 'varchar', length: 36, nullable: true }) holder!: string | null;
+  /** In a shared database: whose lease it belongs to. */
   @Column({ type: 'varchar', length: 36, nullable: true }) owner!: string | null;
   @Column({ type: 'bigint', transformer: integer }) fence!: number;
   @Column({ type: 'varchar', length: 16 }) status!: JobStatus;

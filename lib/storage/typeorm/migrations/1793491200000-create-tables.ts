@@ -5,6 +5,7 @@ import {
   type TableColumnOptions,
   type TableIndexOptions,
 } from 'typeorm';
+import { columnOf, schemaPlace } from './schema-place.js';
 
 /*
  * A migration that was published never changes: what the entities become later is said by later migrations. Hence it
@@ -73,26 +74,34 @@ const tombstones = [primary(varchar('id', 36)), bigint('expires_at')];
 const storage = [primary(varchar('id', 36)), varchar('incarnation', 36), integer('schema_version')];
 const leases = [primary(varchar('instance', 36)), varchar('name', 255), varchar('role', 16), bigint('expires_at')];
 
-const jobsDue: TableIndexOptions = { name: 'job_reactor_jobs_due', columnNames: ['unfinished', 'due_at', 'id'] };
-const feedbacksJob: TableIndexOptions = { name: 'job_reactor_feedbacks_job', columnNames: ['job_id'] };
-const tombstonesExpiry: TableIndexOptions = { name: 'job_reactor_tombstones_expiry', columnNames: ['expires_at'] };
-
-const TABLES = [
-  { name: 'job_reactor_jobs', columns: jobs, indices: [jobsDue] },
-  { name: 'job_reactor_feedbacks', columns: feedbacks, indices: [feedbacksJob] },
-  { name: 'job_reactor_tombstones', columns: tombstones, indices: [tombstonesExpiry] },
-  { name: 'job_reactor_storage', columns: storage },
-  { name: 'job_reactor_leases', columns: leases },
-];
+const TABLES = { jobs, feedbacks, tombstones, storage, leases };
 
 export class CreateTables1793491200000 implements MigrationInterface {
   name = 'CreateTables1793491200000';
 
   async up(queryRunner: QueryRunner): Promise<void> {
-    for (const table of TABLES) await queryRunner.createTable(new Table(table));
+    const place = schemaPlace(queryRunner);
+    const { kind } = place;
+    const indices: Record<string, TableIndexOptions[]> = {
+      // Where a database is shared, whose jobs they are comes first; the next migration sees to it.
+      jobs: kind === 'sqlite' ? [{ name: place.index('jobs_due'), columnNames: ['unfinished', 'due_at', 'id'] }] : [],
+      feedbacks: [{ name: place.index('feedbacks_job'), columnNames: ['job_id'] }],
+      tombstones: [{ name: place.index('tombstones_expiry'), columnNames: ['expires_at'] }],
+    };
+    for (const [name, columns] of Object.entries(TABLES)) {
+      const made = new Table({
+        name: place.table(name),
+        columns: columns.map((column) => columnOf(kind, column)),
+        indices: indices[name] ?? [],
+        ...(kind === 'mysql' ? { engine: 'InnoDB' } : {}),
+      });
+      // MySQL ends a transaction at each table: a migration that was interrupted begins again.
+      await queryRunner.createTable(made, kind === 'mysql');
+    }
   }
 
   async down(queryRunner: QueryRunner): Promise<void> {
-    for (const { name } of TABLES.toReversed()) await queryRunner.dropTable(name);
+    const place = schemaPlace(queryRunner);
+    for (const name of Object.keys(TABLES).toReversed()) await queryRunner.dropTable(place.table(name));
   }
 }

@@ -1,6 +1,5 @@
+import type { Row, RowValue } from '../job-rows.js';
 import type { SqliteDatabase, SqliteStatement } from './sqlite-database.js';
-
-export type SqliteValue = string | number | null;
 
 /** The connection TypeORM made, for statements that are prepared once and kept. */
 export class SqliteConnection {
@@ -12,13 +11,13 @@ export class SqliteConnection {
   ) {}
 
   /** Returns how many rows changed. */
-  run(sql: string, params: readonly SqliteValue[] = []): number {
+  run(sql: string, params: readonly RowValue[] = []): number {
     params.forEach(assertBindable);
     return Number(this.prepared(sql).run(params).changes);
   }
 
-  all(sql: string, params: readonly SqliteValue[] = []): unknown[] {
-    return this.prepared(sql).all(params);
+  all(sql: string, params: readonly RowValue[] = []): Row[] {
+    return this.prepared(sql).all(params) as Row[];
   }
 
   /** All or nothing of `work`, which is synchronous: nothing else can come in between. */

@@ -1,14 +1,19 @@
 import { access, mkdir } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
-import type { DataSource, DataSourceOptions, Logger } from 'typeorm';
+import { randomUUID } from 'node:crypto';
+import type { DataSource, DataSourceOptions } from 'typeorm';
 import type { Clock } from '../../../clock.js';
 import { JobReactorError } from '../../../job-reactor.error.js';
 import type { StoredJob } from '../../../job/job.js';
 import type { JobPage, JobWrite, StorageOwner, WriteResult } from '../../job-storage.js';
 import type { SqliteStorageOptions, StorageHooks } from '../../storage-option.js';
 import type { Dialect } from '../dialect.js';
-import { MIGRATIONS_TABLE, jobReactorEntities, jobReactorMigrations } from '../schema.js';
-import { commitGroup } from './sqlite-commit.js';
+import type { JobReads } from '../job-reads.js';
+import type { Row, RowValue } from '../job-rows.js';
+import { MIGRATIONS_TABLE, jobReactorMigrations } from '../schema.js';
+import { statementLogger } from '../statement-logger.js';
+import { tableNames, type TableNames } from '../table-names.js';
+import { SqliteStatements, commitGroup } from './sqlite-commit.js';
 import { SqliteConnection } from './sqlite-connection.js';
 import type { SqliteDatabase } from './sqlite-database.js';
 import { loadSqliteDriver, type LoadedDriver } from './sqlite-driver.js';
@@ -24,9 +29,11 @@ const PATIENCE = 5_000;
 /** A file of its own for one node or one outbox, on one connection. */
 export class SqliteDialect implements Dialect {
   readonly durable: boolean;
+  readonly tables: TableNames;
+  private readonly statements: SqliteStatements;
   private readonly file: string;
   private readonly turn: SqliteTurn;
-  private readonly pruning = new TombstonePruning();
+  private readonly pruning: TombstonePruning;
   private readonly onStatement: (sql: string) => void;
   private loaded: LoadedDriver | undefined;
   private lock: SqliteLock | undefined;
@@ -40,6 +47,9 @@ export class SqliteDialect implements Dialect {
     this.durable = options.database !== ':memory:';
     this.file = this.durable ? resolve(options.database) : options.database;
     this.turn = new SqliteTurn(clock);
+    this.tables = tableNames({ prefix: options.entityPrefix ?? '', schema: undefined }, '"');
+    this.statements = new SqliteStatements(this.tables);
+    this.pruning = new TombstonePruning(this.tables.tombstones);
     this.onStatement = (sql) => hooks.onStatement?.(sql);
   }
 
@@ -58,9 +68,9 @@ export class SqliteDialect implements Dialect {
       type: 'better-sqlite3',
       database: this.file,
       driver: this.loaded.driver,
-      entities: jobReactorEntities,
+      entityPrefix: this.options.entityPrefix ?? '',
       migrations: jobReactorMigrations,
-      migrationsTableName: MIGRATIONS_TABLE,
+      migrationsTableName: `${this.options.entityPrefix ?? ''}${MIGRATIONS_TABLE}`,
       synchronize: false,
       timeout: 1,
       logger: statementLogger(this.onStatement),
@@ -70,30 +80,42 @@ export class SqliteDialect implements Dialect {
     };
   }
 
-  async use(dataSource: DataSource): Promise<void> {
+  async connect(dataSource: DataSource): Promise<void> {
+    await this.insist(() => dataSource.initialize());
     const { databaseConnection } = dataSource.driver as unknown as { databaseConnection: SqliteDatabase };
     const connection = new SqliteConnection(databaseConnection, this.onStatement);
     this.connection = connection;
-    await this.run(async () => {
+    await this.insist(() => {
       for (const pragma of ['busy_timeout = 1', 'journal_mode = WAL', 'synchronous = FULL'])
         connection.all(`PRAGMA ${pragma}`);
     });
   }
 
-  run<T>(work: () => Promise<T>): Promise<T> {
-    return this.insist(work);
+  async migrate(dataSource: DataSource): Promise<void> {
+    await this.insist(() => dataSource.runMigrations());
+  }
+
+  /** The file is ours alone. Its incarnation is new with every opening. */
+  async identify(database: string): Promise<{ id: string; owner: null }> {
+    await this.insist(() => this.open().run(`UPDATE ${this.tables.storage} SET incarnation = ?`, [randomUUID()]));
+    return { id: database, owner: null };
+  }
+
+  all(sql: string, params: readonly RowValue[]): Promise<Row[]> {
+    return this.insist(() => this.open().all(sql, params));
   }
 
   commit(writes: readonly JobWrite[]): Promise<WriteResult[]> {
     return this.insist(() => {
       const connection = this.open();
       const now = this.clock.now();
-      return commitGroup(connection, writes, now, () => this.pruning.prune(connection, now));
+      const at = { connection, statements: this.statements };
+      return commitGroup(at, writes, now, () => this.pruning.prune(connection, now));
     });
   }
 
-  unfinished(page: JobPage): Promise<StoredJob[]> {
-    return this.insist(() => readUnfinished(this.open(), page, this.clock));
+  unfinished(page: JobPage, reads: JobReads): Promise<StoredJob[]> {
+    return this.insist(() => readUnfinished(this.open(), page, reads, this.clock));
   }
 
   async retire(): Promise<void> {
@@ -122,17 +144,4 @@ export class SqliteDialect implements Dialect {
     if (this.options.fileMustExist) await access(this.file);
     else await mkdir(dirname(this.file), { recursive: true });
   }
-}
-
-/** Silent, as statements carry args; it only counts. */
-function statementLogger(onStatement: (sql: string) => void): Logger {
-  const nothing = (): void => undefined;
-  return {
-    logQuery: (sql) => onStatement(sql),
-    logQueryError: nothing,
-    logQuerySlow: nothing,
-    logSchemaBuild: nothing,
-    logMigration: nothing,
-    log: nothing,
-  };
 }

@@ -1,0 +1,88 @@
+import type { Clock } from '../../../clock.js';
+import type { Row } from '../job-rows.js';
+import { DeadlinePassed, withDeadline } from '../server/deadline.js';
+import type { Session } from '../server/engine.js';
+import { isSqlError } from './mysql-errors.js';
+
+type Callback<T> = (error: Error | null, value: T) => void;
+type Answer = Row[] | { affectedRows: number };
+
+/** What this folder uses of mysql2. */
+export interface MysqlConnection {
+  query(sql: string, values: readonly unknown[], callback: Callback<Answer>): void;
+  on(event: 'error', listener: (error: Error) => void): unknown;
+  off(event: 'error', listener: (error: Error) => void): unknown;
+  release(): void;
+  destroy(): void;
+}
+
+export interface MysqlPool {
+  getConnection(callback: Callback<MysqlConnection>): void;
+}
+
+/**
+ * Ours, whatever the server's defaults are: values that don't fit are refused and not cut, a backslash escapes, and
+ * what others committed is seen.
+ */
+const SETTINGS = [
+  "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'",
+  'SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED',
+];
+
+const nothing = (): void => undefined;
+
+/** TypeORM's pool, with a deadline for everything. A connection that let one pass is not used again. */
+export class MysqlConnections {
+  private readonly prepared = new WeakSet<MysqlConnection>();
+
+  constructor(
+    private readonly pool: MysqlPool,
+    private readonly clock: Clock,
+    private readonly deadline: number,
+    private readonly onStatement: (sql: string) => void,
+  ) {}
+
+  async session<T>(work: (session: Session) => Promise<T>): Promise<T> {
+    const connection = await withDeadline(this.clock, this.deadline, 'A connection', this.connect(), (late) =>
+      late.release(),
+    );
+    let broken = false;
+    // A connection that breaks while it is ours would end the process otherwise.
+    connection.on('error', nothing);
+    const query: Session['query'] = async (sql, params = []) => {
+      this.onStatement(sql);
+      try {
+        const answer = await withDeadline(this.clock, this.deadline, 'A statement', ask(connection, sql, params));
+        return Array.isArray(answer) ? { rows: answer, count: 0 } : { rows: [], count: answer.affectedRows };
+      } catch (error) {
+        if (!isSqlError(error)) broken = true;
+        // At once: a ROLLBACK that waits behind a frozen statement would wait as long again.
+        if (error instanceof DeadlinePassed) connection.destroy();
+        throw error;
+      }
+    };
+    try {
+      if (!this.prepared.has(connection)) {
+        for (const setting of SETTINGS) await query(setting);
+        this.prepared.add(connection);
+      }
+      return await work({ query });
+    } finally {
+      connection.off('error', nothing);
+      if (broken) connection.destroy();
+      else connection.release();
+    }
+  }
+
+  private connect(): Promise<MysqlConnection> {
+    return new Promise((resolve, reject) =>
+      this.pool.getConnection((error, connection) => (error ? reject(error) : resolve(connection))),
+    );
+  }
+}
+
+function ask(connection: MysqlConnection, sql: string, params: readonly unknown[]): Promise<Answer> {
+  return new Promise((resolve, reject) =>
+    connection.query(sql, params, (error, answer) => (error ? reject(error) : resolve(answer))),
+  );
+}

@@ -1,0 +1,243 @@
+import type { FeedbackRecord, StoredJob } from '../../../job/job.js';
+import type { JobWrite, WriteResult } from '../../job-storage.js';
+import {
+  CHANGE_COLUMNS,
+  FEEDBACK_COLUMNS,
+  JOB_COLUMNS,
+  changeValues,
+  feedbackValues,
+  isUuid,
+  jobValues,
+  type Row,
+  type RowValue,
+} from '../job-rows.js';
+import { LeaseLost, type Owner, type Session } from '../server/engine.js';
+import type { TableNames } from '../table-names.js';
+import { assignments, columnsOf, excluded, listOf, listParams, unnest, type Column } from './postgres-arrays.js';
+
+const JOB = columnsOf(JOB_COLUMNS);
+const CHANGE = columnsOf(CHANGE_COLUMNS);
+// A feedback's id is no UUID.
+const FEEDBACK: Column[] = [{ name: 'id', type: 'text' }, ...columnsOf(FEEDBACK_COLUMNS).slice(1)];
+const START: Column[] = columnsOf('id, expected, status, attempt, fence, started_at');
+const SAVE: Column[] = [...columnsOf('id, expected'), ...CHANGE];
+const DELETE: Column[] = columnsOf('id, expected');
+const TOMBSTONE: Column[] = columnsOf('id, expires_at');
+
+/** Written so that no index serves it: most rows of a large table may have one owner. */
+const OWNED = '(job.owner IS DISTINCT FROM ?::uuid) IS FALSE';
+
+type Of<K extends JobWrite['kind']> = Extract<JobWrite, { kind: K }>;
+
+/** What a group does, sorted by kind. */
+interface Group {
+  inserts: StoredJob[];
+  starts: Of<'start'>[];
+  saves: Of<'save'>[];
+  deletes: Of<'delete'>[];
+  feedbacks: FeedbackRecord[];
+  tombstones: { id: string; until: number }[];
+  forgotten: string[];
+}
+
+/**
+ * A whole group is one statement, which is its own transaction: one round trip and one commit, and it works behind a
+ * pooler. Its parts see the database as it was before it, which is right as no two writes are about the same job. There
+ * is one statement for each combination of parts, whatever the number of rows, so each is prepared once.
+ */
+export class PostgresCommit {
+  private readonly texts = new Map<string, string>();
+
+  constructor(private readonly tables: TableNames) {}
+
+  async apply(session: Session, owner: Owner, writes: readonly JobWrite[], now: number): Promise<WriteResult[]> {
+    const group = sorted(writes);
+    const parts = partsOf(group);
+    const key = `${owner.role}:${parts.join()}`;
+    let text = this.texts.get(key);
+    if (text === undefined) this.texts.set(key, (text = this.text(parts, owner.role)));
+    const params = [owner.id, owner.instance, ...parts.flatMap((part) => this.params(part, group, owner, now))];
+    const { rows } = await session.query(text, params, true);
+    const row = rows[0];
+    if (!row?.['mine']) throw new LeaseLost('The lease is held by another process.');
+    const [inserted, started, saved, deleted] = ANSWERING.map((part) => new Set(idsOf(row[part]))) as Answers;
+    const late = group.inserts.filter(({ id }) => !inserted.has(id));
+    if (late.length > 0) await this.raiseAssignments(session, owner, late);
+    return writes.map((write) => {
+      if (write.kind === 'forget-feedback') return 'done';
+      if (write.kind === 'insert') return inserted.has(write.job.id) ? 'done' : 'duplicate';
+      const done = write.kind === 'start' ? started : write.kind === 'save' ? saved : deleted;
+      return done.has(write.id) ? 'done' : 'stale';
+    });
+  }
+
+  private text(parts: readonly Part[], role: Owner['role']): string {
+    const { leases } = this.tables;
+    const mine = `mine AS MATERIALIZED (SELECT 1 FROM ${leases} WHERE id = ? AND instance = ?)`;
+    const withs = parts.map((part) => `${part} AS (${this.part(part, parts, role)})`);
+    const answers = parts
+      .filter((part) => (ANSWERING as readonly Part[]).includes(part))
+      .map((part) => `(SELECT string_agg(id::text, ',') FROM ${part}) AS ${part}`);
+    return `WITH ${[mine, ...withs].join(', ')} SELECT ${['EXISTS (SELECT FROM mine) AS mine', ...answers].join(', ')}`;
+  }
+
+  private part(part: Part, parts: readonly Part[], role: Owner['role']): string {
+    const { jobs, feedbacks, tombstones } = this.tables;
+    const mine = 'EXISTS (SELECT FROM mine)';
+    const guarded = `job.id = v.id AND job.fence = v.expected AND ${OWNED} AND ${mine}`;
+    switch (part) {
+      case 'inserted':
+        return (
+          `INSERT INTO ${jobs} AS job (${JOB_COLUMNS}, owner) SELECT v.*, ?::uuid FROM ${unnest(JOB)} ` +
+          `WHERE ${mine} AND NOT EXISTS (SELECT FROM ${feedbacks} f WHERE f.job_id = v.id) ` +
+          `AND NOT EXISTS (SELECT FROM ${tombstones} t WHERE t.id = v.id AND t.expires_at > ?::bigint) ` +
+          `ON CONFLICT (id) DO ${role === 'node' ? this.takeOver() : 'NOTHING'} RETURNING job.id`
+        );
+      case 'started':
+        return (
+          `UPDATE ${jobs} AS job SET ${assignments('status, attempt, fence, started_at')} FROM ${unnest(START)} ` +
+          `WHERE ${guarded} AND job.unfinished RETURNING job.id`
+        );
+      case 'saved':
+        return (
+          `UPDATE ${jobs} AS job SET ${assignments(CHANGE_COLUMNS)} FROM ${unnest(SAVE)} ` +
+          `WHERE ${guarded} RETURNING job.id`
+        );
+      case 'deleted':
+        return `DELETE FROM ${jobs} AS job USING ${unnest(DELETE)} WHERE ${guarded} RETURNING job.id`;
+      case 'fed': {
+        // `IS TRUE` makes it a lookup in a hash, and not a join of each with each.
+        const ended = ENDING.filter((ending) => parts.includes(ending)).map((ending) => `SELECT id FROM ${ending}`);
+        // A run that ends twice (its first end was not acknowledged yet) leaves its last word under the same id.
+        return (
+          `INSERT INTO ${feedbacks} (${FEEDBACK_COLUMNS}, owner) SELECT v.*, ?::uuid FROM ${unnest(FEEDBACK)} ` +
+          `WHERE (v.job_id IN (${ended.join(' UNION ALL ')})) IS TRUE ` +
+          `ON CONFLICT (id) DO UPDATE SET ${excluded(`${FEEDBACK_COLUMNS.replace('id, ', '')}, owner`)}`
+        );
+      }
+      case 'buried':
+        return (
+          `INSERT INTO ${tombstones} (id, expires_at) SELECT v.* FROM ${unnest(TOMBSTONE)} ` +
+          'WHERE (v.id IN (SELECT id FROM deleted)) IS TRUE ON CONFLICT (id) DO UPDATE SET expires_at = EXCLUDED.expires_at'
+        );
+      case 'forgotten':
+        return `DELETE FROM ${feedbacks} WHERE id = ANY (${listOf('text')}) AND ${mine}`;
+    }
+  }
+
+  /**
+   * The job is in the same database already, as a row of the outbox it comes from: it changes hands. What that outbox
+   * does with its row later finds it gone.
+   */
+  private takeOver(): string {
+    const { leases } = this.tables;
+    return (
+      `UPDATE SET ${excluded(`${JOB_COLUMNS.replace('id, ', '')}, owner`)} ` +
+      `WHERE job.unfinished AND EXISTS (SELECT FROM ${leases} l WHERE l.id = job.owner AND l.role = 'outbox')`
+    );
+  }
+
+  private params(part: Part, group: Group, owner: Owner, now: number): unknown[] {
+    switch (part) {
+      case 'inserted':
+        return [owner.id, ...listParams(JOB, group.inserts.map(jobValues)), now];
+      case 'started':
+        return [...listParams(START, group.starts.map(startValues)), owner.id];
+      case 'saved':
+        return [...listParams(SAVE, group.saves.map(saveValues)), owner.id];
+      case 'deleted':
+        return [
+          ...listParams(
+            DELETE,
+            group.deletes.map(({ id, fence }) => [id, fence]),
+          ),
+          owner.id,
+        ];
+      case 'fed':
+        return [owner.id, ...listParams(FEEDBACK, group.feedbacks.map(feedbackValues))];
+      case 'buried':
+        return listParams(
+          TOMBSTONE,
+          group.tombstones.map(({ id, until }) => [id, until]),
+        );
+      case 'forgotten':
+        return [group.forgotten.join('\x1e')];
+    }
+  }
+
+  /** For a job that came again with a higher one; rare, hence a statement of its own. */
+  private async raiseAssignments(session: Session, owner: Owner, late: readonly StoredJob[]): Promise<void> {
+    const columns = columnsOf('id, assignment');
+    const sql =
+      `UPDATE ${this.tables.jobs} AS job SET assignment = v.assignment FROM ${unnest(columns)} ` +
+      `WHERE job.id = v.id AND ${OWNED} AND job.assignment < v.assignment`;
+    const values = listParams(
+      columns,
+      late.map(({ id, assignment }) => [id, assignment]),
+    );
+    await session.query(sql, [...values, owner.id], true);
+  }
+}
+
+const PARTS = ['inserted', 'started', 'saved', 'deleted', 'fed', 'buried', 'forgotten'] as const;
+type Part = (typeof PARTS)[number];
+const ANSWERING = ['inserted', 'started', 'saved', 'deleted'] as const;
+type Answers = [inserted: Set<string>, started: Set<string>, saved: Set<string>, deleted: Set<string>];
+const ENDING = ['saved', 'deleted'] as const;
+
+function sorted(writes: readonly JobWrite[]): Group {
+  const group: Group = {
+    inserts: [],
+    starts: [],
+    saves: [],
+    deletes: [],
+    feedbacks: [],
+    tombstones: [],
+    forgotten: writes.flatMap((write) => (write.kind === 'forget-feedback' ? write.ids : [])),
+  };
+  // What comes and is forgotten in one group never is.
+  const forgotten = new Set(group.forgotten);
+  for (const write of writes) {
+    if (write.kind === 'forget-feedback') continue;
+    if (write.kind === 'insert') group.inserts.push(write.job);
+    if (write.kind === 'insert' || !isUuid(write.id)) continue;
+    if (write.kind === 'start') {
+      group.starts.push(write);
+      continue;
+    }
+    if (write.kind === 'save') group.saves.push(write);
+    else group.deletes.push(write);
+    if (write.feedback && !forgotten.has(write.feedback.id)) group.feedbacks.push(write.feedback);
+    if (write.kind === 'delete' && write.tombstoneUntil !== undefined)
+      group.tombstones.push({ id: write.id, until: Math.floor(write.tombstoneUntil) });
+  }
+  return group;
+}
+
+function partsOf(group: Group): Part[] {
+  const counts: Record<Part, number> = {
+    inserted: group.inserts.length,
+    started: group.starts.length,
+    saved: group.saves.length,
+    deleted: group.deletes.length,
+    fed: group.feedbacks.length,
+    buried: group.tombstones.length,
+    forgotten: group.forgotten.length,
+  };
+  return PARTS.filter((part) => counts[part] > 0);
+}
+
+const startValues = ({ id, fence, change }: Of<'start'>): RowValue[] => [
+  id,
+  fence,
+  change.status,
+  change.attempt,
+  change.fence,
+  change.startedAt,
+];
+
+const saveValues = ({ id, fence, change }: Of<'save'>): RowValue[] => [id, fence, ...changeValues(change)];
+
+function* idsOf(joined: Row[string] | undefined): Iterable<string> {
+  if (typeof joined === 'string') yield* joined.split(',');
+}

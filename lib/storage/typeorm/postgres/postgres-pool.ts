@@ -1,0 +1,106 @@
+import { createHash } from 'node:crypto';
+import type { Clock } from '../../../clock.js';
+import type { Row } from '../job-rows.js';
+import { DeadlinePassed, withDeadline } from '../server/deadline.js';
+import type { Session } from '../server/engine.js';
+import { isSqlError } from './postgres-errors.js';
+
+/** What this folder uses of pg. */
+export interface PgClient {
+  query(config: { text: string; values: readonly unknown[]; name?: string }): Promise<{
+    rows: Row[];
+    rowCount: number | null;
+  }>;
+  on(event: 'error', listener: (error: Error) => void): unknown;
+  off(event: 'error', listener: (error: Error) => void): unknown;
+  release(destroy?: boolean): void;
+  /** The server's process, as it said when the connection was made. */
+  readonly processID?: number | null;
+  connection?: { stream?: { destroy?(): void } };
+}
+
+export interface PgPool {
+  connect(): Promise<PgClient>;
+}
+
+/**
+ * A group's rows are looked up by their ids, whatever the planner believes about a table that was empty a moment ago. A
+ * plan that reads the whole table is right for as long as that is small, and is kept when it is not.
+ */
+const SETTINGS = ['SET enable_seqscan = off', 'SET enable_hashjoin = off', 'SET enable_mergejoin = off'];
+
+const nothing = (): void => undefined;
+
+/** TypeORM's pool, with a deadline for everything. A connection that let one pass is not used again. */
+export class PostgresPool {
+  /** Whether a connection leads to one server process for good: not through a pooler in transaction mode. */
+  private readonly direct = new WeakMap<PgClient, boolean>();
+  private readonly names = new Map<string, { text: string; name: string }>();
+
+  constructor(
+    private readonly pool: PgPool,
+    private readonly clock: Clock,
+    private readonly deadline: number,
+    private readonly onStatement: (sql: string) => void,
+  ) {}
+
+  async session<T>(work: (session: Session) => Promise<T>): Promise<T> {
+    const client = await withDeadline(this.clock, this.deadline, 'A connection', this.pool.connect(), (late) =>
+      late.release(),
+    );
+    let broken = false;
+    // A connection that breaks while it is ours would end the process otherwise.
+    client.on('error', nothing);
+    const query: Session['query'] = async (sql, params = [], keep = false) => {
+      this.onStatement(sql);
+      try {
+        return await this.ask(client, sql, params, keep);
+      } catch (error) {
+        if (!isSqlError(error)) broken = true;
+        if (error instanceof DeadlinePassed) client.connection?.stream?.destroy?.();
+        throw error;
+      }
+    };
+    try {
+      if (!this.direct.has(client)) this.direct.set(client, await this.prepare(client, query));
+      return await work({ query });
+    } finally {
+      client.off('error', nothing);
+      client.release(broken);
+    }
+  }
+
+  private async ask(client: PgClient, sql: string, params: readonly unknown[], keep: boolean) {
+    const { text, name } = this.numbered(sql);
+    const config = { text, values: params };
+    const asked = client.query(keep && this.direct.get(client) ? { ...config, name } : config);
+    const { rows, rowCount } = await withDeadline(this.clock, this.deadline, 'A statement', asked);
+    return { rows, count: rowCount ?? 0 };
+  }
+
+  /**
+   * A pooler makes up the number of the server's process, as each statement may go to another one. Settings would fall
+   * to whoever comes next then, and prepared statements may be gone: there are neither.
+   */
+  private async prepare(client: PgClient, query: Session['query']): Promise<boolean> {
+    const { rows } = await query('SELECT pg_backend_pid() AS pid');
+    if (rows[0]?.['pid'] !== client.processID) return false;
+    for (const setting of SETTINGS) await query(setting);
+    return true;
+  }
+
+  /** PostgreSQL's parameters have numbers. */
+  private numbered(sql: string): { text: string; name: string } {
+    let known = this.names.get(sql);
+    if (!known) {
+      let count = 0;
+      const text = sql.replaceAll('?', () => `$${++count}`);
+      // One name must never stand for two texts, whoever else prepares statements on this connection.
+      const name = `job_reactor_${createHash('sha256').update(text).digest('base64url')}`;
+      known = { text, name };
+      // Lists of ids make statements of many lengths.
+      if (this.names.size < 2_000) this.names.set(sql, known);
+    }
+    return known;
+  }
+}

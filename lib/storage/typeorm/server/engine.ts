@@ -1,0 +1,62 @@
+import type { DataSource, DataSourceOptions } from 'typeorm';
+import type { JobWrite, WriteResult } from '../../job-storage.js';
+import type { Row } from '../job-rows.js';
+import type { TableNames } from '../table-names.js';
+
+/** One connection; each statement has a deadline. In `sql` each `?` is a parameter. */
+export interface Session {
+  /** `count`: rows that were changed. `keep`: prepared once and kept. */
+  query(sql: string, params?: readonly unknown[], keep?: boolean): Promise<{ rows: Row[]; count: number }>;
+}
+
+/** Whose rows are written: an owner, and the instance that has to hold its lease. */
+export interface Owner {
+  readonly id: string;
+  readonly instance: string;
+  readonly role: 'node' | 'outbox';
+}
+
+/** The lease is no longer ours: nothing was written. */
+export class LeaseLost extends Error {}
+
+/**
+ * - `row`: the values of one row are refused; nothing was written.
+ * - `again`: a deadlock or the like; nothing was written, and the same may succeed at once.
+ * - `unknown`: anything else. What was being written may be there.
+ */
+export type Trouble = 'row' | 'again' | 'unknown';
+
+/** A database server, and what it does its own way. */
+export interface Engine {
+  readonly driverName: string;
+  /** Which server, for messages; without secrets. */
+  readonly place: string;
+  readonly tables: TableNames;
+  /** The database's clock in milliseconds since the epoch, as an SQL expression. */
+  readonly now: string;
+  /** Whether what `apply` does needs a transaction around it. */
+  readonly needsTransaction: boolean;
+  /** @throws {JobReactorError} STORAGE when the driver is missing */
+  dataSourceOptions(): DataSourceOptions;
+  use(dataSource: DataSource): void;
+  /** Brings the tables up to date while other processes wait. */
+  migrate(): Promise<void>;
+  session<T>(work: (session: Session) => Promise<T>): Promise<T>;
+  /** All of `writes`, none of which is about the same job as another, in one go. @throws LeaseLost */
+  apply(session: Session, owner: Owner, writes: readonly JobWrite[], now: number): Promise<WriteResult[]>;
+  /** Reason why this value can't be kept, beyond what any database refuses. */
+  trouble(error: unknown): Trouble;
+}
+
+/** All or nothing of `work`. */
+export async function transaction<T>(session: Session, work: () => Promise<T>): Promise<T> {
+  await session.query('BEGIN');
+  try {
+    const result = await work();
+    await session.query('COMMIT');
+    return result;
+  } catch (error) {
+    await session.query('ROLLBACK').catch(() => undefined);
+    throw error;
+  }
+}

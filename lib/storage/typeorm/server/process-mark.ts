@@ -1,0 +1,34 @@
+import { readFile, readlink } from 'node:fs/promises';
+import { hostname } from 'node:os';
+
+/*
+ * A process that was killed can't give up its lease. Its successor on the same machine need not wait for the lease to
+ * run out: it can see that the process is gone. Should it be mistaken, the fence keeps the old one from writing.
+ */
+
+/** `<machine>:<process id>`; two containers on one machine count as two machines. */
+export async function processMark(): Promise<string> {
+  return `${await machine()}:${process.pid}`;
+}
+
+/** True when `mark` is of this machine, and nothing runs there under its process id. */
+export async function isGone(mark: string): Promise<boolean> {
+  const end = mark.lastIndexOf(':');
+  const pid = Number(mark.slice(end + 1));
+  if (!Number.isInteger(pid) || pid <= 0 || mark.slice(0, end) !== (await machine())) return false;
+  try {
+    process.kill(pid, 0);
+    return false;
+  } catch (error) {
+    return (error as { code?: unknown }).code === 'ESRCH';
+  }
+}
+
+async function machine(): Promise<string> {
+  try {
+    const boot = (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim();
+    return `${boot}/${await readlink('/proc/self/ns/pid')}`;
+  } catch {
+    return hostname().slice(0, 200);
+  }
+}

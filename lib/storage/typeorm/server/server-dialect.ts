@@ -1,0 +1,200 @@
+import type { DataSource, DataSourceOptions } from 'typeorm';
+import type { Clock } from '../../../clock.js';
+import { JobReactorError } from '../../../job-reactor.error.js';
+import type { StoredJob } from '../../../job/job.js';
+import type { JobPage, JobWrite, StorageOwner, WriteResult } from '../../job-storage.js';
+import type { StorageHooks } from '../../storage-option.js';
+import type { Dialect } from '../dialect.js';
+import type { JobReads } from '../job-reads.js';
+import { toStoredJob, type Row, type RowValue } from '../job-rows.js';
+import type { TableNames } from '../table-names.js';
+import { LeaseLost, transaction, type Engine, type Session } from './engine.js';
+import { InDoubt } from './in-doubt.js';
+import { Lease } from './lease.js';
+import { refusal } from './storable.js';
+
+/** How often a group is tried again at once, after a deadlock or the like. */
+const TRIES = 5;
+/** Rows of one answer: more would hold up the event loop. */
+const ROWS_AT_ONCE = 5_000;
+const PRUNE_EVERY = 3_600_000;
+const PRUNED_AT_ONCE = 1_000;
+
+/** A database that many processes use: each row has an owner, and a lease says which process that is. */
+export class ServerDialect implements Dialect {
+  readonly durable = true;
+  private owner: StorageOwner | undefined;
+  private lease: Lease | undefined;
+  private readonly doubts = new InDoubt();
+  private pruneAt = -Infinity;
+
+  constructor(
+    private readonly engine: Engine,
+    private readonly clock: Clock,
+    private readonly hooks: StorageHooks,
+  ) {}
+
+  get driverName(): string {
+    return this.engine.driverName;
+  }
+
+  get tables(): TableNames {
+    return this.engine.tables;
+  }
+
+  claim(owner: StorageOwner): Promise<DataSourceOptions> {
+    this.owner = owner;
+    return Promise.resolve().then(() => this.engine.dataSourceOptions());
+  }
+
+  async connect(dataSource: DataSource): Promise<void> {
+    await this.storage(() => dataSource.initialize());
+    this.engine.use(dataSource);
+  }
+
+  migrate(): Promise<void> {
+    return this.storage(() => this.engine.migrate());
+  }
+
+  async identify(): Promise<{ id: string; owner: string }> {
+    const wait = (milliseconds: number): void => this.hooks.onWait?.(this.engine.place, milliseconds);
+    const take = (): Promise<Lease> => Lease.take(this.engine, this.owner as StorageOwner, this.clock, wait);
+    this.lease = await this.storage(take);
+    const { id } = this.lease.owner;
+    return { id, owner: id };
+  }
+
+  async all(sql: string, params: readonly RowValue[]): Promise<Row[]> {
+    const ask = (session: Session): Promise<{ rows: Row[] }> => session.query(sql, params);
+    return (await this.storage(() => this.engine.session(ask))).rows;
+  }
+
+  async unfinished(page: JobPage, reads: JobReads): Promise<StoredJob[]> {
+    const jobs: StoredJob[] = [];
+    let { after } = page;
+    while (jobs.length < page.limit) {
+      const limit = Math.min(page.limit - jobs.length, ROWS_AT_ONCE);
+      const { sql, params } = reads.unfinished({ after, limit });
+      const rows = await this.all(sql, params);
+      for (const row of rows) jobs.push(toStoredJob(row));
+      if (rows.length < limit) break;
+      after = jobs.at(-1) ?? null;
+    }
+    return jobs;
+  }
+
+  async commit(writes: readonly JobWrite[]): Promise<WriteResult[]> {
+    const results: WriteResult[] = writes.map((write) => {
+      const error = refusal(write);
+      return error ? { error } : 'stale';
+    });
+    const good = writes.filter((_, i) => typeof results[i] === 'string');
+    const answers = good.length === 0 ? [] : await this.storage(() => this.commitGood(good), good);
+    let next = 0;
+    const all = results.map((result) => (typeof result === 'string' ? (answers[next++] as WriteResult) : result));
+    await this.prune();
+    return all;
+  }
+
+  async retire(): Promise<void> {
+    const { lease } = this;
+    this.lease = undefined;
+    await lease?.release();
+  }
+
+  release(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  private async commitGood(writes: readonly JobWrite[]): Promise<WriteResult[]> {
+    const results = await this.again(() => this.engine.session((session) => this.commitGroup(session, writes)));
+    const doubtful = this.doubts.doubtful(writes, results);
+    const rows = doubtful.length === 0 ? [] : await this.engine.session((session) => this.look(session, doubtful));
+    return this.doubts.settle(writes, results, rows);
+  }
+
+  private async commitGroup(session: Session, writes: readonly JobWrite[]): Promise<WriteResult[]> {
+    try {
+      const apply = (): Promise<WriteResult[]> => this.apply(session, writes);
+      return await (this.engine.needsTransaction ? transaction(session, apply) : apply());
+    } catch (error) {
+      if (this.engine.trouble(error) !== 'row') throw error;
+      return transaction(session, () => this.eachAlone(session, writes));
+    }
+  }
+
+  /** When a row's values are refused the group is done again with a savepoint for each row; that is slow, and rare. */
+  private async eachAlone(session: Session, writes: readonly JobWrite[]): Promise<WriteResult[]> {
+    const results: WriteResult[] = [];
+    for (const kind of ['insert', 'start', 'save', 'delete', 'forget-feedback'] as const) {
+      for (const [i, write] of writes.entries()) {
+        if (write.kind !== kind) continue;
+        await session.query('SAVEPOINT one_row');
+        try {
+          results[i] = (await this.apply(session, [write]))[0] as WriteResult;
+          await session.query('RELEASE SAVEPOINT one_row');
+        } catch (error) {
+          if (this.engine.trouble(error) !== 'row') throw error;
+          results[i] = { error: error instanceof Error ? error : new Error(String(error)) };
+          await session.query('ROLLBACK TO SAVEPOINT one_row');
+        }
+      }
+    }
+    return results;
+  }
+
+  private apply(session: Session, writes: readonly JobWrite[]): Promise<WriteResult[]> {
+    return this.engine.apply(session, this.open().owner, writes, this.clock.now());
+  }
+
+  private async look(session: Session, ids: readonly string[]): Promise<Row[]> {
+    const sql = `SELECT id, fence FROM ${this.tables.jobs} WHERE owner = ? AND id IN (${ids.map(() => '?').join(', ')})`;
+    return (await session.query(sql, [this.open().owner.id, ...ids])).rows;
+  }
+
+  /** Expired tombstones go with a commit that happens anyway: a timer would wake an idle storage. */
+  private async prune(): Promise<void> {
+    const now = this.clock.now();
+    if (now < this.pruneAt) return;
+    this.pruneAt = now + PRUNE_EVERY;
+    const { tombstones } = this.tables;
+    // The inner select is wrapped once more, as MySQL knows no LIMIT in a subquery.
+    const sql =
+      `DELETE FROM ${tombstones} WHERE id IN (SELECT id FROM ` +
+      `(SELECT id FROM ${tombstones} WHERE expires_at <= ? ORDER BY expires_at LIMIT ${PRUNED_AT_ONCE}) AS expired)`;
+    const pruned = await this.engine.session((session) => session.query(sql, [now])).catch(() => undefined);
+    if (pruned && pruned.count === PRUNED_AT_ONCE) this.pruneAt = now;
+  }
+
+  private async again<T>(work: () => Promise<T>): Promise<T> {
+    for (let tries = 1; ; tries++) {
+      try {
+        return await work();
+      } catch (error) {
+        if (tries === TRIES || this.engine.trouble(error) !== 'again') throw error;
+      }
+    }
+  }
+
+  private open(): Lease {
+    if (!this.lease) throw new JobReactorError('STORAGE', `The storage ${this.engine.place} is closed.`);
+    return this.lease;
+  }
+
+  private async storage<T>(work: () => Promise<T>, writes: readonly JobWrite[] = []): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      if (error instanceof JobReactorError) throw error;
+      if (error instanceof LeaseLost) throw lost(this.engine.place, error);
+      this.doubts.add(writes);
+      const message = String((error as Error)?.message || error);
+      throw new JobReactorError('STORAGE', `The storage ${this.engine.place} failed: ${message}`, { cause: error });
+    }
+  }
+}
+
+function lost(place: string, cause: Error): JobReactorError {
+  const message = `Another process of the same name has taken over the jobs in ${place}, as this one was not heard of for too long. Start it again.`;
+  return new JobReactorError('STORAGE_IN_USE', message, { cause });
+}

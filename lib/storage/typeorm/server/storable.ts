@@ -1,0 +1,88 @@
+import type { FeedbackRecord, StoredJob } from '../../../job/job.js';
+import type { JobChange, JobWrite } from '../../job-storage.js';
+import { isUuid } from '../job-rows.js';
+
+const INT = 2 ** 31;
+/** No text of PostgreSQL has the first; the others separate values in a statement. JSON escapes all of them. */
+const FORBIDDEN = ['\0', '\x1d', '\x1e'];
+
+/**
+ * Why a write can't be stored, or undefined. Said here because a server refuses the whole statement for one bad value,
+ * and some replace what they can't keep without a word.
+ */
+export function refusal(write: JobWrite): Error | undefined {
+  switch (write.kind) {
+    case 'insert':
+      return ofJob(write.job);
+    case 'save':
+      return ofChange(write.change) ?? ofFeedback(write.feedback);
+    case 'start':
+      return ofStart(write.change);
+    case 'delete':
+      return ofFeedback(write.feedback) ?? (Number.isFinite(write.tombstoneUntil ?? 0) ? undefined : number('a time'));
+    case 'forget-feedback':
+      return undefined;
+  }
+}
+
+function ofJob(job: StoredJob): Error | undefined {
+  if (!isUuid(job.id)) return new TypeError(`A job's id has to be a UUID in lower case, not ${job.id}.`);
+  return (
+    texts(job.args, job.result) ??
+    short(255, job.name) ??
+    short(36, job.holder) ??
+    small(job.priority) ??
+    ofStart(job) ??
+    ofChange(job) ??
+    times(job.enqueuedAt, job.runAt)
+  );
+}
+
+const ofStart = (change: JobChange): Error | undefined =>
+  small(change.attempt) ?? times(change.fence, change.startedAt);
+
+const ofChange = (change: JobChange): Error | undefined =>
+  texts(change.args, change.result) ??
+  short(36, change.holder) ??
+  small(change.assignment, change.run, change.attempt, change.crashes) ??
+  times(change.fence, change.dueAt, change.startedAt, change.failedAt, change.finishedAt);
+
+const ofFeedback = (feedback: FeedbackRecord | undefined): Error | undefined =>
+  feedback &&
+  (texts(feedback.args, feedback.result) ??
+    short(255, feedback.name) ??
+    short(64, feedback.id) ??
+    small(feedback.assignment));
+
+function texts(...values: (string | null)[]): Error | undefined {
+  for (const value of values) {
+    if (value === null) continue;
+    if (FORBIDDEN.some((character) => value.includes(character)))
+      return new TypeError('A text with a control character can not be stored.');
+    if (!isWellFormed(value)) return new TypeError('A text with half a surrogate pair can not be stored.');
+  }
+  return undefined;
+}
+
+function short(length: number, value: string | null): Error | undefined {
+  if (value !== null && value.length > length && [...value].length > length) {
+    return new RangeError(`A text of more than ${length} characters can not be stored here: ${value.slice(0, 40)}…`);
+  }
+  return texts(value);
+}
+
+function small(...values: number[]): Error | undefined {
+  return values.every((value) => Number.isInteger(value) && value >= -INT && value < INT)
+    ? undefined
+    : number('a 32-bit integer');
+}
+
+function times(...values: (number | null)[]): Error | undefined {
+  return values.every((value) => value === null || Number.isSafeInteger(value)) ? undefined : number('an integer');
+}
+
+const number = (what: string): Error => new RangeError(`A number that is not ${what} can not be stored.`);
+
+/** As String.prototype.isWellFormed, which the compiler's library does not know yet. */
+const isWellFormed = (value: string): boolean =>
+  !/[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/.test(value);

@@ -1,0 +1,35 @@
+import { expect, it } from 'vitest';
+import { systemClock } from '../../../lib/clock.js';
+import { PostgresPool, type PgClient } from '../../../lib/storage/typeorm/postgres/postgres-pool.js';
+
+type Asked = { text: string; name?: string };
+
+/** A server whose process has the number 7, reached by a connection that was told another one. */
+function pool(toldPid: number, asked: Asked[]): PostgresPool {
+  const query = async ({ text, name }: Asked) => {
+    asked.push({ text, ...(name === undefined ? {} : { name }) });
+    return { rows: text.includes('pg_backend_pid') ? [{ pid: 7 }] : [], rowCount: 1 };
+  };
+  const client = { processID: toldPid, query, on: () => undefined, off: () => undefined, release: () => undefined };
+  return new PostgresPool({ connect: async () => client as unknown as PgClient }, systemClock, 5_000, () => undefined);
+}
+
+const ask = (of: PostgresPool, sql: string) => of.session((session) => session.query(sql, [1], true));
+
+it('through a pooler nothing is prepared and no setting is left behind', async () => {
+  const asked: Asked[] = [];
+  const pooled = pool(4711, asked);
+  for (const _ of [1, 2]) await ask(pooled, 'SELECT ?');
+  expect(asked.slice(1)).toEqual([{ text: 'SELECT $1' }, { text: 'SELECT $1' }]);
+});
+
+it('on a connection of its own it prepares what is kept, under a name that stands for one text', async () => {
+  const asked: Asked[] = [];
+  const direct = pool(7, asked);
+  for (const sql of ['SELECT ?', 'SELECT ?, 2', 'SELECT ?']) await ask(direct, sql);
+  expect(asked.filter(({ text }) => text.startsWith('SET '))).toHaveLength(3);
+  const [first, second, again] = asked.slice(4);
+  expect(first).toEqual({ text: 'SELECT $1', name: expect.stringMatching(/^job_reactor_.{43}$/) });
+  expect(second!.name).not.toBe(first!.name);
+  expect(again).toEqual(first);
+});

@@ -1,0 +1,384 @@
+import { fork, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { DataSource, type DataSourceOptions } from 'typeorm';
+import { afterEach, expect, it } from 'vitest';
+import { systemClock, type Clock } from '../../../lib/clock.js';
+import type { StoredJob } from '../../../lib/job/job.js';
+import { createStorage } from '../../../lib/storage/create-storage.js';
+import type { JobStorage, JobWrite, StorageOwner } from '../../../lib/storage/job-storage.js';
+import type { StorageHooks, StorageOption } from '../../../lib/storage/storage-option.js';
+import { MIGRATIONS_TABLE, jobReactorEntities, jobReactorMigrations } from '../../../lib/storage/typeorm/schema.js';
+import { describeEachDatabase } from '../../support/databases.js';
+import { within } from '../../support/deadline.js';
+import { ManualClock } from '../../support/manual-clock.js';
+import { sampleFeedback, sampleJob } from '../../support/sample-job.js';
+import type { StorageProcessMessage } from '../../support/storage-process.js';
+import { tcpProxy, type TcpProxy } from '../../support/tcp-proxy.js';
+
+const RUN = join(import.meta.dirname, '../../support/run-ts.mjs');
+const PROGRAM = join(import.meta.dirname, '../../support/storage-process.ts');
+const OWNER: StorageOwner = { role: 'node', name: 'node', instance: '0192f000-0000-7000-8000-000000000001' };
+const OTHER = '0192f000-0000-7000-8000-000000000002';
+const FIRST = { after: null, limit: 1000 };
+
+describeEachDatabase('a database server', (database) => {
+  const cleanups: (() => Promise<unknown>)[] = [];
+  afterEach(async () => {
+    for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+  });
+
+  type Options = Extract<StorageOption, { url?: string }> & { url: string; schema?: string; entityPrefix?: string };
+  const place = (): Options => {
+    const { storage, drop } = database.make();
+    cleanups.push(drop);
+    return storage as Options;
+  };
+  const create = (option: StorageOption, clock: Clock = systemClock, hooks: StorageHooks = {}): JobStorage => {
+    const storage = createStorage(option, clock, hooks);
+    cleanups.push(() => storage.close());
+    return storage;
+  };
+  const source = async (options: Options, more: object = {}): Promise<DataSource> => {
+    const own = { type: options.type, url: options.url, entityPrefix: options.entityPrefix, schema: options.schema };
+    const dataSource = await new DataSource({ ...own, ...more } as DataSourceOptions).initialize();
+    cleanups.push(() => dataSource.destroy());
+    return dataSource;
+  };
+  const table = (options: Options, name: string): string =>
+    `${options.schema ? `${options.schema}.` : ''}${options.entityPrefix ?? ''}job_reactor_${name}`;
+  const throughProxy = async (options: Options): Promise<{ proxy: TcpProxy; option: Options }> => {
+    const url = new URL(options.url);
+    const proxy = await tcpProxy(Number(url.port || (options.type === 'postgres' ? 5432 : 3306)), url.hostname);
+    cleanups.push(() => proxy.close());
+    url.hostname = '127.0.0.1';
+    url.port = String(proxy.port);
+    return { proxy, option: { ...options, url: url.href } };
+  };
+  const insert = (job: StoredJob): JobWrite => ({ kind: 'insert', job });
+  const running = (job: StoredJob): StoredJob => ({
+    ...job,
+    status: 'running',
+    attempt: 1,
+    fence: job.fence + 1,
+    startedAt: 5,
+  });
+
+  it('eight processes that start at once make the tables once', async () => {
+    const option = place();
+    const storages = Array.from({ length: 8 }, () => create(option));
+    const opened = await Promise.all(storages.map((storage, i) => storage.open({ ...OWNER, name: `node-${i}` })));
+    expect(new Set(opened.map(({ id }) => id)).size).toBe(8);
+    const dataSource = await source(option);
+    const rows = (what: string): Promise<unknown[]> => dataSource.query(`SELECT * FROM ${table(option, what)}`);
+    expect(await rows('migrations')).toHaveLength(jobReactorMigrations.length);
+    expect(await rows('storage')).toHaveLength(1);
+    expect(await rows('leases')).toHaveLength(8);
+    for (const storage of storages) expect(await storage.commit([insert(sampleJob())])).toEqual(['done']);
+  });
+
+  it('two prefixes in one place are two storages', async () => {
+    const option = place();
+    const prefixes = ['a_', 'b_'].map((prefix) => `${option.entityPrefix ?? ''}${prefix}`);
+    const storages = prefixes.map((entityPrefix) => create({ ...option, entityPrefix }));
+    if (option.schema === undefined) {
+      cleanups.unshift(async () => {
+        const dataSource = await source(option);
+        for (const entityPrefix of prefixes) {
+          for (const name of ['jobs', 'feedbacks', 'tombstones', 'storage', 'leases', 'migrations'])
+            await dataSource.query(`DROP TABLE IF EXISTS ${table({ ...option, entityPrefix }, name)}`);
+        }
+      });
+    }
+    const job = sampleJob();
+    for (const storage of storages) {
+      await storage.open(OWNER);
+      expect(await storage.commit([insert(job)])).toEqual(['done']);
+    }
+    expect(await storages[0]!.countUnfinished()).toBe(1);
+  });
+
+  it('takes of a DataSource only how to connect: not its entities, its naming or its synchronize', async () => {
+    const option = place();
+    const application = await source(option, { synchronize: false, poolSize: 1, subscribers: [], logging: false });
+    Object.assign(application.options, { synchronize: true, dropSchema: true, migrationsRun: true });
+    const storage = create(application);
+    await storage.open(OWNER);
+    // Its only connection is busy, and ours are our own.
+    await application.transaction(async () => {
+      expect(await storage.commit([insert(sampleJob())])).toEqual(['done']);
+    });
+    await storage.close();
+    expect(application.isInitialized).toBe(true);
+    expect(await application.query(`SELECT * FROM ${table(option, 'jobs')}`)).toHaveLength(1);
+  });
+
+  it('teams may run the migrations themselves, back and forth', async () => {
+    const option = place();
+    const unmade = create({ ...option, migrate: false });
+    await expect(unmade.open(OWNER)).rejects.toMatchObject({
+      code: 'STORAGE',
+      message: expect.stringContaining('run its migrations'),
+    });
+    if (option.schema)
+      await (await source({ ...option, schema: undefined } as never)).query(`CREATE SCHEMA ${option.schema}`);
+    const theirs = await source(option, {
+      migrations: jobReactorMigrations,
+      entities: jobReactorEntities,
+      migrationsTableName: `${option.entityPrefix ?? ''}${MIGRATIONS_TABLE}`,
+    });
+    await theirs.runMigrations();
+    for (const _ of jobReactorMigrations) await theirs.undoLastMigration();
+    await theirs.runMigrations();
+    const storage = create({ ...option, migrate: false });
+    await storage.open(OWNER);
+    const job = sampleJob({ name: 'seen.by.entities' });
+    await storage.commit([insert(job)]);
+    const [Job] = jobReactorEntities;
+    expect(
+      await theirs.getRepository(Job as typeof Job & { new (): StoredJob }).findOneBy({ id: job.id }),
+    ).toMatchObject(job);
+  });
+
+  it('a schema of a newer version is refused', async () => {
+    const option = place();
+    const first = create(option);
+    await first.open(OWNER);
+    await first.close();
+    await (await source(option)).query(`UPDATE ${table(option, 'storage')} SET schema_version = 99`);
+    await expect(create(option).open(OWNER)).rejects.toMatchObject({
+      code: 'STORAGE',
+      message: expect.stringContaining('newer version'),
+    });
+  });
+
+  it('a server that is not there is said so, without its password', async () => {
+    const url = new URL(place().url);
+    Object.assign(url, { hostname: '127.0.0.1', port: '1', username: 'user', password: 'secret' });
+    const type = database.kind === 'PostgreSQL' ? 'postgres' : 'mysql';
+    const opening = create({ type, url: url.href }).open(OWNER);
+    await expect(opening).rejects.toMatchObject({
+      code: 'STORAGE',
+      message: expect.stringMatching(/127\.0\.0\.1:1\/test.*ECONNREFUSED/),
+    });
+    await expect(opening).rejects.not.toMatchObject({ message: expect.stringContaining('secret') });
+  });
+
+  it('asks nothing while idle but to renew its lease, every 10 s', async () => {
+    const clock = new ManualClock();
+    const statements: string[] = [];
+    let renewed = (): void => undefined;
+    const storage = create(place(), clock, {
+      onStatement(sql) {
+        statements.push(sql);
+        renewed();
+      },
+    });
+    await storage.open(OWNER);
+    await storage.commit([insert(sampleJob({ dueAt: clock.now() + 3_600_000 }))]);
+    statements.length = 0;
+    for (let seconds = 10; seconds <= 60; seconds += 10) {
+      const next = new Promise<void>((resolve) => (renewed = resolve));
+      clock.advance(9_999);
+      expect(statements).toHaveLength(seconds / 10 - 1);
+      clock.advance(1);
+      await within(next, 'the renewal');
+      // Its answer arms the next one.
+      while (clock.nextDue === null || clock.nextDue <= clock.monotonic() + 5_000) await new Promise(setImmediate);
+    }
+    expect(statements).toEqual(Array(6).fill(expect.stringMatching(/^UPDATE .*leases.* SET expires_at/)));
+  });
+
+  it('a process that let its lease pass to another writes nothing any more, and is told', async () => {
+    const option = place();
+    const [frozen, next] = [create(option), create(option)];
+    await frozen.open(OWNER);
+    const [kept, ended] = [sampleJob(), sampleJob()];
+    await frozen.commit([insert(kept), insert(ended)]);
+    const far = `UPDATE ${table(option, 'leases')} SET expires_at = 1, process = 'elsewhere:1'`;
+    await (await source(option)).query(far);
+    const { id } = await next.open({ ...OWNER, instance: OTHER });
+    expect(id).toMatch(/-/);
+    for (const write of [
+      insert(sampleJob()),
+      { kind: 'start', id: kept.id, fence: 0, change: running(kept) },
+      { kind: 'save', id: kept.id, fence: 0, change: running(kept), feedback: sampleFeedback(kept) },
+      { kind: 'delete', id: ended.id, fence: 0, feedback: sampleFeedback(ended) },
+    ] satisfies JobWrite[]) {
+      await expect(frozen.commit([write])).rejects.toMatchObject({ code: 'STORAGE_IN_USE' });
+    }
+    await frozen.close();
+    expect((await next.unfinished(FIRST)).map((job) => job.id).sort()).toEqual([kept.id, ended.id].sort());
+    expect(await next.feedbacks(FIRST)).toEqual([]);
+    expect(await next.commit([{ kind: 'start', id: kept.id, fence: 0, change: running(kept) }])).toEqual(['done']);
+  });
+
+  it('whoever comes after a process that can not be seen waits until its lease has run out', async () => {
+    const option = place();
+    const [dead, next] = [
+      create(option),
+      create(option, systemClock, { onWait: (where, ms) => waits.push([where, ms]) }),
+    ];
+    const waits: [string, number][] = [];
+    const { id } = await dead.open(OWNER);
+    const dataSource = await source(option);
+    const now =
+      option.type === 'postgres'
+        ? '(extract(epoch FROM clock_timestamp()) * 1000)::bigint'
+        : 'CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)';
+    await dataSource.query(`UPDATE ${table(option, 'leases')} SET process = 'elsewhere:1', expires_at = ${now} + 1500`);
+    expect(await next.open({ ...OWNER, instance: OTHER })).toEqual({ id });
+    expect(waits).toEqual([[expect.stringMatching(/^(PostgreSQL|MariaDB) 127\.0\.0\.1/), expect.any(Number)]]);
+    expect(waits[0]![1]).toBeGreaterThan(0);
+    expect(waits[0]![1]).toBeLessThanOrEqual(1500);
+  });
+
+  it('whoever comes after a process that was killed on this machine need not wait, and finds what was acknowledged', async () => {
+    const option = place();
+    const child: ChildProcess = fork(RUN, [PROGRAM, JSON.stringify(option), 'write'], { execArgv: [] });
+    const acked: string[] = [];
+    const exit = once(child, 'exit');
+    cleanups.push(async () => child.kill('SIGKILL') && exit);
+    const enough = new Promise<void>((resolve) =>
+      child.on('message', (said: StorageProcessMessage) => {
+        if ('acked' in said && acked.push(said.acked) === 500) resolve();
+      }),
+    );
+    await within(enough, '500 acknowledged jobs', 60_000);
+    child.kill('SIGKILL');
+    await exit;
+    let waits = 0;
+    const next = create(option, systemClock, { onWait: () => waits++ });
+    await next.open({ ...OWNER, name: 'child' });
+    expect(waits).toBe(0);
+    expect((await next.get(acked)).length).toBe(acked.length);
+  });
+
+  it('a frozen server fails a commit and a read after their deadline, and both work again afterwards', async () => {
+    const { proxy, option } = await throughProxy(place());
+    const storage = create(option);
+    await storage.open(OWNER);
+    const job = sampleJob();
+    await storage.commit([insert(job)]);
+    proxy.freeze();
+    const failed = { code: 'STORAGE', message: expect.stringMatching(/took longer than 5000 ms|timeout|ETIMEDOUT/) };
+    const save: JobWrite = { kind: 'save', id: job.id, fence: 0, change: running(job) };
+    await Promise.all([
+      expect(within(storage.commit([save]), 'the deadline')).rejects.toMatchObject(failed),
+      expect(within(storage.get([job.id]), 'the deadline')).rejects.toMatchObject(failed),
+    ]);
+    proxy.thaw();
+    expect(await storage.commit([save])).toEqual(['done']);
+    expect((await storage.get([job.id]))[0]).toMatchObject({ fence: 1 });
+  });
+
+  it('connections that break are replaced', async () => {
+    const { proxy, option } = await throughProxy(place());
+    const storage = create(option);
+    await storage.open(OWNER);
+    for (let round = 0; round < 3; round++) {
+      const jobs = [sampleJob(), sampleJob()];
+      const commits = jobs.map((job) => storage.commit([insert(job)]));
+      proxy.cut();
+      const answers = await Promise.allSettled(commits);
+      for (const [i, answer] of answers.entries()) {
+        if (answer.status === 'rejected') expect(answer.reason).toMatchObject({ code: 'STORAGE' });
+        else expect(answer.value).toEqual(['done']);
+        // Whatever became of it, to ask again is right.
+        if (answer.status === 'rejected')
+          expect(await eventually(() => storage.commit([insert(jobs[i]!)]))).toEqual(['done']);
+      }
+      expect(await storage.get(jobs.map(({ id }) => id))).toHaveLength(2);
+    }
+  });
+
+  it('a commit whose answer is lost is there, and whoever asks again is told that it is done', async () => {
+    const { proxy, option } = await throughProxy(place());
+    // The last statement of a transaction, or the only one where one statement is all.
+    const commits = /^(COMMIT$|WITH mine)/;
+    let lose = false;
+    const storage = create(option, systemClock, {
+      onStatement: (sql) => {
+        if (lose && commits.test(sql)) proxy.loseNextAnswer();
+      },
+    });
+    await storage.open(OWNER);
+    const [a, b, c, d] = [sampleJob(), sampleJob(), sampleJob(), sampleJob()];
+    await storage.commit([insert(b), insert(c), insert(d)]);
+    const writes: JobWrite[] = [
+      insert(a),
+      { kind: 'start', id: b.id, fence: 0, change: running(b) },
+      { kind: 'save', id: c.id, fence: 0, change: { ...running(c), status: 'retrying' } },
+      { kind: 'delete', id: d.id, fence: 0, feedback: sampleFeedback(d) },
+    ];
+    lose = true;
+    await expect(storage.commit(writes)).rejects.toMatchObject({ code: 'STORAGE' });
+    lose = false;
+    expect(await eventually(() => storage.commit(writes))).toEqual(['done', 'done', 'done', 'done']);
+    expect(await storage.get([a.id, b.id, c.id, d.id])).toHaveLength(3);
+    expect(await storage.feedbacks(FIRST)).toEqual([sampleFeedback(d)]);
+    // The doubt is over: what is stale is stale again.
+    expect(await storage.commit(writes)).toEqual(['duplicate', 'stale', 'stale', 'stale']);
+  });
+
+  it('a value that the server alone refuses does not keep its neighbours from being stored', async () => {
+    const storage = create(place());
+    await storage.open(OWNER);
+    const [a, b, c] = [sampleJob(), sampleJob(), sampleJob({ listeners: 'x'.repeat(20) as never })];
+    await storage.commit([insert(b)]);
+    const results = await storage.commit([
+      insert(c),
+      insert(a),
+      { kind: 'save', id: b.id, fence: 0, change: { ...b, status: 'y'.repeat(20) as never, fence: 1 } },
+      insert(b),
+    ]);
+    expect(results).toEqual([{ error: expect.any(Error) }, 'done', { error: expect.any(Error) }, 'duplicate']);
+    expect((await storage.unfinished(FIRST)).map((job) => job.id).sort()).toEqual([a.id, b.id].sort());
+  });
+
+  it.each([
+    ['a NUL', { args: '"\0"' }],
+    ['half a surrogate pair', { name: 'x\ud800' }],
+    ['a name that is too long', { name: 'x'.repeat(256) }],
+    ['a number that is too large', { priority: 2 ** 31 }],
+    ['an id that is no UUID', { id: 'not-a-uuid' }],
+  ])('%s is refused alone', async (_, bad) => {
+    const storage = create(place());
+    await storage.open(OWNER);
+    const good = sampleJob({ name: '😀'.repeat(200) });
+    expect(await storage.commit([insert(sampleJob(bad)), insert(good)])).toEqual([
+      { error: expect.any(Error) },
+      'done',
+    ]);
+    expect(await storage.unfinished(FIRST)).toEqual([good]);
+  });
+
+  it('a node that takes over rows while their outbox removes them: each row ends in one hand', async () => {
+    const option = place();
+    const [node, outbox] = [create(option), create(option)];
+    await node.open(OWNER);
+    await outbox.open({ ...OWNER, role: 'outbox', instance: OTHER });
+    for (let round = 0; round < 10; round++) {
+      const jobs = Array.from({ length: 50 }, () => sampleJob());
+      await outbox.commit(jobs.map(insert));
+      const [taken, removed] = await Promise.all([
+        node.commit(jobs.map(insert)),
+        outbox.commit(jobs.toReversed().map((job): JobWrite => ({ kind: 'delete', id: job.id, fence: 0 }))),
+      ]);
+      expect(taken).toEqual(jobs.map(() => 'done'));
+      expect(removed.every((result) => result === 'done' || result === 'stale')).toBe(true);
+      expect(await node.get(jobs.map(({ id }) => id))).toHaveLength(50);
+      expect(await outbox.countUnfinished()).toBe(0);
+    }
+  });
+
+  async function eventually<T>(work: () => Promise<T>): Promise<T> {
+    for (let tries = 0; ; tries++) {
+      try {
+        return await work();
+      } catch (error) {
+        if (tries === 5) throw error;
+      }
+    }
+  }
+});
