@@ -19,6 +19,7 @@ import type {
   NodeOptions,
   NodeSettings,
 } from './job-reactor.options.js';
+import { readThreads } from './job-reactor.read-threads.js';
 import type { StorageOption } from './storage/storage-option.js';
 import type { Address } from './transport/connection.js';
 
@@ -100,11 +101,12 @@ const NODE = [
   'drainTimeout',
   'maxCrashes',
   'handoffTimeout',
+  'threads',
 ];
 
 function readNode(options: NodeOptions, hasDistributor: boolean): NodeSettings {
   const given = readObject(options, 'node', CODE);
-  refuseUnknown(given, NODE, 'node.', CODE, ['threads', 'tls', 'auth']);
+  refuseUnknown(given, NODE, 'node.', CODE, ['tls', 'auth']);
   need(given, 'name', 'node', "a label for this worker, such as 'gpu'");
   need(given, 'storage', 'node', "where its jobs survive: { type: 'sqlite', database: 'jobs.sqlite' }, or 'memory'");
   const concurrency = atLeast(1, options.concurrency ?? 16, 'node.concurrency');
@@ -119,6 +121,7 @@ function readNode(options: NodeOptions, hasDistributor: boolean): NodeSettings {
     drainTimeout: parseDuration(options.drainTimeout ?? 20_000, 'node.drainTimeout'),
     maxCrashes: atLeast(1, options.maxCrashes ?? 3, 'node.maxCrashes'),
     handoffTimeout: parsePositiveDuration(options.handoffTimeout ?? 30_000, 'node.handoffTimeout'),
+    threads: options.threads === undefined ? null : readThreads(options.threads),
   };
 }
 

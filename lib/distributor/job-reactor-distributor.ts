@@ -10,6 +10,8 @@ export interface NodeView {
   /** How many instant jobs it would take now: free slots and prefetch. */
   freeSlots: number;
   concurrency: number;
+  /** It has worker threads, so it takes jobs enqueued with `thread: true`. */
+  threads: boolean;
   jobs: string[];
   durable: boolean;
   draining: boolean;
@@ -59,6 +61,7 @@ export class JobReactorDistributor {
       remote: node.connection.remote,
       freeSlots: Math.max(0, node.freeCredit),
       concurrency: node.slots,
+      threads: node.threads,
       jobs: node.jobs,
       durable: node.durable,
       draining: node.draining,
