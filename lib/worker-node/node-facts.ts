@@ -13,11 +13,12 @@ export class NodeFacts {
     this.#emit = emit;
   }
 
-  /** Said once a name: such jobs wait until the node has a handler for them, and spend no attempt. */
-  parked(name: string): void {
-    if (this.#parked.has(name)) return;
-    this.#parked.add(name);
-    this.#emit({ event: 'job parked', node: this.#node, name });
+  /** Said once a name: such jobs wait until the node has a handler, or threads, for them, and spend no attempt. */
+  parked(name: string, needsThreads: boolean): void {
+    const key = `${needsThreads} ${name}`;
+    if (this.#parked.has(key)) return;
+    this.#parked.add(key);
+    this.#emit({ event: 'job parked', node: this.#node, name, needsThreads });
   }
 
   crashed({ id, name }: StoredJob, { transition }: Completed): void {

@@ -17,11 +17,14 @@ import { JobScheduler, type WaitingJob } from './job-scheduler.js';
 import { JobSubmitter } from './job-submitter.js';
 import { NodeFacts } from './node-facts.js';
 import { RunningJob } from './running-jobs.js';
+import type { JobThreads } from './threads/job-threads.js';
 
 /** Everything a node is made of that is not its own: handed in, so that a simulation can hand in others. */
 export interface WorkerNodeParts extends LinksParts {
   jobs: JobsSettings;
   storage: JobStorage;
+  /** For jobs with `thread: true`; null: this node has no worker threads. */
+  threads: JobThreads | null;
 }
 
 /** Milliseconds a stopping node waits for the application to acknowledge the last results. */
@@ -58,7 +61,7 @@ export class WorkerNode {
   #stopping: Promise<void> | undefined;
 
   constructor(parts: WorkerNodeParts) {
-    const { settings, storage, clock, emit } = parts;
+    const { settings, storage, clock, emit, threads } = parts;
     const node = settings.name;
     const commit = new GroupCommit(storage, clock);
     const common = { ...parts, node, commit, running: this.#running };
@@ -69,7 +72,8 @@ export class WorkerNode {
     this.#receiver = new JobReceiver(common);
     const start = (job: WaitingJob): void => void this.#run(job);
     const { concurrency: slots, maxCrashes } = settings;
-    const scheduler = new JobScheduler({ clock, slots, dropArgs: storage.durable, start });
+    const reserveThread = (): boolean => threads?.reserve() ?? false;
+    const scheduler = new JobScheduler({ clock, slots, dropArgs: storage.durable, reserveThread, start });
     this.#scheduler = scheduler;
     this.#executor = new JobExecutor(common);
     const completer = new JobCompleter({ ...common, maxCrashes });
@@ -99,8 +103,10 @@ export class WorkerNode {
 
   /** Opens the storage, reads what is unfinished, starts what is due and dials the distributors. @throws STORAGE */
   async start(): Promise<void> {
-    const { settings, instance, storage, handlers, emit } = this.#parts;
+    const { settings, instance, storage, handlers, threads, emit } = this.#parts;
     const node = settings.name;
+    await threads?.start(handlers, () => this.#scheduler.wake());
+    if (this.#stopping) return;
     const { id } = await storage.open({ role: 'node', name: node, instance });
     this.#stored = await storage.countUnfinished();
     const recovered = await this.#recoverer.start();
@@ -146,14 +152,16 @@ export class WorkerNode {
 
   // 6
   #schedule(job: StoredJob, settled: boolean): void {
-    if (!this.#parts.handlers.find(job.name)) return this.#facts.parked(job.name);
-    this.#scheduler.add(job, settled);
+    const { handlers, threads } = this.#parts;
+    const thread = this.#completer.thread(job);
+    if (!handlers.find(job.name) || (thread && !threads)) return this.#facts.parked(job.name, thread && !threads);
+    this.#scheduler.add(job, settled, thread);
   }
 
   // 7, 8, 9
   async #run(waiting: WaitingJob): Promise<void> {
     const running = await this.#begin(waiting).catch(() => null);
-    if (!running) return this.#notStarted(waiting.id);
+    if (!running) return this.#notStarted(waiting);
 
     const { job } = running;
     const outcome = await this.#executor.execute({
@@ -162,6 +170,7 @@ export class WorkerNode {
       policy: this.#completer.policy(job),
       timeout: this.#completer.timeout(job),
       progress: (value) => this.#links.progress(job.origin, job.id, value),
+      threads: waiting.thread ? this.#parts.threads : null,
     });
     this.#scheduler.freeSlot();
     const completed = await this.#completer.complete(job, outcome, () => running.settled).catch(() => null);
@@ -196,8 +205,9 @@ export class WorkerNode {
     return running;
   }
 
-  #notStarted(id: string): void {
+  #notStarted({ id, thread }: WaitingJob): void {
     this.#running.delete(id);
+    if (thread) this.#parts.threads?.release();
     this.#scheduler.freeSlot();
     this.#rest();
   }
@@ -255,7 +265,7 @@ export class WorkerNode {
   }
 
   async #stop(): Promise<void> {
-    const { settings, emit, storage } = this.#parts;
+    const { settings, emit, storage, threads } = this.#parts;
     emit({ event: 'node draining', node: settings.name, running: this.#running.size });
     this.#receiver.draining = true;
     this.#links.drain();
@@ -268,6 +278,7 @@ export class WorkerNode {
     await this.#idleWithin(LAST_ACKS_WITHIN);
     await this.#reporter.settledWithin(LAST_ACKS_WITHIN);
     this.#reporter.stop();
+    await threads?.stop();
     this.submitter.stop();
     this.#links.stop();
     await this.#commit.idle();

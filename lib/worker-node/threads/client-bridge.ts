@@ -1,5 +1,6 @@
 import type { MessagePort } from 'node:worker_threads';
 import type { JobGateway } from '../../job/job-gateway.js';
+import { JobListeners } from '../../job/job-listeners.js';
 import type { FeedbackRecord } from '../../job/job.js';
 import { JobReactorError } from '../../job-reactor.error.js';
 import { gatewayErrorData, thrownInThread } from './thread-errors.js';
@@ -91,11 +92,11 @@ export class ClientBridge {
 }
 
 /** For a `forRoot` of the thread's module that is not the one of the node: its client has nobody to ask. */
-export function refusingGateway(gateway: JobGateway, forRoot: string | null, node: string): JobGateway {
+export function refusingGateway(forRoot: string | null, node: string): JobGateway {
   const refuse = (): Promise<never> => {
     const which = forRoot === null ? 'The forRoot without a name' : `forRoot '${forRoot}'`;
     const why = `is not the one of node '${node}': in its worker threads only the client of its own forRoot works.`;
     return Promise.reject(new JobReactorError('INVALID_OPTIONS', `${which} ${why}`));
   };
-  return { listeners: gateway.listeners, accept: refuse, cancel: refuse, find: refuse };
+  return { listeners: new JobListeners(), accept: refuse, cancel: refuse, find: refuse };
 }

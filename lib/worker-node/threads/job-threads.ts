@@ -1,3 +1,4 @@
+import type { JobHandlers } from '../../handlers/job-handler.js';
 import type { JobInfo } from '../../job/job.js';
 
 /** One attempt of a job with `thread: true`. */
@@ -19,11 +20,11 @@ export type ThreadAnswer = { args: string | null } & (
 /** The worker threads of a node, as its spine knows them: each runs one attempt at a time. */
 export interface JobThreads {
   /**
-   * Boots the first thread, so that a module that can't boot is known at start. `jobs` must have a handler there; `freed`
-   * is called whenever `reserve` may succeed again.
+   * Boots the first thread, so that a module that can't boot is known at start. `handlers` are the node's: those declared
+   * with `thread: true` must be there too. `freed` is called whenever `reserve` may succeed again.
    * @throws {JobReactorError} NO_PISCINA, THREAD_FAILED, INVALID_OPTIONS
    */
-  start(jobs: readonly string[], freed: () => void): Promise<void>;
+  start(handlers: JobHandlers, freed: () => void): Promise<void>;
   /** Promises a free thread to an attempt, if there is one. To be followed by `run` or `release`. */
   reserve(): boolean;
   /** The attempt it was promised to did not begin. */

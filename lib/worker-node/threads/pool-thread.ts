@@ -45,22 +45,18 @@ export class PoolThread {
 
   boot(): void {
     this.state = 'booting';
-    this.#send({ type: 'boot' });
-  }
-
-  abort(message: Extract<ToThread, { type: 'abort' }>): void {
-    this.#send(message);
+    this.send({ type: 'boot' });
   }
 
   stop(exit: boolean): void {
     this.state = 'ending';
-    this.#send({ type: 'stop', exit });
+    this.send({ type: 'stop', exit });
   }
 
   /** For one that could not boot: nothing in it has to be shut down. */
   exit(): void {
     this.state = 'ending';
-    this.#send({ type: 'exit' });
+    this.send({ type: 'exit' });
   }
 
   /** `lost` is called when the thread is gone. */
@@ -73,7 +69,7 @@ export class PoolThread {
     this.#attempt = undefined;
   }
 
-  #send(message: ToThread): void {
+  send(message: ToThread): void {
     if (this.state !== 'gone') this.#port.postMessage(message);
   }
 
