@@ -19,7 +19,11 @@ function newJob(world: World): NewJob {
     id: `00000000-0000-7000-8000-${String(++counter).padStart(12, '0')}`,
     name,
     args: '{}',
-    options: { maxAttempts: null, ...(name === 'tick' ? { period: world.between(50, 3_000) } : {}) },
+    options: {
+      maxAttempts: null,
+      ...(name === 'tick' ? { period: world.between(50, 3_000) } : {}),
+      ...(name !== 'tick' && world.chance(0.3) ? { thread: true } : {}),
+    },
     priority: world.between(0, 3),
     enqueuedAt: now,
     runAt: deferred ? now + world.between(1, 20_000) : now,
@@ -38,8 +42,8 @@ async function simulate(seed: number): Promise<Cluster> {
     cluster.distributor('app-memory', 2, null),
   ];
   const nodes = [
-    cluster.node('node-a', [1, 2], new Disk(world, 'disk-of-a')),
-    cluster.node('node-b', [1, 2], new Disk(world, 'disk-of-b')),
+    cluster.node('node-a', [1, 2], new Disk(world, 'disk-of-a'), 2),
+    cluster.node('node-b', [1, 2], new Disk(world, 'disk-of-b'), 1),
     cluster.node('node-m', [1, 2], null),
   ];
   // A memory outbox promises nothing beyond its process, so that application lives on; everybody else may die.
@@ -94,10 +98,18 @@ function faultsOf(cluster: Cluster): string[] {
     if (runs.size > 1 && !cluster.handedOver.has(id))
       faults.push(`ran on ${[...runs].join(' and ')} without a hand-over: ${id}`);
   }
+  for (const pool of cluster.threads) {
+    if (pool.overbooked > 0) faults.push(`${pool.overbooked} attempts were given to threads that had one`);
+  }
+  for (const [id, job] of cluster.accepted) {
+    const nodes = (cluster.starts.get(id) ?? []).map(({ node }) => node);
+    if (job.options.thread && nodes.includes('node-m')) faults.push(`ran where there are no threads: ${id}`);
+  }
   return faults;
 }
 
 it(`nothing accepted is lost, every job has one final state, none starts early (${SEEDS} seeds)`, async () => {
+  let deaths = 0;
   for (let seed = FIRST_SEED; seed < FIRST_SEED + SEEDS; seed++) {
     const cluster = await simulate(seed);
     const faults = faultsOf(cluster);
@@ -105,7 +117,10 @@ it(`nothing accepted is lost, every job has one final state, none starts early (
     if (faults.length > 0 && SEEDS === 1) console.log(cluster.world.journal.join('\n'));
     expect(faults, replay).toEqual([]);
     expect(cluster.accepted.size, replay).toBeGreaterThan(0);
+    deaths += cluster.threads.reduce((sum, pool) => sum + pool.deaths, 0);
   }
+  // One seed may have none; many without any would mean that the threads were never used.
+  if (SEEDS >= 20) expect(deaths).toBeGreaterThan(0);
 }, 300_000);
 
 it('the same seed gives the same world', async () => {
