@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import type { LoggerService } from '@nestjs/common';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import {
   JobCancelled,
   JobFailed,
@@ -14,12 +14,13 @@ import { within } from '../support/deadline.js';
 import { eventually, reactors, type Application, type NodeParts, type RunningNode } from '../support/reactor.js';
 import { Checked, Counter, ThreadJobs, told, where, type Work } from '../support/thread-jobs.js';
 
-const start = reactors();
+/** Most close what they start; tests that only look share one node, whose threads take a while to boot. */
+const each = reactors();
 
 const threads = (more: Partial<ThreadOptions> = {}): ThreadOptions => ({
   module: new URL('../support/thread-jobs.ts', import.meta.url),
   export: 'ThreadModule',
-  size: 2,
+  size: 1,
   execArgv: ['--import', join(import.meta.dirname, '../support/register-ts.mjs')],
   ...more,
 });
@@ -30,9 +31,14 @@ interface Cast {
   client: JobReactorClient;
 }
 
-async function cast(more: Partial<ThreadOptions> = {}, parts: NodeParts = {}): Promise<Cast> {
+async function cast(more: Partial<ThreadOptions> = {}, parts: NodeParts = {}, start = each): Promise<Cast> {
   const application = await start.application();
-  const node = await start.node({ to: application, threads: threads(more), providers: [ThreadJobs, Counter], ...parts });
+  const node = await start.node({
+    to: application,
+    threads: threads(more),
+    providers: [ThreadJobs, Counter],
+    ...parts,
+  });
   return { application, node, client: application.client };
 }
 
@@ -49,12 +55,13 @@ const lines = (): string[] => (existsSync(file) ? readFileSync(file, 'utf8').tri
 const said = (line: string): Promise<void> => eventually(`the thread says '${line}'`, () => lines().includes(line));
 
 beforeEach(async () => {
-  file = join(await start.folder(), 'said');
+  file = join(await each.folder(), 'said');
 });
 afterEach(() => void told.splice(0));
 
 describe('a job with `thread: true`', () => {
-  beforeEach(async () => ({ client } = await cast()));
+  const shared = reactors(afterAll);
+  beforeAll(async () => ({ client } = await cast({}, {}, shared)));
 
   it('runs in a worker thread, others in the main one', async () => {
     const answer = (await run({})) as { where: string; fence: number; job: { name: string; node: string } };
@@ -173,7 +180,7 @@ describe('a node with a computation in a thread', () => {
   });
 
   it('starts no more threaded jobs than it has threads, and others pass them', async () => {
-    ({ client } = await cast({ size: 1 }, { concurrency: 4 }));
+    ({ client } = await cast({}, { concurrency: 4 }));
     const first = client.run('threaded', { do: 'wait', for: 500, file });
     await said('started');
     const second = await client.enqueue('threaded', { do: 'wait', for: 1, file });
@@ -187,7 +194,9 @@ describe('a node with a computation in a thread', () => {
 });
 
 describe('a thread that dies', () => {
-  beforeEach(async () => ({ client } = await cast({ resourceLimits: { maxOldGenerationSizeMb: 96 } })));
+  const shared = reactors(afterAll);
+  const resourceLimits = { maxOldGenerationSizeMb: 96 };
+  beforeAll(async () => ({ client } = await cast({ size: 2, resourceLimits }, {}, shared)));
 
   it.each([
     ['exit', 'exited with code: 7'],
@@ -200,8 +209,8 @@ describe('a thread that dies', () => {
     expect([error.code, attempts]).toEqual(['THREAD_DIED', 1]);
     expect(error.message).toContain(why);
     expect(await beside).toMatch(/^thread/);
-    // Both threads are there again: each of these waits for the other.
-    const both = await Promise.all([1, 2].map(() => client.run('threaded', { do: 'wait', for: 300, file })));
+    // Both threads are there again: each of these ends when the other has begun.
+    const both = await Promise.all([1, 2].map(() => run({ do: 'meet', count: 2, file })));
     expect(new Set(both).size).toBe(2);
   });
 
@@ -226,7 +235,7 @@ describe('timeout and cancel', () => {
   });
 
   it('end the thread of a job that does not heed them', async () => {
-    ({ client } = await cast({ size: 1, abortGrace: 200 }));
+    ({ client } = await cast({ abortGrace: 200 }));
     const { error } = await failure({ do: 'spin for ever', file }, { timeout: 200, maxAttempts: 1 });
     expect(error.code).toBe('JOB_TIMEOUT');
     expect(await run({})).toMatchObject({ where: expect.stringMatching(/^thread/) });
@@ -260,14 +269,19 @@ describe('a stop', () => {
   });
 
   it('interrupts them after drainTimeout without a spent attempt, and ends those that do not heed it', async () => {
-    const folder = await start.folder();
+    const folder = await each.folder();
     const storage = { type: 'sqlite', database: join(folder, 'jobs.sqlite') } as const;
     const { application, node, client: own } = await cast({ abortGrace: 300 }, { storage, drainTimeout: 200 });
     const job = await own.enqueue('threaded', { do: 'spin for ever', file });
     await said('started');
     await within(node.close(), 'the stop', 30_000);
     // The next process: the job is there, as if it had not begun.
-    await start.node({ to: application, storage, threads: threads({ abortGrace: 100 }), providers: [ThreadJobs, Counter] });
+    await each.node({
+      to: application,
+      storage,
+      threads: threads({ abortGrace: 100 }),
+      providers: [ThreadJobs, Counter],
+    });
     await eventually('it has started again', () => lines().length === 2);
     expect(await own.find(job.id)).toMatchObject({ status: 'running', attempt: 1 });
     await job.cancel();
@@ -276,7 +290,7 @@ describe('a stop', () => {
 
 describe('threads that are idle', () => {
   it('are shut down after idleTimeout and booted again when a job needs one', async () => {
-    ({ client } = await cast({ idleTimeout: 300, size: 2 }));
+    ({ client } = await cast({ idleTimeout: 300 }));
     const first = (await run({ file })) as { where: string };
     await said('shut down');
     const second = (await run({ file })) as { where: string };
@@ -294,28 +308,28 @@ describe('what a thread logs', () => {
     await run({ do: 'log' });
     await eventually('the line', () => logged.some(([line]) => line === 'said in a thread'));
     expect(logged).toContainEqual(['said in a thread', 'ThreadJobs']);
-    expect(logged).toContainEqual(["Node 'one' has worker threads: 2", 'JobReactor']);
+    expect(logged).toContainEqual(["Node 'one' has worker threads: 1", 'JobReactor']);
     expect(logged.filter(([line]) => String(line).includes('Nest application')).length).toBeLessThanOrEqual(2);
   });
 });
 
 describe('mistakes', () => {
   it('a job declared for threads on a node without is refused at start, with what to do', async () => {
-    const application = await start.application();
-    await expect(start.node({ to: application, providers: [ThreadJobs, Counter] })).rejects.toThrow(
+    const application = await each.application();
+    await expect(each.node({ to: application, providers: [ThreadJobs, Counter] })).rejects.toThrow(
       /threaded, checked, piped: declared with `thread: true`, but node 'one' has no worker threads\. Give it `threads:/,
     );
   });
 
   it('an enqueue that insists on a thread waits for a node that has them', async () => {
     const { JustPlain } = await import('../support/just-plain.js');
-    const application = await start.application();
+    const application = await each.application();
     const job = await application.client.enqueue('plain', { n: 1 }, { thread: true });
-    const node = await start.node({ to: application, name: 'bare', providers: [JustPlain] });
+    const node = await each.node({ to: application, name: 'bare', providers: [JustPlain] });
     expect(await application.client.run('plain', { n: 2 })).toEqual({ plain: 'main', n: 2 });
     expect(application.distributor.nodes()).toMatchObject([{ name: 'bare', threads: false }]);
     expect(application.distributor.backlog().pending).toBe(1);
-    await start.node({ to: application, threads: threads(), providers: [ThreadJobs, Counter] });
+    await each.node({ to: application, threads: threads(), providers: [ThreadJobs, Counter] });
     expect(await within(job.result(), 'the result', 60_000)).toMatchObject({ plain: expect.stringMatching(/^thread/) });
     await node.close();
   });

@@ -17,7 +17,7 @@ import {
   type OnModuleDestroy,
   type PipeTransform,
 } from '@nestjs/common';
-import { appendFileSync } from 'node:fs';
+import { appendFileSync, readFileSync } from 'node:fs';
 import { isMainThread, threadId } from 'node:worker_threads';
 import { Ctx, Payload } from '@nestjs/microservices';
 import { map, type Observable } from 'rxjs';
@@ -141,6 +141,15 @@ export class ThreadJobs implements OnModuleDestroy, OnApplicationShutdown {
         await new Promise((resolve) => setTimeout(resolve, args['for'] as number));
         this.#tell(args, 'done');
         return where();
+      case 'meet': {
+        const file = args['file'] as string;
+        this.#tell(args, 'here');
+        // Ends when the others are here as well: so many run at once.
+        while (readFileSync(file, 'utf8').split('here').length <= (args['count'] as number)) {
+          await new Promise((resolve) => setTimeout(resolve, 10));
+        }
+        return where();
+      }
       case 'fail':
         context.args['left'] = 'by the failure';
         throw Object.assign(new TypeError('told to fail'), { code: 'E_TOLD' });
@@ -153,7 +162,13 @@ export class ThreadJobs implements OnModuleDestroy, OnApplicationShutdown {
         return () => 'not to be carried';
       case 'values':
         context.args['seen'] = [args['date'] instanceof Date, args['set'] instanceof Set];
-        return { ...args, big: 2n ** 70n, map: new Map([[1, new Date(5)]]), bytes: new Uint8Array([1, 2]), none: undefined };
+        return {
+          ...args,
+          big: 2n ** 70n,
+          map: new Map([[1, new Date(5)]]),
+          bytes: new Uint8Array([1, 2]),
+          none: undefined,
+        };
       case 'enqueue': {
         const job = await this.client.enqueue('plain', { n: args['n'] });
         return { here: where(), result: await job.result(), found: (await this.client.find(job.id)) === null };
@@ -223,7 +238,9 @@ export class ThreadJobs implements OnModuleDestroy, OnApplicationShutdown {
 /** What the threads boot: `forRoot` as in the main thread, of which nothing but the client is there. */
 @Module({
   imports: [
-    JobReactorModule.forRoot({ node: { name: 'one', storage: 'memory', distributors: [{ host: '127.0.0.1', port: 1 }] } }),
+    JobReactorModule.forRoot({
+      node: { name: 'one', storage: 'memory', distributors: [{ host: '127.0.0.1', port: 1 }] },
+    }),
   ],
   providers: [ThreadJobs, Counter],
 })

@@ -13,8 +13,7 @@ export interface ThreadOrder {
 
 /** How the `@Job` method ended in its thread. `args` are those it left, serialised; null when it did not look at them. */
 export type ThreadAnswer = { args: string | null } & (
-  | { kind: 'returned'; result: string }
-  | { kind: 'threw'; thrown: unknown }
+  { kind: 'returned'; result: string } | { kind: 'threw'; thrown: unknown }
 );
 
 /** The worker threads of a node, as its spine knows them: each runs one attempt at a time. */

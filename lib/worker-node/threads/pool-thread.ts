@@ -18,6 +18,15 @@ export interface ThreadEvents {
   gone(thread: PoolThread): void;
 }
 
+interface Attempt {
+  run: number;
+  progress: (value: string) => void;
+  /** The thread is gone. */
+  lost: () => void;
+  /** Nothing more will be heard of it here. */
+  done: () => void;
+}
+
 /** In the main thread: one worker thread, by its control port. */
 export class PoolThread {
   state: ThreadState = 'cold';
@@ -25,7 +34,7 @@ export class PoolThread {
   readonly stopped: Promise<void>;
   readonly #port: MessagePort;
   readonly #events: ThreadEvents;
-  #attempt: { run: number; progress: (value: string) => void; lost: () => void } | undefined;
+  #attempt: Attempt | undefined;
   #hasStopped: () => void = () => undefined;
 
   constructor(
@@ -59,10 +68,10 @@ export class PoolThread {
     this.send({ type: 'exit' });
   }
 
-  /** `lost` is called when the thread is gone. */
-  begin(run: number, progress: (value: string) => void, lost: () => void): void {
+  /** `lost` is called when the thread is gone. Resolves when everything that was said of the attempt has been heard. */
+  begin(run: number, progress: (value: string) => void, lost: () => void): Promise<void> {
     this.state = 'busy';
-    this.#attempt = { run, progress, lost };
+    return new Promise((done) => (this.#attempt = { run, progress, lost, done }));
   }
 
   end(): void {
@@ -84,6 +93,9 @@ export class PoolThread {
       case 'progress':
         if (this.#attempt?.run === message.run) this.#attempt.progress(message.value);
         return;
+      case 'done':
+        if (this.#attempt?.run === message.run) this.#attempt.done();
+        return;
       case 'stopped':
         return this.#hasStopped();
     }
@@ -91,6 +103,7 @@ export class PoolThread {
 
   #gone(): void {
     this.#attempt?.lost();
+    this.#attempt?.done();
     this.#hasStopped();
     this.#events.gone(this);
     this.state = 'gone';

@@ -28,7 +28,8 @@ export function thrownInThread({ name, message, code, stack }: ErrorData, unreco
 
 export function threadDied(cause: unknown): JobReactorError {
   const why = cause instanceof Error ? cause.message : String(cause);
-  const hint = 'Only this attempt is lost; look for process.exit, memory (node.threads.resourceLimits), an uncaught error.';
+  const hint =
+    'Only this attempt is lost; look for process.exit, memory (node.threads.resourceLimits), an uncaught error.';
   return new JobReactorError('THREAD_DIED', `The worker thread ended during the attempt: ${why}. ${hint}`, { cause });
 }
 

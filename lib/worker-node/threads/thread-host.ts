@@ -47,7 +47,7 @@ export class ThreadHost {
 
   /** Never rejects: whatever goes wrong is the attempt's failure. */
   run(task: ThreadTask): Promise<ThreadOutcome> {
-    const running = this.#run(task);
+    const running = this.#run(task).finally(() => this.#send({ type: 'done', run: task.run }));
     this.#running = running;
     return running;
   }

@@ -22,8 +22,7 @@ export interface ThreadSetup {
 
 /** How the main thread gets the ports, over the worker's own channel. */
 export type Announcement = { thread: number; port: MessagePort } & (
-  | { kind: 'control' }
-  | { kind: 'client'; forRoot: string | null }
+  { kind: 'control' } | { kind: 'client'; forRoot: string | null }
 );
 
 /** One attempt. */
@@ -59,6 +58,8 @@ export type FromThread =
   | { type: 'ready'; jobs: string[] }
   | { type: 'failed'; error: ErrorData }
   | { type: 'progress'; run: number; value: string }
+  /** No more is said of this attempt; its outcome comes on the other channel, before or after. */
+  | { type: 'done'; run: number }
   | { type: 'log'; level: LogLevel; context: string | undefined; message: string; stack?: string }
   | { type: 'stopped' };
 

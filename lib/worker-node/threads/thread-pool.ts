@@ -102,11 +102,15 @@ export class ThreadPool implements JobThreads {
       };
       timers.push(clock.after(settings.abortGrace, tooLate));
     };
-    thread.begin(run, order.progress, () => timers.push(clock.after(LAST_WORDS_WITHIN, () => kill.abort())));
+    const heard = thread.begin(run, order.progress, () =>
+      timers.push(clock.after(LAST_WORDS_WITHIN, () => kill.abort())),
+    );
     if (signal.aborted) abort();
     else signal.addEventListener('abort', abort, { once: true });
     try {
-      return answerFrom(await this.#maker.run(thread, { run, job, fence, args }, kill.signal));
+      const outcome = await this.#maker.run(thread, { run, job, fence, args }, kill.signal);
+      await heard;
+      return answerFrom(outcome);
     } catch (thrown) {
       return { kind: 'threw', thrown: signal.aborted ? signal.reason : threadDied(thrown), args: null };
     } finally {
