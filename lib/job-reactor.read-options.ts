@@ -148,10 +148,12 @@ function readAccepted(job: unknown, i: number): string {
   return isJobDefinition(job) ? job.name : readName(job, `node.accepts[${i}]`, CODE);
 }
 
+/** Whether a job needs a thread is said of that job, not of all. */
+const JOBS = [...JOB_SETTINGS.filter((name) => name !== 'thread'), 'strictNode', 'retention'];
 const RETENTION = ['removeSucceeded', 'removeCancelled', 'removeFailed', 'dedupRetention'];
 
 function readJobs(options: JobReactorOptions['jobs'] = {}, hasNode: boolean): JobsSettings {
-  refuseUnknown(readObject(options, 'jobs', CODE), [...JOB_SETTINGS, 'strictNode', 'retention'], 'jobs.', CODE);
+  refuseUnknown(readObject(options, 'jobs', CODE), JOBS, 'jobs.', CODE);
   if (typeof options.backoff === 'function' && !hasNode) {
     const where = "Put it in the forRoot of the worker, or in defineJob, which the worker's `@Job` takes as well";
     refuse(`jobs.backoff: a function can't be sent to a node, and this process has none. ${where}.`);
