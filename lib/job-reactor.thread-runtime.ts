@@ -26,6 +26,8 @@ export class ThreadRuntime {
 
   async stopNode(): Promise<void> {}
 
-  /** Before the module's own `onModuleDestroy`, which may still enqueue: the port closes with the thread. */
-  async stop(): Promise<void> {}
+  /** Before the module's own `onModuleDestroy`, as in the main thread: the job that ran has ended. */
+  async stop(): Promise<void> {
+    this.#gateway.close();
+  }
 }

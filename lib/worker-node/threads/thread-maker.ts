@@ -30,6 +30,7 @@ export class ThreadMaker {
   readonly #events: ThreadMakerEvents;
   #pool: Piscina | undefined;
   #chosen: symbol | undefined;
+  #stopped = false;
 
   constructor(parts: ThreadMakerParts, events: ThreadMakerEvents) {
     this.#parts = parts;
@@ -40,6 +41,7 @@ export class ThreadMaker {
   async start(): Promise<void> {
     const { settings, node, forRoot } = this.#parts;
     const pools = await loadPiscina();
+    if (this.#stopped) return;
     const setup: ThreadSetup = { node, forRoot, module: settings.module, export: settings.export };
     const chosen = pools.queueOptionsSymbol;
     this.#chosen = chosen;
@@ -83,6 +85,7 @@ export class ThreadMaker {
   }
 
   async stop(): Promise<void> {
+    this.#stopped = true;
     await this.#pool?.destroy();
   }
 

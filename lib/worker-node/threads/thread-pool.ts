@@ -178,16 +178,20 @@ export class ThreadPool implements JobThreads {
     const waiting = this.#waiting.shift();
     if (waiting) return waiting(thread);
     this.#idle.push(thread);
-    const { clock, settings } = this.#parts;
-    if (settings.idleTimeout !== null) {
-      const end = (): void => this.#endIdle(thread);
-      this.#timers.set(thread, clock.after(settings.idleTimeout, end, false));
-    }
+    this.#endLater(thread);
     this.#freed();
   }
 
+  #endLater(thread: PoolThread): void {
+    const { clock, settings } = this.#parts;
+    if (settings.idleTimeout === null) return;
+    const end = (): void => this.#endIdle(thread);
+    this.#timers.set(thread, clock.after(settings.idleTimeout, end, false));
+  }
+
   #endIdle(thread: PoolThread): void {
-    if (this.#idle.length <= this.#reserved) return; // promised to an attempt that is about to begin
+    // Promised to an attempt that is about to begin.
+    if (this.#idle.length <= this.#reserved) return this.#endLater(thread);
     this.#notIdle(thread);
     thread.stop(true);
     const late = (): void => this.#maker.kill(thread);
