@@ -19,6 +19,11 @@ export class ClientBridge {
   constructor(port: MessagePort, gateway: JobGateway) {
     this.#port = port;
     this.#gateway = gateway;
+  }
+
+  /** From now on, until the thread is gone. */
+  serve(): void {
+    const port = this.#port;
     port.on('message', (message: FromClient) => this.#heard(message));
     port.on('close', () => this.#close());
     port.unref();

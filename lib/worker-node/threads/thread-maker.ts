@@ -93,7 +93,8 @@ export class ThreadMaker {
     const { forRoot, gateway, node, emit } = this.#parts;
     if (announcement.kind === 'client') {
       const own = announcement.forRoot === forRoot;
-      new ClientBridge(announcement.port, own ? gateway() : refusingGateway(announcement.forRoot, node));
+      const asked = own ? gateway() : refusingGateway(announcement.forRoot, node);
+      new ClientBridge(announcement.port, asked).serve();
       return;
     }
     const thread = new PoolThread(announcement.thread, announcement.port, {

@@ -41,7 +41,7 @@ function bridged(own: Partial<JobGateway> = {}): { thread: ThreadGateway; main: 
   const nobody = (): never => {
     throw new Error('not asked for');
   };
-  new ClientBridge(port2, { accept: nobody, cancel: nobody, find: nobody, ...own, listeners: main });
+  new ClientBridge(port2, { accept: nobody, cancel: nobody, find: nobody, ...own, listeners: main }).serve();
   const thread = new ThreadGateway(port1);
   const end = (): void => thread.close();
   close.push(end);
