@@ -160,11 +160,11 @@ describe('a node with a computation in a thread', () => {
     ({ client } = await cast());
     const delay = monitorEventLoopDelay({ resolution: 5 });
     const computed = run({ do: 'spin', for: 2_000 });
-    let spinning = true;
-    void computed.finally(() => (spinning = false));
+    const going = { on: true };
+    void computed.finally(() => (going.on = false));
     const latencies: number[] = [];
     delay.enable();
-    while (spinning) {
+    while (going.on) {
       const begun = performance.now();
       await client.run('plain', {});
       latencies.push(performance.now() - begun);
