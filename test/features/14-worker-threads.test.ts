@@ -219,6 +219,21 @@ describe('a thread that dies', () => {
   });
 });
 
+describe('a thread that is replaced', () => {
+  afterEach(() => void delete process.env['JOB_REACTOR_TEST_BOOTS']);
+
+  it('and can not boot at that moment is tried again, and jobs wait for it', async () => {
+    process.env['JOB_REACTOR_TEST_BOOTS'] = file;
+    const logged: string[] = [];
+    const log = (line: unknown): void => void logged.push(String(line));
+    const logger: LoggerService = { log, warn: log, error: log };
+    ({ client } = await cast({ export: 'FlakyModule' }, { logger }));
+    expect(await run({ do: 'exit' })).toEqual({ attempt: 2, lastError: 'THREAD_DIED' });
+    expect(lines()).toEqual(['boot', 'boot', 'boot']);
+    expect(logged.join('\n')).toMatch(/could not boot its module: its database is away; tried again in 1000 ms/);
+  });
+});
+
 describe('timeout and cancel', () => {
   it('reach a job that heeds ctx.signal, and its errbacks see what it left', async () => {
     ({ client } = await cast());
@@ -324,10 +339,16 @@ describe('mistakes', () => {
   it('an enqueue that insists on a thread waits for a node that has them', async () => {
     const { JustPlain } = await import('../support/just-plain.js');
     const application = await each.application();
+    const warned = new Promise((resolve) => application.distributor.on('job waits for a node', resolve));
     const job = await application.client.enqueue('plain', { n: 1 }, { thread: true });
     const node = await each.node({ to: application, name: 'bare', providers: [JustPlain] });
     expect(await application.client.run('plain', { n: 2 })).toEqual({ plain: 'main', n: 2 });
     expect(application.distributor.nodes()).toMatchObject([{ name: 'bare', threads: false }]);
+    expect(await within(warned, 'the warning', 30_000)).toMatchObject({
+      name: 'plain',
+      needsThreads: true,
+      nearest: null,
+    });
     expect(application.distributor.backlog().pending).toBe(1);
     await each.node({ to: application, threads: threads(), providers: [ThreadJobs, Counter] });
     expect(await within(job.result(), 'the result', 60_000)).toMatchObject({ plain: expect.stringMatching(/^thread/) });

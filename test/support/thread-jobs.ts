@@ -246,6 +246,23 @@ export class ThreadJobs implements OnModuleDestroy, OnApplicationShutdown {
 })
 export class ThreadModule {}
 
+/** Boots the first time, not the second, and then again; the file that counts is named in the environment. */
+@Module({
+  imports: [ThreadModule],
+  providers: [
+    {
+      provide: 'flaky',
+      useFactory: () => {
+        const file = process.env['JOB_REACTOR_TEST_BOOTS']!;
+        appendFileSync(file, 'boot\n');
+        if (readFileSync(file, 'utf8') === 'boot\nboot\n') throw new Error('its database is away');
+        return true;
+      },
+    },
+  ],
+})
+export class FlakyModule {}
+
 @Module({ providers: [Counter] })
 export class EmptyModule {}
 
