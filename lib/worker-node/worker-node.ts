@@ -275,10 +275,10 @@ export class WorkerNode {
     this.#completer.stop();
     this.#recoverer.stop();
     for (const running of this.#running.values()) running.abort(new JobInterrupted());
+    await threads?.stop();
     await this.#idleWithin(LAST_ACKS_WITHIN);
     await this.#reporter.settledWithin(LAST_ACKS_WITHIN);
     this.#reporter.stop();
-    await threads?.stop();
     this.submitter.stop();
     this.#links.stop();
     await this.#commit.idle();

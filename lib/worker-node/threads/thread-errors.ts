@@ -1,5 +1,6 @@
 import type { ErrorData } from '../../job/job.js';
 import {
+  CancelJob,
   EnqueueUnknown,
   errorData,
   JobCancelled,
@@ -9,7 +10,8 @@ import {
   UnrecoverableError,
 } from '../../job/job.errors.js';
 import { JobReactorError } from '../../job-reactor.error.js';
-import type { AbortReason, GatewayError } from './thread-messages.js';
+import type { ThreadAnswer } from './job-threads.js';
+import type { AbortReason, GatewayError, ThreadOutcome } from './thread-messages.js';
 
 /*
  * Errors on their way between threads. Classes do not survive it, and the application's own are never rebuilt; of ours
@@ -62,4 +64,17 @@ export function gatewayError({ kind, id = '', ...data }: GatewayError): Error {
   if (kind === 'EnqueueUnknown') return new EnqueueUnknown(id);
   if (kind === 'JobRejected') return new JobRejected(code, data.message);
   return kind === 'JobReactorError' ? new JobReactorError(code, data.message) : thrownInThread(data, false);
+}
+
+/** How an attempt ended, with what was thrown as an error again. */
+export function answerFrom(outcome: ThreadOutcome): ThreadAnswer {
+  const { args } = outcome;
+  switch (outcome.kind) {
+    case 'returned':
+      return { kind: 'returned', result: outcome.result, args };
+    case 'cancelled':
+      return { kind: 'threw', thrown: new CancelJob(outcome.reason), args };
+    case 'failed':
+      return { kind: 'threw', thrown: thrownInThread(outcome.error, outcome.unrecoverable), args };
+  }
 }

@@ -1,13 +1,12 @@
 import type { Clock, ClockTimer } from '../../clock.js';
 import type { JobHandlers } from '../../handlers/job-handler.js';
 import type { ErrorData } from '../../job/job.js';
-import { CancelJob, errorData } from '../../job/job.errors.js';
+import { errorData } from '../../job/job.errors.js';
 import { JobReactorError } from '../../job-reactor.error.js';
 import type { JobThreads, ThreadAnswer, ThreadOrder } from './job-threads.js';
 import type { PoolThread } from './pool-thread.js';
-import { abortData, threadDied, thrownInThread } from './thread-errors.js';
+import { abortData, answerFrom, threadDied } from './thread-errors.js';
 import { ThreadMaker, type ThreadMakerParts } from './thread-maker.js';
-import type { ThreadOutcome } from './thread-messages.js';
 
 const FIRST_BOOT_RETRY = 1_000;
 const LONGEST_BOOT_RETRY = 30_000;
@@ -285,17 +284,5 @@ export class ThreadPool implements JobThreads {
         resolve();
       });
     });
-  }
-}
-
-function answerFrom(outcome: ThreadOutcome): ThreadAnswer {
-  const { args } = outcome;
-  switch (outcome.kind) {
-    case 'returned':
-      return { kind: 'returned', result: outcome.result, args };
-    case 'cancelled':
-      return { kind: 'threw', thrown: new CancelJob(outcome.reason), args };
-    case 'failed':
-      return { kind: 'threw', thrown: thrownInThread(outcome.error, outcome.unrecoverable), args };
   }
 }
