@@ -9,6 +9,8 @@ export type {
   JobsOptions,
   NodeOptions,
   RetentionOptions,
+  ThreadOptions,
+  ThreadResourceLimits,
 } from './job-reactor.options.js';
 export { JobReactorClient } from './client/job-reactor-client.js';
 export type { AnyJob, ArgsOfJob, EnqueueEntry } from './client/job-reactor-client.js';

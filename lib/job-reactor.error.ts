@@ -11,6 +11,8 @@ export type JobReactorErrorCode =
   | 'LISTEN_FAILED'
   | 'INSECURE_BIND'
   | 'NO_SQLITE_DRIVER'
+  | 'NO_PISCINA' // worker threads were asked for, and the package that pools them is not installed
+  | 'THREAD_FAILED' // a worker thread could not load or boot its module
   | 'STORAGE' // the storage refused or is away
   | 'STORAGE_IN_USE'
   | 'BACKLOG_FULL'
@@ -23,6 +25,7 @@ export type JobReactorErrorCode =
   | 'JOB_TIMEOUT' // the attempt took longer than its `timeout`
   | 'JOB_INTERRUPTED' // the node stopped or died while the attempt ran
   | 'JOB_EXPIRED' // it was not started by the time `expires` said
+  | 'THREAD_DIED' // the attempt took its worker thread down
   | 'JOB_DEAD' // it killed its process too often
   | 'RESULT_TIMEOUT'
   | 'RESULT_UNAVAILABLE'

@@ -1,3 +1,5 @@
+export type LogLevel = 'fatal' | 'error' | 'warn' | 'log' | 'debug' | 'verbose';
+
 /** Who a fact is about: enough for a log line and for `JobReactorDistributor.on`. */
 export interface NodeFacts {
   name: string;
@@ -19,7 +21,14 @@ export type JobReactorEvent =
   | { event: 'node refused'; distributor: string; remote: string; code: string; message: string }
   | { event: 'job refused'; distributor: string; node: string; id: string; code: string }
   | { event: 'job handed over'; distributor: string; id: string; name: string; from: string | null; assignment: number }
-  | { event: 'job waits for a node'; distributor: string; name: string; nodes: number; nearest: string | null }
+  | {
+      event: 'job waits for a node';
+      distributor: string;
+      name: string;
+      nodes: number;
+      nearest: string | null;
+      needsThreads: boolean;
+    }
   | { event: 'feedback failed'; distributor: string; name: string; id: string; error: unknown }
   // node
   | { event: 'node started'; node: string; storage: string; jobs: string[]; recovered: number }
@@ -31,7 +40,11 @@ export type JobReactorEvent =
   | { event: 'job crashed'; node: string; id: string; name: string; crashes: number; final: boolean }
   | { event: 'job failed'; node: string; id: string; name: string; attempt: number; willRetry: boolean; error: unknown }
   | { event: 'job stuck'; node: string; id: string; name: string; attempt: number }
-  | { event: 'job parked'; node: string; name: string }
+  | { event: 'job parked'; node: string; name: string; needsThreads: boolean }
+  | { event: 'threads ready'; node: string; size: number }
+  | { event: 'thread failed'; node: string; error: unknown; retryIn: number }
+  | { event: 'thread ended'; node: string; id: string; name: string; attempt: number; grace: number }
+  | { event: 'thread log'; node: string; level: LogLevel; context: string | undefined; message: string; stack?: string }
   | { event: 'errback failed'; node: string; id: string; name: string; error: unknown }
   | { event: 'node not started'; node: string }
   | { event: 'no stop is heard'; node: string; durable: boolean }

@@ -15,6 +15,7 @@ export class JobReactorLogger {
   readonly #logger = new Logger('JobReactor');
 
   readonly write = (event: JobReactorEvent): void => {
+    if (event.event === 'thread log') return writeForThread(event);
     const line = describe(event);
     if (line) this.#logger[line[0]](line[1], fieldsOf(event));
   };
@@ -41,7 +42,13 @@ function errorFields(event: JobReactorEvent & { error: unknown }): object {
   return { name, message, ...(code === undefined ? {} : { code }), ...(isFinal ? { stack } : {}) };
 }
 
-function describe(event: JobReactorEvent): [Level, string] | null {
+/** What was logged in a worker thread, by the logger that the application chose. */
+function writeForThread({ level, message, context, stack }: Extract<JobReactorEvent, { event: 'thread log' }>): void {
+  if (level === 'error') Logger.error(message, stack, context);
+  else Logger[level](message, context);
+}
+
+function describe(event: Exclude<JobReactorEvent, { event: 'thread log' }>): [Level, string] | null {
   switch (event.event) {
     case 'distributor listening':
       return [
@@ -70,6 +77,11 @@ function describe(event: JobReactorEvent): [Level, string] | null {
         `Job ${event.name} (${event.id}) goes to another node: '${event.from ?? 'its node'}' did not confirm it`,
       ];
     case 'job waits for a node':
+      if (event.needsThreads)
+        return [
+          'warn',
+          `No connected node runs job '${event.name}' in a thread, as its enqueue asks with \`thread: true\`. It waits. Give a node the option \`threads\`.`,
+        ];
       return [
         'warn',
         event.nodes === 0
@@ -140,7 +152,24 @@ function describe(event: JobReactorEvent): [Level, string] | null {
         'warn',
         `Job ${event.name} (${event.id}) overran its timeout in attempt ${event.attempt}; its slot is free, its handler may go on until it heeds ctx.signal`,
       ];
+    case 'threads ready':
+      return ['log', `Node '${event.node}' has worker threads: ${event.size}`];
+    case 'thread failed':
+      return [
+        'error',
+        `A worker thread of node '${event.node}' failed: ${message(event.error)}; ${event.retryIn === 0 ? 'it is replaced' : `tried again in ${event.retryIn} ms`}`,
+      ];
+    case 'thread ended':
+      return [
+        'warn',
+        `Job ${event.name} (${event.id}) did not heed ctx.signal within ${event.grace} ms in attempt ${event.attempt}; its worker thread was ended and is replaced`,
+      ];
     case 'job parked':
+      if (event.needsThreads)
+        return [
+          'warn',
+          `Node '${event.node}' holds jobs named '${event.name}' that are to run in a thread but has no \`threads\`; they stay stored until it has`,
+        ];
       return [
         'warn',
         `Node '${event.node}' holds jobs named '${event.name}' but has no handler for them; they stay stored until it has one`,

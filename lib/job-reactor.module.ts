@@ -17,7 +17,11 @@ import { JobReactorError } from './job-reactor.error.js';
 import type { JobReactorOptions } from './job-reactor.options.js';
 import { readOptions } from './job-reactor.read-options.js';
 import { JobReactorRuntime } from './job-reactor.runtime.js';
+import { ThreadRuntime } from './job-reactor.thread-runtime.js';
 import { clientToken, DEFAULT, distributorToken, optionsToken, runtimeToken } from './job-reactor.tokens.js';
+import { threadSetup } from './worker-node/threads/this-thread.js';
+
+type Runtime = JobReactorRuntime | ThreadRuntime;
 
 /** `forRoot`'s options from a provider. */
 export interface JobReactorOptionsFactory {
@@ -60,7 +64,7 @@ class JobReactorLifecycleModule implements OnApplicationBootstrap, OnModuleDestr
     await Promise.all(runtimes.map((runtime) => runtime.stop()));
   }
 
-  #runtimes(): JobReactorRuntime[] {
+  #runtimes(): Runtime[] {
     return runtimesIn(this.modules);
   }
 }
@@ -102,18 +106,20 @@ function compose(name: string | undefined, options: Provider[]): DynamicModule {
   const runtime: Provider = {
     provide: runtimeToken(key),
     inject: [optionsToken(key), HandlerExplorer],
-    useFactory: (given: JobReactorOptions, explorer: HandlerExplorer) =>
-      new JobReactorRuntime(readOptions(name === undefined ? given : { ...given, name }), explorer),
+    useFactory: (given: JobReactorOptions, explorer: HandlerExplorer): Runtime => {
+      const read = readOptions(name === undefined ? given : { ...given, name });
+      return threadSetup() ? new ThreadRuntime(read) : new JobReactorRuntime(read, explorer);
+    },
   };
   const client: Provider = {
     provide: name === undefined ? JobReactorClient : clientToken(name),
     inject: [runtimeToken(key)],
-    useFactory: (from: JobReactorRuntime) => from.client,
+    useFactory: (from: Runtime) => from.client,
   };
   const distributor: Provider = {
     provide: name === undefined ? JobReactorDistributor : distributorToken(name),
     inject: [runtimeToken(key)],
-    useFactory: (from: JobReactorRuntime) => from.distributor,
+    useFactory: (from: Runtime) => from.distributor,
   };
   return {
     module: JobReactorModule,
@@ -141,17 +147,17 @@ function asyncOptions(
   return useClass ? [useClass, fromFactory] : [fromFactory];
 }
 
-function runtimesIn(modules: ModulesContainer): JobReactorRuntime[] {
-  const found = new Set<JobReactorRuntime>();
+function runtimesIn(modules: ModulesContainer): Runtime[] {
+  const found = new Set<Runtime>();
   for (const module of modules.values()) {
     if (module.metatype !== JobReactorModule) continue;
     for (const { instance } of module.providers.values())
-      if (instance instanceof JobReactorRuntime) found.add(instance);
+      if (instance instanceof JobReactorRuntime || instance instanceof ThreadRuntime) found.add(instance);
   }
   return [...found];
 }
 
-function refuseDuplicates(runtimes: JobReactorRuntime[]): void {
+function refuseDuplicates(runtimes: Runtime[]): void {
   if (runtimes.length < 2) return;
   const names = runtimes.map(({ name }) => name);
   const twice = names.find((name, index) => names.indexOf(name) !== index);

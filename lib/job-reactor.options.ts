@@ -52,6 +52,38 @@ export interface NodeOptions {
   maxCrashes?: number;
   /** How long a distributor waits for this node's word on a job before it sends it elsewhere. Default 30 s. */
   handoffTimeout?: Duration;
+  /** Worker threads for jobs with `thread: true`; needs the package piscina. Default: none, such jobs go elsewhere. */
+  threads?: ThreadOptions;
+}
+
+export interface ThreadOptions {
+  /** What each thread imports: a file URL, as `new URL('./worker.module.js', import.meta.url)` gives, or a path. Required. */
+  module: URL | string;
+  /** The export of it that is the Nest module to boot, a class or a dynamic module. Default `'default'`. */
+  export?: string;
+  /** Threads, each with one job at a time, at least 1. Default: the processor's cores less one, at least 1. */
+  size?: number;
+  /** How long a job that was told to stop (timeout, cancel, shutdown) has before its thread is ended. Default 5 s. */
+  abortGrace?: Duration;
+  /** How long a thread may take to boot its module. Default 30 s. */
+  bootTimeout?: Duration;
+  /** A thread idle for so long is shut down, and booted again when needed. Default: they stay. */
+  idleTimeout?: Duration;
+  /** Memory of each thread, as of Node's `Worker`: beyond it the thread dies and only its attempt fails. Default: Node's. */
+  resourceLimits?: ThreadResourceLimits;
+  /** Node's own flags for each thread, such as `['--import', 'tsx']`. Default: those of the process. */
+  execArgv?: readonly string[];
+}
+
+export interface ThreadResourceLimits {
+  /** Megabytes of the main heap. Default: Node's. */
+  maxOldGenerationSizeMb?: number;
+  /** Megabytes of the heap for new objects. Default: Node's. */
+  maxYoungGenerationSizeMb?: number;
+  /** Megabytes for generated code. Default: Node's. */
+  codeRangeSizeMb?: number;
+  /** Megabytes of stack. Default: Node's, 4. */
+  stackSizeMb?: number;
 }
 
 export interface DistributorAddress {
@@ -112,4 +144,21 @@ export interface NodeSettings {
   drainTimeout: number;
   maxCrashes: number;
   handoffTimeout: number;
+  /** Null: this node runs no jobs in threads. */
+  threads: ThreadSettings | null;
+}
+
+/** `forRoot({ node: { threads } })` after validation; durations are milliseconds. */
+export interface ThreadSettings {
+  /** URL of the module, as text. */
+  module: string;
+  export: string;
+  size: number;
+  abortGrace: number;
+  bootTimeout: number;
+  /** Null: threads stay. */
+  idleTimeout: number | null;
+  resourceLimits: ThreadResourceLimits;
+  /** Null: those of the process. */
+  execArgv: string[] | null;
 }

@@ -19,6 +19,7 @@ import type {
   NodeOptions,
   NodeSettings,
 } from './job-reactor.options.js';
+import { readThreads } from './job-reactor.read-threads.js';
 import type { StorageOption } from './storage/storage-option.js';
 import type { Address } from './transport/connection.js';
 
@@ -100,11 +101,12 @@ const NODE = [
   'drainTimeout',
   'maxCrashes',
   'handoffTimeout',
+  'threads',
 ];
 
 function readNode(options: NodeOptions, hasDistributor: boolean): NodeSettings {
   const given = readObject(options, 'node', CODE);
-  refuseUnknown(given, NODE, 'node.', CODE, ['threads', 'tls', 'auth']);
+  refuseUnknown(given, NODE, 'node.', CODE, ['tls', 'auth']);
   need(given, 'name', 'node', "a label for this worker, such as 'gpu'");
   need(given, 'storage', 'node', "where its jobs survive: { type: 'sqlite', database: 'jobs.sqlite' }, or 'memory'");
   const concurrency = atLeast(1, options.concurrency ?? 16, 'node.concurrency');
@@ -119,6 +121,7 @@ function readNode(options: NodeOptions, hasDistributor: boolean): NodeSettings {
     drainTimeout: parseDuration(options.drainTimeout ?? 20_000, 'node.drainTimeout'),
     maxCrashes: atLeast(1, options.maxCrashes ?? 3, 'node.maxCrashes'),
     handoffTimeout: parsePositiveDuration(options.handoffTimeout ?? 30_000, 'node.handoffTimeout'),
+    threads: options.threads === undefined ? null : readThreads(options.threads),
   };
 }
 
@@ -145,10 +148,12 @@ function readAccepted(job: unknown, i: number): string {
   return isJobDefinition(job) ? job.name : readName(job, `node.accepts[${i}]`, CODE);
 }
 
+/** Whether a job needs a thread is said of that job, not of all. */
+const JOBS = [...JOB_SETTINGS.filter((name) => name !== 'thread'), 'strictNode', 'retention'];
 const RETENTION = ['removeSucceeded', 'removeCancelled', 'removeFailed', 'dedupRetention'];
 
 function readJobs(options: JobReactorOptions['jobs'] = {}, hasNode: boolean): JobsSettings {
-  refuseUnknown(readObject(options, 'jobs', CODE), [...JOB_SETTINGS, 'strictNode', 'retention'], 'jobs.', CODE);
+  refuseUnknown(readObject(options, 'jobs', CODE), JOBS, 'jobs.', CODE);
   if (typeof options.backoff === 'function' && !hasNode) {
     const where = "Put it in the forRoot of the worker, or in defineJob, which the worker's `@Job` takes as well";
     refuse(`jobs.backoff: a function can't be sent to a node, and this process has none. ${where}.`);

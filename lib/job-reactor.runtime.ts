@@ -7,6 +7,7 @@ import { JobReactorDistributor } from './distributor/job-reactor-distributor.js'
 import type { ExploredMethods, HandlerExplorer } from './handlers/handler-explorer.js';
 import type { HandlerRegistry } from './handlers/handler-registry.js';
 import type { JobHandlers } from './handlers/job-handler.js';
+import type { JobGateway } from './job/job-gateway.js';
 import { JobReactorError } from './job-reactor.error.js';
 import type { JobReactorEvent } from './job-reactor.events.js';
 import { JobReactorLogger } from './job-reactor.logger.js';
@@ -15,6 +16,7 @@ import { createStorage } from './storage/create-storage.js';
 import type { StorageHooks } from './storage/storage-option.js';
 import { tcpTransport } from './transport/tcp-transport.js';
 import { JobReactorStrategy } from './worker-node/job-reactor.strategy.js';
+import { ThreadPool } from './worker-node/threads/thread-pool.js';
 import { WorkerNode } from './worker-node/worker-node.js';
 
 /** Milliseconds after a node's start in which the application may still say what is to happen on SIGTERM. */
@@ -64,6 +66,7 @@ export class JobReactorRuntime {
         handlers: this.#lazyHandlers(),
         storage: createStorage(options.storage, systemClock, this.#hooks(`node '${options.node.name}'`)),
         random: Math.random,
+        threads: this.#threads(),
         addresses: this.#addresses(),
       });
     this.distributor = this.#distributor && new JobReactorDistributor(this.#distributor);
@@ -96,7 +99,7 @@ export class JobReactorRuntime {
   /** After the application's own `onApplicationBootstrap`: from here on its feedback methods may be called. */
   async start(): Promise<void> {
     // Handlers with a mistake are refused before the distributor takes its port and jobs; the node composes them again.
-    if (this.#node) this.#explore().handlers();
+    if (this.#node) this.#refuseWithoutThreads(this.#explore().handlers());
     await this.#distributor?.listen();
     this.#warnUnstarted();
   }
@@ -112,6 +115,7 @@ export class JobReactorRuntime {
     if (this.#nodeStarted) return;
     this.#nodeStarted = true;
     this.#handlers = this.#explore().handlers(this.strategy.config);
+    this.#refuseWithoutThreads(this.#handlers);
     await this.#node.start();
     this.#reminder?.cancel();
     this.#reminder = systemClock.after(HOOKS_WITHIN, () => this.#warnWithoutHooks(), false);
@@ -166,6 +170,27 @@ export class JobReactorRuntime {
   /** The handlers are composed when the node starts, with the guards and pipes the application has by then. */
   #lazyHandlers(): JobHandlers {
     return { names: () => this.#handlers?.names() ?? [], find: (name) => this.#handlers?.find(name) };
+  }
+
+  #threads(): ThreadPool | null {
+    const { node, name = null } = this.#options;
+    if (!node?.threads) return null;
+    const gateway = (): JobGateway => (this.#distributor ?? this.#node?.submitter) as JobGateway;
+    const parts = { node: node.name, forRoot: name, settings: node.threads, gateway, clock: systemClock };
+    return new ThreadPool({ ...parts, emit: this.#emit });
+  }
+
+  #refuseWithoutThreads(handlers: HandlerRegistry): void {
+    const { node } = this.#options;
+    if (!node || node.threads) return;
+    const threaded = handlers.names().filter((name) => handlers.find(name)?.defaults.thread);
+    if (threaded.length === 0) return;
+    throw new JobReactorError(
+      'INVALID_OPTIONS',
+      `${threaded.join(', ')}: declared with \`thread: true\`, but node '${node.name}' has no worker threads. Give it ` +
+        "`threads: { module: new URL('./worker.module.js', import.meta.url), export: 'WorkerModule' }`, or run it in the " +
+        'main thread with `@Job(…, { thread: false })`.',
+    );
   }
 
   #addresses(): (() => Promise<{ host: string; port: number }>)[] {

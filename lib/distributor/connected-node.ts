@@ -10,6 +10,8 @@ export class ConnectedNode {
   readonly storage: string;
   readonly durable: boolean;
   readonly slots: number;
+  /** It has worker threads, so jobs enqueued with `thread: true` may go to it. */
+  readonly threads: boolean;
   readonly handoffTimeout: number;
   readonly since: number;
   readonly labels: readonly string[];
@@ -32,6 +34,7 @@ export class ConnectedNode {
     this.storage = hello.storage.id;
     this.durable = hello.storage.durable;
     this.slots = hello.slots;
+    this.threads = hello.threads ?? false;
     this.handoffTimeout = hello.handoffTimeout;
     this.since = since;
     this.labels = hello.labels ?? [];
@@ -56,8 +59,9 @@ export class ConnectedNode {
     return this.#credit.stored - this.#sent.stored;
   }
 
-  /** Takes jobs of this name at all. */
-  can(name: string): boolean {
+  /** Takes such jobs at all. */
+  can({ name, options }: Pick<JobSpec, 'name' | 'options'>): boolean {
+    if (options.thread && !this.threads) return false;
     return !this.draining && this.#jobs.has(name) && (!this.#accepts || this.#accepts.has(name));
   }
 

@@ -57,7 +57,7 @@ export class JobDispatcher {
     if (node && registry.has(node)) return send(node, job);
     held.wait(job);
     this.wake();
-    this.#warnLater(job.spec.name);
+    this.#warnLater(job.spec);
   }
 
   /** At the end of the tick: jobs that wait are looked at again, because something has changed. */
@@ -171,16 +171,21 @@ export class JobDispatcher {
     this.wake();
   }
 
-  #warnLater(name: string): void {
+  #warnLater({ name, options }: HeldJob['spec']): void {
     const { distributor, held, registry, timers, emit } = this.#parts;
-    if (this.#warned.has(name)) return;
-    this.#warned.add(name);
+    const needsThreads = options.thread === true;
+    const key = `${needsThreads} ${name}`;
+    if (this.#warned.has(key)) return;
+    this.#warned.add(key);
     timers.after(WARN_WITHOUT_NODE_AFTER, () => {
       const nodes = [...registry.nodes()];
       const names = new Set(nodes.flatMap((node) => node.jobs));
-      if (names.has(name) || !held.pending.names().has(name)) return void this.#warned.delete(name);
-      const nearest = didYouMean(name, [...names]) ?? null;
-      emit({ event: 'job waits for a node', distributor, name, nodes: nodes.length, nearest });
+      const fits = nodes.some((node) => node.jobs.includes(name) && (node.threads || !needsThreads));
+      if (fits || !held.pending.names().has(name)) return void this.#warned.delete(key);
+      const nearest = names.has(name) ? null : (didYouMean(name, [...names]) ?? null);
+      // Threads are what is missing only where the handler is there.
+      const lacking = needsThreads && names.has(name);
+      emit({ event: 'job waits for a node', distributor, name, nodes: nodes.length, nearest, needsThreads: lacking });
     });
   }
 }

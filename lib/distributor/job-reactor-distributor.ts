@@ -10,6 +10,8 @@ export interface NodeView {
   /** How many instant jobs it would take now: free slots and prefetch. */
   freeSlots: number;
   concurrency: number;
+  /** It has worker threads, so it takes jobs enqueued with `thread: true`. */
+  threads: boolean;
   jobs: string[];
   /** The words that its option `labels` gives. */
   labels: readonly string[];
@@ -61,6 +63,7 @@ export class JobReactorDistributor {
       remote: node.connection.remote,
       freeSlots: Math.max(0, node.freeCredit),
       concurrency: node.slots,
+      threads: node.threads,
       jobs: node.jobs,
       labels: node.labels,
       durable: node.durable,

@@ -10,7 +10,7 @@ export type Routed = Pick<JobSpec, 'name' | 'options' | 'runAt' | 'enqueuedAt'>;
 export function eligibleNodes(job: Routed, nodes: Iterable<ConnectedNode>): ConnectedNode[] {
   const { node: preferred, notNode, strictNode } = job.options;
   const capable: ConnectedNode[] = [];
-  for (const node of nodes) if (node.can(job.name) && !notNode?.includes(node.name)) capable.push(node);
+  for (const node of nodes) if (node.can(job) && !notNode?.includes(node.name)) capable.push(node);
   if (!preferred) return capable;
   const wished = capable.filter((node) => preferred.includes(node.name));
   return wished.length > 0 || strictNode ? wished : capable;

@@ -90,6 +90,6 @@ export class PendingJobs {
 }
 
 function routeKey({ spec }: HeldJob): string {
-  const { node, notNode, strictNode } = spec.options;
-  return JSON.stringify([spec.name, isInstant(spec), node, notNode, strictNode]);
+  const { node, notNode, strictNode, thread } = spec.options;
+  return JSON.stringify([spec.name, isInstant(spec), node, notNode, strictNode, thread === true]);
 }

@@ -43,6 +43,11 @@ export interface EnqueueOptions<D = unknown> {
   backoff?: Backoff;
   /** Longest time one attempt may take, its callbacks included. Default: none. */
   timeout?: Duration;
+  /**
+   * Run in a worker thread (true) or in the main one (false). With true it waits for a node that has `node.threads`.
+   * Default: what `@Job` or the node's definition says, else false.
+   */
+  thread?: boolean;
   /** Among jobs that wait, the higher goes first. A whole number of 32 bits. Default 0. */
   priority?: number;
   /**
@@ -89,13 +94,14 @@ const KNOWN = [
   'maxAttempts',
   'backoff',
   'timeout',
+  'thread',
   'priority',
   'confirm',
   'distributor',
   'onSuccess',
   'onError',
 ];
-const NOT_YET = ['manager', 'key', 'thread'];
+const NOT_YET = ['manager', 'key'];
 const UUID = /^[\da-f]{8}-[\da-f]{4}-[\da-f]{4}-[\da-f]{4}-[\da-f]{12}$/i;
 const NO_JOBS: EnqueueDefaults = { defaults: {}, strictNode: false };
 
@@ -151,6 +157,8 @@ function inherit(
   // A number meant for jobs that run once must not end a periodic one.
   if (periodic && definition?.defaults.maxAttempts === undefined) delete inherited.maxAttempts;
   const options: JobOptions = attemptOptions(own);
+  // That of the definition does not travel: where a job runs is a matter of the node, unless this enqueue insists.
+  if (own.thread !== undefined) options.thread = own.thread;
   const defaults = attemptOptions(inherited);
   if (Object.keys(defaults).length > 0) options.defaults = defaults;
   return { priority: own.priority ?? inherited.priority ?? 0, options };

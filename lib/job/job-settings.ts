@@ -37,7 +37,7 @@ export interface JobSettings {
   timeout?: Duration;
   /** Among jobs that wait, the higher goes first. A whole number; said where the job is enqueued. Default 0. */
   priority?: number;
-  /** Run in a worker thread. Default false. */
+  /** Run `@Job` in a worker thread of the node, which needs `node.threads`. Default false. */
   thread?: boolean;
 }
 
@@ -73,9 +73,7 @@ export function settingsToDefaults(
   }
   if (timeout !== undefined) defaults.timeout = parsePositiveDuration(timeout, `${path}timeout`, code);
   if (priority !== undefined) defaults.priority = readPriority(priority, `${path}priority`, code);
-  if (thread !== undefined && readBoolean(thread, `${path}thread`, code)) {
-    refuse(code, `\`${path}thread: true\` is not available in this version. Leave it out.`);
-  }
+  if (thread !== undefined) defaults.thread = readBoolean(thread, `${path}thread`, code);
   return defaults;
 }
 

@@ -23,6 +23,8 @@ export interface Hello {
   labels?: string[];
   /** Concurrency. */
   slots: number;
+  /** It has worker threads. Absent: it has none. */
+  threads?: boolean;
   /** Milliseconds after which a job it never confirmed may go to another node. */
   handoffTimeout: number;
 }

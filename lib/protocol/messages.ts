@@ -93,6 +93,7 @@ export const MESSAGES: { readonly [T in MessageType]: Entry<MessageOf<T>> } = {
       accepts: optional(names),
       labels: optional(list(name, 1000)),
       slots: integer(0, 1_000_000),
+      threads: optional(flag),
       handoffTimeout: integer(0),
     },
     parts: [],

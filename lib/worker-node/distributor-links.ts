@@ -56,6 +56,7 @@ export class DistributorLinks {
       ...(settings.accepts ? { accepts: settings.accepts } : {}),
       labels: settings.labels,
       slots: settings.concurrency,
+      ...(settings.threads ? { threads: true } : {}),
       handoffTimeout: settings.handoffTimeout,
     });
     for (const address of this.#parts.addresses) {

@@ -134,6 +134,11 @@ export class JobCompleter {
     return firstDefined(...this.#said(job).map(({ timeout }) => timeout));
   }
 
+  /** Whether it runs in a worker thread; what the application's definition says of it does not count. */
+  thread(job: StoredJob): boolean {
+    return firstDefined(...this.#said(job).map(({ thread }) => thread)) ?? false;
+  }
+
   /** Who may say how a job is tried, the first word first: its enqueue, `@Job`, the application, the node's forRoot. */
   #said({ name, options }: StoredJob): [JobDefaults, JobDefaults, JobDefaults, JobDefaults] {
     const { handlers, jobs } = this.#parts;

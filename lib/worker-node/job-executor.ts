@@ -1,16 +1,16 @@
 import type { Clock } from '../clock.js';
 import { JobContext } from '../handlers/job-context.js';
 import type { JobAttempt, JobHandler } from '../handlers/job-handler.js';
-import { CancelJob, errorData, JobInterrupted, JobTimeout, UnrecoverableError } from '../job/job.errors.js';
+import { CancelJob, errorData, JobInterrupted, JobTimeout } from '../job/job.errors.js';
 import type { JobOutcome } from '../job/job-outcome.js';
 import { jobInfo } from '../job/job.js';
 import { willRetry, type RetryPolicy } from '../job/job-transitions.js';
-
 import { deserialise, serialise } from '../job/serialise.js';
-import { JobReactorError } from '../job-reactor.error.js';
 import type { EmitEvent } from '../job-reactor.events.js';
 import { TimerQueue } from '../timer-queue.js';
+import { isUnrecoverable, readPayload } from './attempt-payload.js';
 import type { RunningJob } from './running-jobs.js';
+import type { JobThreads, ThreadAnswer } from './threads/job-threads.js';
 
 /** What the executor is told of one attempt beside the job. */
 export interface AttemptOrder {
@@ -19,6 +19,8 @@ export interface AttemptOrder {
   policy: RetryPolicy;
   timeout: number | undefined;
   progress: (value: string) => void;
+  /** Where the `@Job` method runs, with a thread reserved for it; null: here. */
+  threads: JobThreads | null;
 }
 
 type Ended = Exclude<JobOutcome, { kind: 'interrupted' }>;
@@ -26,7 +28,7 @@ type Ended = Exclude<JobOutcome, { kind: 'interrupted' }>;
 /**
  * Runs one attempt and says how it ended; decides nothing about the job. In order:
  * 1. the args are read and, where the definition has a schema, checked;
- * 2. `@Job`;
+ * 2. `@Job`, here or in a worker thread, where step 1 is done as well;
  * 3. the `@OnSuccess` callbacks, one after another;
  * 4. if any of these threw or took too long: the `@OnError` errbacks.
  */
@@ -63,13 +65,22 @@ export class JobExecutor {
     });
     const attempt = order.handler.attempt(context);
     const deadline = this.#deadline(order);
-    const work = this.#perform(order, attempt, context);
+    const inThread = order.threads?.run({
+      job: context.job,
+      fence: context.fence,
+      args: job.args,
+      signal: running.signal(),
+      progress: order.progress,
+    });
+    const work = this.#perform(order, attempt, context, inThread);
     try {
       return await running.race(work);
     } catch (error) {
       // Only an abort gets here: `perform` turns everything else into an outcome.
       if (error instanceof JobInterrupted || !(error instanceof JobTimeout)) return { kind: 'interrupted' };
-      this.#emit({ event: 'job stuck', node: this.#node, id: job.id, name: job.name, attempt: job.attempt });
+      // A thread ends in any case, so the next attempt never meets this one; a handler here may go on.
+      if (inThread) await this.#inThread(inThread, context).catch(() => undefined);
+      else this.#emit({ event: 'job stuck', node: this.#node, id: job.id, name: job.name, attempt: job.attempt });
       return await this.#failed(order, attempt, context, error);
     } finally {
       deadline?.cancel();
@@ -83,11 +94,14 @@ export class JobExecutor {
       : this.#deadlines.after(timeout, () => running.abort(new JobTimeout(timeout)));
   }
 
-  async #perform(order: AttemptOrder, attempt: JobAttempt, context: JobContext): Promise<Ended> {
-    const { job } = order.running;
+  async #perform(
+    order: AttemptOrder,
+    attempt: JobAttempt,
+    context: JobContext,
+    inThread: Promise<ThreadAnswer> | undefined,
+  ): Promise<Ended> {
     try {
-      const payload = await this.#payload(order);
-      const result = serialise(await attempt.job(payload), `the result of job ${job.name}`);
+      const result = await (inThread ? this.#inThread(inThread, context) : this.#here(order, attempt));
       for (let index = 0; index < order.handler.callbacks; index++) {
         if (order.running.aborted) throw order.running.aborted;
         await attempt.onSuccess(index, snapshot(context));
@@ -100,21 +114,23 @@ export class JobExecutor {
     }
   }
 
-  async #payload(order: AttemptOrder): Promise<unknown> {
-    const payload = deserialise(order.running.job.args);
-    if (!order.handler.schema) return payload;
-    const checked = await order.handler.schema['~standard'].validate(payload);
-    if (!checked.issues) return checked.value;
-    const issues = checked.issues.map((issue) => issue.message).join('; ');
-    // More attempts would meet the same args.
-    throw new UnrecoverableError(`The schema of job ${order.running.job.name} refuses its args: ${issues}`);
+  async #here({ handler, running: { job } }: AttemptOrder, attempt: JobAttempt): Promise<string> {
+    const payload = await readPayload(handler, job.args);
+    return serialise(await attempt.job(payload), `the result of job ${job.name}`);
+  }
+
+  /** Its callbacks, here, see `ctx.args` as the thread left them. */
+  async #inThread(answering: Promise<ThreadAnswer>, context: JobContext): Promise<string> {
+    const answer = await answering;
+    if (answer.args !== null) context.args = deserialise(answer.args) as JobContext['args'];
+    if (answer.kind === 'threw') throw answer.thrown;
+    return answer.result;
   }
 
   async #failed(order: AttemptOrder, attempt: JobAttempt, context: JobContext, thrown: unknown): Promise<Ended> {
     const { job } = order.running;
     if (thrown instanceof CancelJob) return this.#cancelled(order, context, thrown, 'success');
-    const unrecoverable =
-      thrown instanceof UnrecoverableError || (thrown instanceof JobReactorError && thrown.code === 'SERIALIZATION');
+    const unrecoverable = isUnrecoverable(thrown);
     context.error = thrown;
     context.willRetry = willRetry(job, order.policy, unrecoverable);
     for (let index = 0; index < order.handler.errbacks; index++) {

@@ -14,6 +14,8 @@ export interface WaitingJob extends HeapEntry {
   /** Where it stands among its equals. */
   order: number;
   ready: boolean;
+  /** It waits for a free worker thread as well. */
+  thread: boolean;
   /** The distributor will not send it again. */
   settled: boolean;
   /** Null while it waits for its time in a durable storage: a million deferred jobs must not hold their args in memory. */
@@ -22,12 +24,23 @@ export interface WaitingJob extends HeapEntry {
   expiry: ClockTimer | null;
 }
 
+export interface SchedulerParts {
+  clock: Clock;
+  slots: number;
+  dropArgs: boolean;
+  /** A free worker thread is kept for the job that starts next; false when there is none. */
+  reserveThread: () => boolean;
+  start: (job: WaitingJob) => void;
+  /** A job has expired while it waited, and waits no more. */
+  expired: (job: WaitingJob) => void;
+}
+
 /** Args of a job that is due later than this are not kept in memory by a node with a durable storage. */
 const KEEP_ARGS_FOR = 1_000;
 
 /**
  * Decides when a job may start: its time has come and a slot is free. One timer over a heap, no look at any storage.
- * Jobs that wait for a slot go by priority, then by time.
+ * Jobs that wait for a slot go by priority, then by time; one that needs a thread lets others pass while none is free.
  */
 export class JobScheduler {
   readonly #clock: Clock;
@@ -38,28 +51,20 @@ export class JobScheduler {
   readonly #timers: TimerQueue;
   readonly #waiting = new Map<string, WaitingJob>();
   readonly #deferred = new Heap<WaitingJob>((a, b) => a.dueAt < b.dueAt || (a.dueAt === b.dueAt && a.order < b.order));
-  readonly #ready = new Heap<WaitingJob>(
-    (a, b) =>
-      a.priority > b.priority ||
-      (a.priority === b.priority && (a.dueAt < b.dueAt || (a.dueAt === b.dueAt && a.order < b.order))),
-  );
+  readonly #ready = new Heap<WaitingJob>(goesFirst);
+  readonly #readyForThread = new Heap<WaitingJob>(goesFirst);
+  readonly #reserveThread: () => boolean;
   #timer: ClockTimer | undefined;
   #timerFor = Infinity;
   #taken = 0;
   #order = 0;
   #paused = true;
 
-  constructor(parts: {
-    clock: Clock;
-    slots: number;
-    dropArgs: boolean;
-    start: (job: WaitingJob) => void;
-    /** A job has expired while it waited, and waits no more. */
-    expired: (job: WaitingJob) => void;
-  }) {
+  constructor(parts: SchedulerParts) {
     this.#clock = parts.clock;
     this.#slots = parts.slots;
     this.#dropArgs = parts.dropArgs;
+    this.#reserveThread = parts.reserveThread;
     this.#start = parts.start;
     this.#expired = parts.expired;
     this.#timers = new TimerQueue(parts.clock, 'wall');
@@ -70,7 +75,7 @@ export class JobScheduler {
   }
 
   get readyCount(): number {
-    return this.#ready.size;
+    return this.#ready.size + this.#readyForThread.size;
   }
 
   get takenSlots(): number {
@@ -92,7 +97,7 @@ export class JobScheduler {
     return latest.at(-1)?.dueAt ?? null;
   }
 
-  add(job: StoredJob, settled: boolean): void {
+  add(job: StoredJob, settled: boolean, thread: boolean): void {
     const wait = job.dueAt - this.#clock.now();
     const entry: WaitingJob = {
       id: job.id,
@@ -102,6 +107,7 @@ export class JobScheduler {
       fence: job.fence,
       order: this.#order++,
       ready: wait <= 0,
+      thread,
       settled,
       job: this.#dropArgs && wait > KEEP_ARGS_FOR ? null : job,
       expiry: null,
@@ -110,7 +116,7 @@ export class JobScheduler {
     const expires = expiryOf(job);
     if (expires !== undefined) entry.expiry = this.#timers.at(expires, () => this.#expire(entry));
     this.#waiting.set(job.id, entry);
-    (entry.ready ? this.#ready : this.#deferred).push(entry);
+    this.#heapOf(entry).push(entry);
     if (entry.ready) this.#fill();
     else this.#arm();
   }
@@ -121,7 +127,7 @@ export class JobScheduler {
     if (!entry) return undefined;
     this.#waiting.delete(id);
     entry.expiry?.cancel();
-    (entry.ready ? this.#ready : this.#deferred).remove(entry);
+    this.#heapOf(entry).remove(entry);
     this.#arm();
     return entry;
   }
@@ -129,6 +135,11 @@ export class JobScheduler {
   /** An attempt is over. */
   freeSlot(): void {
     this.#taken--;
+    this.#fill();
+  }
+
+  /** A thread is free. */
+  wake(): void {
     this.#fill();
   }
 
@@ -146,8 +157,9 @@ export class JobScheduler {
 
   #fill(): void {
     while (!this.#paused && this.#taken < this.#slots) {
-      const entry = this.#ready.pop();
+      const entry = this.#next();
       if (!entry) return;
+      this.#heapOf(entry).remove(entry);
       this.#waiting.delete(entry.id);
       entry.expiry?.cancel();
       this.#taken++;
@@ -158,6 +170,18 @@ export class JobScheduler {
   #expire(entry: WaitingJob): void {
     // Before the start of the node nobody is told; then the job is looked at when its turn comes.
     if (!this.#paused && this.remove(entry.id)) this.#expired(entry);
+  }
+
+  /** The most urgent job that can have all it needs. */
+  #next(): WaitingJob | undefined {
+    const [plain, threaded] = [this.#ready.peek(), this.#readyForThread.peek()];
+    if (!threaded || (plain && goesFirst(plain, threaded))) return plain;
+    return this.#reserveThread() ? threaded : plain;
+  }
+
+  #heapOf({ ready, thread }: WaitingJob): Heap<WaitingJob> {
+    if (!ready) return this.#deferred;
+    return thread ? this.#readyForThread : this.#ready;
   }
 
   #arm(): void {
@@ -176,9 +200,14 @@ export class JobScheduler {
     for (let next = this.#deferred.peek(); next && next.dueAt <= now; next = this.#deferred.peek()) {
       this.#deferred.remove(next);
       next.ready = true;
-      this.#ready.push(next);
+      this.#heapOf(next).push(next);
     }
     this.#fill();
     this.#arm();
   }
+}
+
+function goesFirst(a: WaitingJob, b: WaitingJob): boolean {
+  if (a.priority !== b.priority) return a.priority > b.priority;
+  return a.dueAt < b.dueAt || (a.dueAt === b.dueAt && a.order < b.order);
 }

@@ -2,7 +2,7 @@ import type { StoredJob } from '../job/job.js';
 import type { EmitEvent } from '../job-reactor.events.js';
 import type { Completed } from './job-completer.js';
 
-/** What a node has to say of its jobs. */
+/** What a node has to say of itself and its jobs. */
 export class NodeFacts {
   readonly #node: string;
   readonly #emit: EmitEvent;
@@ -13,11 +13,16 @@ export class NodeFacts {
     this.#emit = emit;
   }
 
-  /** Said once a name: such jobs wait until the node has a handler for them, and spend no attempt. */
-  parked(name: string): void {
-    if (this.#parked.has(name)) return;
-    this.#parked.add(name);
-    this.#emit({ event: 'job parked', node: this.#node, name });
+  started(storage: string, jobs: string[], recovered: number): void {
+    this.#emit({ event: 'node started', node: this.#node, storage, jobs, recovered });
+  }
+
+  /** Said once a name: such jobs wait until the node has a handler, or threads, for them, and spend no attempt. */
+  parked(name: string, needsThreads: boolean): void {
+    const key = `${needsThreads} ${name}`;
+    if (this.#parked.has(key)) return;
+    this.#parked.add(key);
+    this.#emit({ event: 'job parked', node: this.#node, name, needsThreads });
   }
 
   crashed({ id, name }: StoredJob, { transition }: Completed): void {

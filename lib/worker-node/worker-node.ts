@@ -20,12 +20,15 @@ import { JobSubmitter } from './job-submitter.js';
 import { NodeFacts } from './node-facts.js';
 import { ProgressReporter } from './progress-reporter.js';
 import { RunningJob } from './running-jobs.js';
+import type { JobThreads } from './threads/job-threads.js';
 import { UnrunJobs } from './unrun-jobs.js';
 
 /** Everything a node is made of that is not its own: handed in, so that a simulation can hand in others. */
 export interface WorkerNodeParts extends LinksParts {
   jobs: JobsSettings;
   storage: JobStorage;
+  /** For jobs with `thread: true`; null: this node has no worker threads. */
+  threads: JobThreads | null;
 }
 
 /** Milliseconds a stopping node waits for the application to acknowledge the last results. */
@@ -64,7 +67,7 @@ export class WorkerNode {
   #stopping: Promise<void> | undefined;
 
   constructor(parts: WorkerNodeParts) {
-    const { settings, storage, clock, emit } = parts;
+    const { settings, storage, clock, emit, threads } = parts;
     const node = settings.name;
     const commit = new GroupCommit(storage, clock);
     const common = { ...parts, node, commit, running: this.#running };
@@ -76,7 +79,8 @@ export class WorkerNode {
     const start = (job: WaitingJob): void => void this.#run(job);
     const { concurrency: slots, maxCrashes } = settings;
     const expired = (job: WaitingJob): void => void this.#unrun.expired(job);
-    const scheduler = new JobScheduler({ clock, slots, dropArgs: storage.durable, start, expired });
+    const reserveThread = (): boolean => threads?.reserve() ?? false;
+    const scheduler = new JobScheduler({ clock, slots, dropArgs: storage.durable, reserveThread, start, expired });
     this.#scheduler = scheduler;
     this.#idle = new IdleWait(clock, () => this.#running.size === 0 && scheduler.takenSlots === 0);
     this.#executor = new JobExecutor(common);
@@ -86,7 +90,8 @@ export class WorkerNode {
     this.#recoverer = new JobRecoverer({
       ...common,
       scheduler,
-      recovered: (job) => this.#recovered(job),
+      // Rows an earlier process left; what it ran when it died has crashed.
+      recovered: async (job) => (job.status === 'running' ? this.#unrun.crashed(job) : this.#schedule(job, false)),
       known: (id) => this.#known(id),
     });
     const conclude = (completed: Completed, settled: boolean): void => this.#conclude(completed, settled);
@@ -96,8 +101,7 @@ export class WorkerNode {
       control: new JobControl({ ...common, scheduler, completer }),
       clearing: new JobClearing({ ...common, scheduler, completer }),
       emit,
-      arrived: (id) =>
-        id === undefined ? Promise.all(this.#arriving.values()) : Promise.resolve(this.#arriving.get(id)),
+      arrived: async (id) => (id === undefined ? Promise.all(this.#arriving.values()) : this.#arriving.get(id)),
       ended: (completed) => this.#conclude(completed, false),
       retried: (job) => this.#retried(job),
       dropped: () => this.#gone(),
@@ -113,13 +117,14 @@ export class WorkerNode {
 
   /** Opens the storage, reads what is unfinished, starts what is due and dials the distributors. @throws STORAGE */
   async start(): Promise<void> {
-    const { settings, instance, storage, handlers, emit } = this.#parts;
-    const node = settings.name;
-    const { id } = await storage.open({ role: 'node', name: node, instance });
+    const { settings, instance, storage, handlers, threads } = this.#parts;
+    await threads?.start(handlers, () => this.#scheduler.wake());
+    if (this.#stopping) return;
+    const { id } = await storage.open({ role: 'node', name: settings.name, instance });
     this.#stored = await storage.countUnfinished();
     const recovered = await this.#recoverer.start();
     await this.#reporter.start();
-    emit({ event: 'node started', node, storage: storage.driverName ?? 'memory', jobs: handlers.names(), recovered });
+    this.#facts.started(storage.driverName ?? 'memory', handlers.names(), recovered);
     if (this.#stopping) return;
     this.#scheduler.resume();
     this.#links.start({ id, durable: storage.durable });
@@ -160,14 +165,16 @@ export class WorkerNode {
 
   // 6
   #schedule(job: StoredJob, settled: boolean): void {
-    if (!this.#parts.handlers.find(job.name)) return this.#facts.parked(job.name);
-    this.#scheduler.add(job, settled);
+    const { handlers, threads } = this.#parts;
+    const thread = this.#completer.thread(job);
+    if (!handlers.find(job.name) || (thread && !threads)) return this.#facts.parked(job.name, thread && !threads);
+    this.#scheduler.add(job, settled, thread);
   }
 
   // 7, 8, 9
   async #run(waiting: WaitingJob): Promise<void> {
     const running = await this.#begin(waiting).catch(() => null);
-    if (!running) return this.#notStarted(waiting.id);
+    if (!running) return this.#notStarted(waiting);
 
     const { job } = running;
     const outcome = await this.#executor.execute({
@@ -176,6 +183,7 @@ export class WorkerNode {
       policy: this.#completer.policy(job),
       timeout: this.#completer.timeout(job),
       progress: (value) => this.#progress.tell(running, value),
+      threads: waiting.thread ? this.#parts.threads : null,
     });
     this.#progress.ended(running);
     this.#scheduler.freeSlot();
@@ -218,15 +226,11 @@ export class WorkerNode {
     if (this.#recoverer.admits(job)) this.#schedule(job, true);
   }
 
-  #notStarted(id: string): void {
+  #notStarted({ id, thread }: WaitingJob): void {
     this.#running.delete(id);
+    if (thread) this.#parts.threads?.release();
     this.#scheduler.freeSlot();
     this.#rest();
-  }
-
-  /** A row an earlier process left. */
-  async #recovered(job: StoredJob): Promise<void> {
-    return job.status === 'running' ? this.#unrun.crashed(job) : this.#schedule(job, false);
   }
 
   #rest(): void {
@@ -273,7 +277,7 @@ export class WorkerNode {
   }
 
   async #stop(): Promise<void> {
-    const { settings, emit, storage } = this.#parts;
+    const { settings, emit, storage, threads } = this.#parts;
     emit({ event: 'node draining', node: settings.name, running: this.#running.size });
     this.#receiver.draining = true;
     this.#links.drain();
@@ -283,6 +287,7 @@ export class WorkerNode {
     this.#completer.stop();
     this.#recoverer.stop();
     for (const running of this.#running.values()) running.abort(new JobInterrupted());
+    await threads?.stop();
     await this.#idle.within(LAST_ACKS_WITHIN);
     await this.#reporter.settledWithin(LAST_ACKS_WITHIN);
     this.#reporter.stop();

@@ -9,6 +9,7 @@ export const IndexFile = defineJob<{ file: string }, Entry>('index-file', {
   maxAttempts: 5,
   backoff: '200ms',
   timeout: '30s',
+  thread: true, // it parses and hashes: in the main thread it would hold up the other jobs
 });
 
 /** Periodic: tells how far the catalogue is and cancels itself once it is complete. Goes before files that waited longer. */

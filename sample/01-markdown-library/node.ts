@@ -5,7 +5,8 @@ import { Ctx, Payload } from '@nestjs/microservices';
 import { CancelJob, Job, JobContext, JobReactorClient, JobReactorModule, type ArgsOf } from 'nestjs-job-reactor';
 import { v5 as uuidv5 } from 'uuid';
 import { Catalogue, type Progress } from './catalogue.js';
-import { indexFile, markdownFiles, type Entry } from './indexing.js';
+import { IndexModule } from './index.module.js';
+import { markdownFiles } from './indexing.js';
 import { IndexFile, ReportProgress, ScanFolder } from './jobs.js';
 
 /** A worker node: `node node.js <name> <port of the application> <database>`. */
@@ -30,11 +31,6 @@ class Library {
     return files.length;
   }
 
-  @Job(IndexFile)
-  index(@Payload() { file }: ArgsOf<typeof IndexFile>): Promise<Entry> {
-    return indexFile(file);
-  }
-
   @Job(ReportProgress)
   report(@Payload() { catalogue }: ArgsOf<typeof ReportProgress>): Progress {
     const opened = new Catalogue(catalogue);
@@ -47,12 +43,14 @@ class Library {
 
 @Module({
   imports: [
+    IndexModule,
     JobReactorModule.forRoot({
       node: {
         name,
         distributors: [{ host: '127.0.0.1', port: Number(port) }],
         storage: { type: 'sqlite', database },
         concurrency: 8,
+        threads: { module: new URL('./index.module.js', import.meta.url), export: 'IndexModule' },
         prefetch: 40, // the jobs are short: enough in store for a node to go on while the application writes
       },
     }),

@@ -16,6 +16,8 @@ const SECTIONS: Record<string, { file: string; type: string }> = {
   distributor: { file: 'job-reactor.options', type: 'DistributorOptions' },
   node: { file: 'job-reactor.options', type: 'NodeOptions' },
   'node.distributors[]': { file: 'job-reactor.options', type: 'DistributorAddress' },
+  'node.threads': { file: 'job-reactor.options', type: 'ThreadOptions' },
+  'node.threads.resourceLimits': { file: 'job-reactor.options', type: 'ThreadResourceLimits' },
   jobs: { file: 'job-reactor.options', type: 'JobsOptions' },
   'jobs.retention': { file: 'job-reactor.options', type: 'RetentionOptions' },
   backoff: { file: 'job/job-settings', type: 'Backoff' },
@@ -51,7 +53,7 @@ describe('docs/options.md', () => {
   it('says the defaults that the code has', () => {
     const { distributor, node, jobs, outbox } = readOptions({
       distributor: { name: 'web', port: 0 },
-      node: { name: 'one', storage: 'memory' },
+      node: { name: 'one', storage: 'memory', threads: { module: '/worker.js' } },
     });
     expect(said('distributor')).toEqual({
       host: distributor!.host,
@@ -63,6 +65,8 @@ describe('docs/options.md', () => {
     expect(said('node')).toEqual({ concurrency, maxStored, drainTimeout, maxCrashes, handoffTimeout });
     expect(row('node', 'prefetch')['default']).toBe('as `concurrency`');
     expect(node!.prefetch).toBe(concurrency);
+    const { export: name, abortGrace, bootTimeout } = node!.threads!;
+    expect(said('node.threads')).toEqual({ export: name, abortGrace, bootTimeout });
     const { removeSucceeded, removeCancelled, removeFailed, dedupRetention } = jobs;
     expect(said('jobs.retention')).toEqual({ removeSucceeded, removeCancelled, removeFailed, dedupRetention });
     expect(said('jobs')).toMatchObject({ strictNode: jobs.strictNode });

@@ -6,12 +6,13 @@ import type { JobHandler, JobHandlers } from '../../lib/handlers/job-handler.js'
 import { CancelJob } from '../../lib/job/job.errors.js';
 import type { NewJob } from '../../lib/job/job-gateway.js';
 import type { JobReactorEvent } from '../../lib/job-reactor.events.js';
-import type { JobsSettings, NodeSettings } from '../../lib/job-reactor.options.js';
+import type { JobsSettings, NodeSettings, ThreadSettings } from '../../lib/job-reactor.options.js';
 import type { JobStorage } from '../../lib/storage/job-storage.js';
 import { MemoryStorage } from '../../lib/storage/memory-storage.js';
 import { WorkerNode } from '../../lib/worker-node/worker-node.js';
 import { SimulatedNetwork, type Faults } from './simulated-network.js';
 import { Disk, SimulatedStorage } from './simulated-storage.js';
+import { SimulatedThreads } from './simulated-threads.js';
 import { Life, type World } from './world.js';
 
 const JOBS: JobsSettings = {
@@ -21,6 +22,17 @@ const JOBS: JobsSettings = {
   removeCancelled: false,
   removeFailed: false,
   dedupRetention: 7 * 86_400_000,
+};
+
+const THREADS: ThreadSettings = {
+  module: 'file:///simulated',
+  export: 'default',
+  size: 2,
+  abortGrace: 5_000,
+  bootTimeout: 30_000,
+  idleTimeout: null,
+  resourceLimits: {},
+  execArgv: null,
 };
 
 export interface Told {
@@ -52,6 +64,7 @@ export class Cluster {
   readonly early: string[] = [];
   readonly unhandled: string[] = [];
   storageTrouble = 0;
+  readonly threads: SimulatedThreads[] = [];
 
   constructor(
     readonly world: World,
@@ -81,7 +94,8 @@ export class Cluster {
     });
   }
 
-  node(name: string, ports: number[], disk: Disk | null): Member<WorkerNode> {
+  /** With `threads` 0 it has none. */
+  node(name: string, ports: number[], disk: Disk | null, threads = 0): Member<WorkerNode> {
     const settings: NodeSettings = {
       name,
       distributors: ports.map((port) => ({ host: 'sim', port })),
@@ -93,13 +107,18 @@ export class Cluster {
       drainTimeout: 5_000,
       maxCrashes: 1_000,
       handoffTimeout: 3_000,
+      threads: threads > 0 ? THREADS : null,
     };
     return new Member(this.world, name, (life) => {
+      const handlers = this.#handlers(life, name);
+      const pool = threads > 0 ? new SimulatedThreads(this.world, life, handlers, threads) : null;
+      if (pool) this.threads.push(pool);
       const node = new WorkerNode({
         settings,
         jobs: JOBS,
         instance: randomUUID(),
-        handlers: this.#handlers(life, name),
+        handlers,
+        threads: pool,
         storage: disk ? this.#storage(disk, life) : new MemoryStorage(life.clock),
         transport: this.network.transport(life),
         clock: life.clock,

@@ -28,6 +28,7 @@ function newJob(world: World): NewJob {
       maxAttempts: name === 'doomed' ? world.between(1, 2) : null,
       ...(name === 'tick' ? { period: world.between(50, 3_000) } : {}),
       ...(world.chance(0.2) ? { expires: now + world.between(1, 15_000) } : {}),
+      ...(name !== 'tick' && world.chance(0.3) ? { thread: true } : {}),
       // What is run again after its end does not survive a node in memory.
       ...(world.chance(0.5) ? { notNode: [IN_MEMORY] } : {}),
     },
@@ -49,8 +50,8 @@ async function simulate(seed: number): Promise<Cluster> {
     cluster.distributor('app-memory', 2, null),
   ];
   const nodes = [
-    cluster.node('node-a', [1, 2], new Disk(world, 'disk-of-a')),
-    cluster.node('node-b', [1, 2], new Disk(world, 'disk-of-b')),
+    cluster.node('node-a', [1, 2], new Disk(world, 'disk-of-a'), 2),
+    cluster.node('node-b', [1, 2], new Disk(world, 'disk-of-b'), 1),
     cluster.node(IN_MEMORY, [1, 2], null),
   ];
   // A memory outbox promises nothing beyond its process, so that application lives on; everybody else may die.
@@ -134,6 +135,13 @@ function faultsOf(cluster: Cluster): string[] {
       if (cluster.starts.get(id)?.some((start) => start.time > time)) faults.push(`not told of: ${id}`);
     }
   }
+  for (const pool of cluster.threads) {
+    if (pool.overbooked > 0) faults.push(`${pool.overbooked} attempts were given to threads that had one`);
+  }
+  for (const [id, job] of cluster.accepted) {
+    const nodes = (cluster.starts.get(id) ?? []).map(({ node }) => node);
+    if (job.options.thread && nodes.includes('node-m')) faults.push(`ran where there are no threads: ${id}`);
+  }
   return faults;
 }
 
@@ -178,6 +186,7 @@ function look({ accepted, told, looks, world }: Cluster, app: Member<Distributor
 }
 
 it(`nothing accepted is lost, every job has one final state, none starts early (${SEEDS} seeds)`, async () => {
+  let deaths = 0;
   for (let seed = FIRST_SEED; seed < FIRST_SEED + SEEDS; seed++) {
     const cluster = await simulate(seed);
     const faults = faultsOf(cluster);
@@ -185,7 +194,10 @@ it(`nothing accepted is lost, every job has one final state, none starts early (
     if (faults.length > 0 && SEEDS === 1) console.log(cluster.world.journal.join('\n'));
     expect(faults, replay).toEqual([]);
     expect(cluster.accepted.size, replay).toBeGreaterThan(0);
+    deaths += cluster.threads.reduce((sum, pool) => sum + pool.deaths, 0);
   }
+  // One seed may have none; many without any would mean that the threads were never used.
+  if (SEEDS >= 20) expect(deaths).toBeGreaterThan(0);
 }, 300_000);
 
 it('the questions are asked and answered in these worlds', async () => {

@@ -146,6 +146,7 @@ export const ARBITRARY: { [T in MessageType]: fc.Arbitrary<MessageOf<T>> } = {
       accepts: names,
       labels: names,
       slots: fc.integer({ min: 0, max: 1_000_000 }),
+      threads: fc.boolean(),
       handoffTimeout: count,
     },
     { requiredKeys: ['type', 'protocol', 'role', 'name', 'instance', 'storage', 'jobs', 'slots', 'handoffTimeout'] },

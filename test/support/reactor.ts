@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { INestApplicationContext, INestMicroservice, LoggerService, ModuleMetadata } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
-import { afterEach } from 'vitest';
+import { afterEach, type afterAll } from 'vitest';
 import {
   JobReactorClient,
   JobReactorDistributor,
@@ -81,10 +81,13 @@ export interface ReactorProcess extends Joinable {
   kill(signal: NodeJS.Signals): Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
 }
 
-/** Call at the top of a test file: everything started through it is closed after each test, the last one first. */
-export function reactors() {
+/**
+ * Call at the top of a test file, or of a `describe`: everything started through it is closed after each test, the last
+ * one first; with `afterAll` after the last test.
+ */
+export function reactors(after: typeof afterEach | typeof afterAll = afterEach) {
   const open: (() => Promise<unknown>)[] = [];
-  afterEach(async () => {
+  after(async () => {
     for (const close of open.splice(0).reverse()) await close();
   });
 

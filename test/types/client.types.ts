@@ -39,6 +39,9 @@ declare const distributor: JobReactorDistributor;
 export async function enqueue(): Promise<void> {
   const job = await client.enqueue(Resize, { path: 'a', width: 1 }, { after: '20s', node: 'gpu', notNode: ['web'] });
   same<typeof job, JobHandle<typeof Resize>>();
+  await client.enqueue(Resize, { path: 'a', width: 1 }, { thread: true });
+  // @ts-expect-error true or false
+  await client.enqueue(Resize, { path: 'a', width: 1 }, { thread: 'yes' });
   const { bytes } = await job.result({ timeout: '30s' });
   same<typeof bytes, number>();
   same<Awaited<ReturnType<typeof job.cancel>>, CancelAnswer>();

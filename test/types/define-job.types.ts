@@ -190,6 +190,11 @@ const node = { name: 'gpu', storage: 'memory', distributors: [{ host: '127.0.0.1
 export const options: JobReactorOptions[] = [
   { distributor: { name: 'web', port: 0 }, jobs: { backoff: '5s', retention: { removeFailed: true } } },
   { node: { ...node, distributors: [...node.distributors], accepts: [Resize, 'other'] } },
+  { node: { ...node, distributors: [...node.distributors], threads: { module: new URL('file:///a.js'), size: 2 } } },
+  // @ts-expect-error threads without a module
+  { node: { ...node, distributors: [...node.distributors], threads: { size: 2 } } },
+  // @ts-expect-error whether a job runs in a thread is said of that job
+  { distributor: { name: 'web', port: 0 }, jobs: { thread: true } },
   // @ts-expect-error a misspelt option
   { distributor: { name: 'web', prot: 0 } },
   // @ts-expect-error a node without storage

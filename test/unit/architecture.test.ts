@@ -12,7 +12,15 @@ const byPath = new Map(lib.map((file) => [file.path, file]));
 /** Level 0 files beside the folder job/. */
 const BASE = ['clock', 'heap', 'timer-queue', 'job-reactor.error', 'job-reactor.events', 'job-reactor.tokens'];
 /** Level 5: the composition root and what only it uses. */
-const ROOT = ['index', 'job-reactor.module', 'job-reactor.runtime', 'job-reactor.read-options', 'job-reactor.logger'];
+const ROOT = [
+  'index',
+  'job-reactor.module',
+  'job-reactor.runtime',
+  'job-reactor.thread-runtime',
+  'job-reactor.read-options',
+  'job-reactor.read-threads',
+  'job-reactor.logger',
+];
 
 /** Made by spines and stages alike: they know nothing of what is done with them. */
 const TOOLS = ['lib/distributor/tick-batch.ts'];
@@ -130,11 +138,27 @@ describe('packages', () => {
   });
 
   it('files and modules are read in storage/typeorm alone', () => {
-    expect(only(/^(node:)?(fs|fs\/promises|module|child_process|worker_threads|os)$/, 'storage/typeorm/')).toEqual([]);
+    expect(only(/^(node:)?(fs|fs\/promises|module|child_process)$/, 'storage/typeorm/')).toEqual([]);
+    // The default number of threads is that of the cores.
+    expect(only(/^(node:)?os$/, 'storage/typeorm/', 'job-reactor.read-threads.ts')).toEqual([]);
+  });
+
+  it('threads and their pool are known in worker-node/threads alone', () => {
+    expect(only(/^((node:)?worker_threads|piscina)$/, 'worker-node/threads/')).toEqual([]);
+  });
+
+  it('piscina is loaded when a node has threads, not when this package is', () => {
+    const found = offences(({ imports }) =>
+      imports.flatMap(({ specifier, typeOnly }) => (specifier === 'piscina' && !typeOnly ? ['imports piscina'] : [])),
+    );
+    // Its `import()`, which is found as well, is made at that time.
+    expect(found).toEqual(['lib/worker-node/threads/load-piscina.ts: imports piscina']);
   });
 
   it('Nest is unknown to job/, protocol/, transport/ and storage/', () => {
-    const elsewhere = ['handlers/', 'client/', 'worker-node/job-reactor.strategy.ts', 'job-reactor.', 'index.ts'];
+    // A thread boots the node's module itself.
+    const ofNode = ['worker-node/job-reactor.strategy.ts', 'worker-node/threads/thread-host.ts'];
+    const elsewhere = ['handlers/', 'client/', ...ofNode, 'job-reactor.', 'index.ts'];
     expect(only(/^@nestjs\//, ...elsewhere)).toEqual([]);
   });
 

@@ -1,3 +1,5 @@
+import { availableParallelism } from 'node:os';
+import { pathToFileURL } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { defineJob } from '../../lib/job/define-job.js';
 import type { JobReactorOptions } from '../../lib/job-reactor.options.js';
@@ -37,8 +39,23 @@ describe('the options of forRoot', () => {
       drainTimeout: 20_000,
       maxCrashes: 3,
       handoffTimeout: 30_000,
+      threads: null,
     });
     expect(readOptions({ node: { ...node, concurrency: 4 } }).node?.prefetch).toBe(4);
+  });
+
+  it('of its threads have their defaults', () => {
+    const module = new URL('file:///worker.js');
+    expect(readOptions({ node: { ...node, threads: { module } } }).node?.threads).toEqual({
+      module: 'file:///worker.js',
+      export: 'default',
+      size: Math.max(1, availableParallelism() - 1),
+      abortGrace: 5_000,
+      bootTimeout: 30_000,
+      idleTimeout: null,
+      resourceLimits: {},
+      execArgv: null,
+    });
   });
 
   it('refuse a backoff function that no node would see', () => {
@@ -66,6 +83,16 @@ describe('the options of forRoot', () => {
         drainTimeout: '1s',
         maxCrashes: 1,
         handoffTimeout: '2s',
+        threads: {
+          module: '/worker.js',
+          export: 'WorkerModule',
+          size: 3,
+          abortGrace: 0,
+          bootTimeout: '1m',
+          idleTimeout: '2m',
+          resourceLimits: { maxOldGenerationSizeMb: 512 },
+          execArgv: ['--import', 'tsx'],
+        },
       },
       jobs: {
         maxAttempts: null,
@@ -90,6 +117,16 @@ describe('the options of forRoot', () => {
         drainTimeout: 1000,
         maxCrashes: 1,
         handoffTimeout: 2000,
+        threads: {
+          module: pathToFileURL('/worker.js').href,
+          export: 'WorkerModule',
+          size: 3,
+          abortGrace: 0,
+          bootTimeout: 60_000,
+          idleTimeout: 120_000,
+          resourceLimits: { maxOldGenerationSizeMb: 512 },
+          execArgv: ['--import', 'tsx'],
+        },
       },
       jobs: {
         defaults: { maxAttempts: null, backoff, timeout: 60_000, priority: 1 },
@@ -172,14 +209,28 @@ describe('the options of forRoot', () => {
     [{ node: { ...node, handoffTimeout: 0 } }, 'node.handoffTimeout: 0 is too short'],
     [{ node: { ...node, accepts: [7] } }, 'node.accepts[0] must be a name'],
     [{ node: { ...node, labels: 'x' } }, "node.labels must be a list, not 'x'."],
-    [{ node: { ...node, threads: {} } }, 'The option `node.threads` is not available in this version.'],
+    [{ node: { ...node, threads: {} } }, '`node.threads.module` is missing: the file each thread imports'],
+    [{ node: { ...node, threads: { module: './worker.js' } } }, 'must be a file URL or an absolute path'],
+    [{ node: { ...node, threads: { module: 'https://a/b.js' } } }, "not 'https://a/b.js'; give `module: new URL("],
+    [{ node: { ...node, threads: { module: '/a.js', size: 0 } } }, 'node.threads.size must be a whole number from 1'],
+    [{ node: { ...node, threads: { module: '/a.js', idleTimeout: 0 } } }, 'node.threads.idleTimeout: 0 is too short'],
+    [{ node: { ...node, threads: { module: '/a.js', abortGrace: -1 } } }, 'node.threads.abortGrace: -1 is negative'],
+    [{ node: { ...node, threads: { module: '/a.js', modul: 1 } } }, 'did you mean `node.threads.module`?'],
+    [
+      { node: { ...node, threads: { module: '/a.js', resourceLimits: { stackSizeMb: 0 } } } },
+      'node.threads.resourceLimits.stackSizeMb must be megabytes, a number above 0, not 0.',
+    ],
+    [
+      { node: { ...node, threads: { module: '/a.js', execArgv: '--x' } } },
+      "must be a list of Node's flags, not '--x'.",
+    ],
     [{ distributor, jobs: { retain: {} } }, 'There is no option `jobs.retain`'],
     [{ distributor, jobs: { retention: { keep: 1 } } }, 'There is no option `jobs.retention.keep`'],
     [{ distributor, jobs: { retention: { dedupRetention: -1 } } }, 'jobs.retention.dedupRetention: -1 is negative'],
     [{ distributor, jobs: { maxAttempts: 0 } }, 'jobs.maxAttempts must be a whole number of at least 1'],
     [{ distributor, jobs: { timeout: '101y' } }, "jobs.timeout: '101y' is longer than 100 years"],
     [{ distributor, jobs: { backoff: { type: 'linear' } } }, 'jobs.backoff.delay is missing'],
-    [{ distributor, jobs: { thread: true } }, '`jobs.thread: true` is not available in this version.'],
+    [{ distributor, jobs: { thread: true } }, 'There is no option `jobs.thread`'],
     [{ distributor, name: '' }, 'name must be a name'],
   ])('refuse %j in one sentence', (options, message) => {
     const read = () => readOptions(options as JobReactorOptions);

@@ -67,7 +67,6 @@ describe('defineJob', () => {
     [{ backoff: { type: 'linear', delay: 1, maximum: 2 } }, "no option `defineJob('x') backoff.maximum`"],
     [{ backoff: { type: 'linear', delay: 1, jitter: 1 } }, 'backoff.jitter must be true or false, not 1.'],
     [{ backoff: { type: 'linear', delay: -1 } }, 'backoff.delay: -1 is negative'],
-    [{ thread: true }, "`defineJob('x') thread: true` is not available in this version."],
     [{ thread: 'yes' }, 'thread must be true or false'],
     [{ schema: {} }, "defineJob('x') schema must be a Standard Schema"],
   ])('refuses %j', (settings, message) => {

@@ -78,6 +78,13 @@ describe('the options of one enqueue', () => {
     expect(readEnqueueOptions({ node: 'a' }, job, NOW).options).not.toHaveProperty('strictNode');
   });
 
+  it('insist on a thread, or on none, and leave what the definition says of it to the node', () => {
+    const job = defineJob('x', { thread: true });
+    expect(readEnqueueOptions({}, job, NOW).options).toEqual({});
+    expect(readEnqueueOptions({ thread: false }, job, NOW).options).toEqual({ thread: false });
+    expect(readEnqueueOptions({ thread: true }, undefined, NOW).options).toEqual({ thread: true });
+  });
+
   it('leave a backoff function where it was defined, and do not overrule it with the default of the application', () => {
     const job = defineJob('x', { backoff: () => 1 });
     expect(readEnqueueOptions({}, job, NOW, { defaults: { backoff: 50 }, strictNode: false }).options).toEqual({});
@@ -122,7 +129,7 @@ describe('it is refused', () => {
     [{ key: 'x' }, 'The option `key` is not available in this version.'],
     [{ expires: '5 sex' }, "expires: '5 sex' is no duration"],
     [{ expires: '1m', after: '2m' }, 'expires: the job would have expired'],
-    [{ thread: true }, 'The option `thread` is not available in this version.'],
+    [{ thread: 'yes' }, "thread must be true or false, not 'yes'."],
   ])('%j', (options, message) => {
     expect(() => read(options as EnqueueOptions)).toThrow(expect.objectContaining({ code: 'INVALID_JOB' }) as Error);
     expect(() => read(options as EnqueueOptions)).toThrow(message);
