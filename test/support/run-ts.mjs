@@ -1,12 +1,7 @@
 // Runs a TypeScript program of this repository in a process of its own: node test/support/run-ts.mjs <file> [arguments]
-import { fileURLToPath } from 'node:url';
-import { runnerImport } from 'vite';
+import { resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import './register-ts.mjs';
 
 process.argv.splice(1, 1); // the program sees itself as what was started
-await runnerImport(process.argv[1], {
-  configFile: false,
-  logLevel: 'error',
-  // A program may import the package by its name, as its users do.
-  resolve: { alias: { 'nestjs-job-reactor': fileURLToPath(new URL('../../lib/index.ts', import.meta.url)) } },
-  oxc: { decorator: { legacy: true, emitDecoratorMetadata: true } },
-});
+await import(pathToFileURL(resolve(process.argv[1])).href);
