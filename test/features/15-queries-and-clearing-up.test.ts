@@ -15,6 +15,7 @@ import {
   type StorageOption,
 } from '../../lib/index.js';
 import { signal, within } from '../support/deadline.js';
+import { databaseKinds } from '../support/databases.js';
 import { eventually, Facts, reactors, type Application, type RunningNode } from '../support/reactor.js';
 
 const UNKNOWN = '018f0000-0000-7000-8000-00000000000b';
@@ -86,7 +87,7 @@ async function all(client: JobReactorClient, query: JobsQuery = {}): Promise<Fou
 
 const ids = (jobs: readonly { id: string }[]): string[] => jobs.map(({ id }) => id);
 
-describe.each(['memory', 'sqlite'] as const)('with two nodes that keep jobs in %s', (kind) => {
+describe.each(['memory', ...databaseKinds] as const)('with two nodes that keep jobs in %s', (kind) => {
   const system = reactors();
   let web: Application;
   let works: Works;
@@ -95,8 +96,11 @@ describe.each(['memory', 'sqlite'] as const)('with two nodes that keep jobs in %
   beforeEach(async () => {
     works = new Works();
     web = await system.application({ name: 'web' });
+    // A server they share, and a file each has of its own.
+    const shared = kind === 'memory' || kind === 'SQLite' ? null : await system.database(kind);
     const folder = await system.folder();
-    storage = (name) => (kind === 'memory' ? kind : { type: kind, database: join(folder, `${name}.sqlite`) });
+    const file = (name: string): StorageOption => ({ type: 'sqlite', database: join(folder, `${name}.sqlite`) });
+    storage = (name) => (kind === 'memory' ? kind : (shared ?? file(name)));
     nodes = [];
     for (const name of ['one', 'two'])
       nodes.push(
