@@ -18,6 +18,7 @@ import type { FeedbackRecord } from '../job/job.js';
 import { readName } from '../job/read-option.js';
 import { serialise } from '../job/serialise.js';
 import { JobReactorError } from '../job-reactor.error.js';
+import type { TransactionManager } from '../job/transaction-manager.js';
 import { JobHandle, type ResultOfJob } from './job-handle.js';
 import { snapshot, type FoundJobs, type JobSnapshot, type RetriedJob } from './job-snapshot.js';
 
@@ -82,6 +83,11 @@ export class JobReactorClient extends ClientProxy {
 
   /** Enqueues and waits for the result; see {@link JobHandle.result} for what it throws. */
   async run<D extends AnyJob>(job: D, args: ArgsOfJob<D>, options?: EnqueueOptions<D>): Promise<ResultOfJob<D>> {
+    if (options?.manager) {
+      const why =
+        'run() waits for a result, and with `manager` the job starts only after your transaction: enqueue it.';
+      throw new JobReactorError('INVALID_JOB', why);
+    }
     const [handle] = await this.#handOver([{ job, args, ...(options ? { options } : {}) } as EnqueueEntry], true);
     return (handle as JobHandle<D>).result();
   }
@@ -226,12 +232,14 @@ export class JobReactorClient extends ClientProxy {
   }
 
   async #accept(prepared: readonly Expected[]): Promise<('accepted' | 'duplicate')[]> {
+    const jobs = prepared.map(({ job }) => job);
     const distributor = prepared.find(({ request }) => request.distributor)?.request.distributor;
     try {
-      return await this.#gateway.accept(
-        prepared.map(({ job }) => job),
-        distributor,
-      );
+      const manager = transactionOf(prepared);
+      if (!manager) return await this.#gateway.accept(jobs, distributor);
+      if (this.#gateway.acceptWithin) return await this.#gateway.acceptWithin(jobs, manager);
+      const why = '`manager` needs a distributor in this process, with its outbox in the database of the transaction.';
+      throw new JobReactorError('INVALID_JOB', why);
     } catch (error) {
       for (const { job, isNew } of prepared) if (isNew) this.#gateway.listeners.drop(job.id, 'it was not accepted.');
       throw error;
@@ -245,6 +253,13 @@ export class JobReactorClient extends ClientProxy {
     if (!found || found.view.finishedAt !== null) this.#gateway.listeners.drop(id, 'it had ended before.');
     else if (found.view.node !== null) this.#gateway.listeners.stored(id);
   }
+}
+
+/** Of jobs enqueued together all or none are in a transaction, and in the same. */
+function transactionOf(prepared: readonly Prepared[]): TransactionManager | undefined {
+  const managers = new Set(prepared.map(({ request }) => request.manager));
+  if (managers.size <= 1) return [...managers][0];
+  throw new JobReactorError('INVALID_JOB', 'Jobs enqueued together need the same `manager`, or none has one.');
 }
 
 function isSuccess({ status, side }: FeedbackRecord): boolean {

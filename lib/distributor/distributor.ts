@@ -1,17 +1,18 @@
 import type { Clock } from '../clock.js';
 import type { CancelAnswer } from '../job/job-control.js';
 import type { FoundJob } from '../job/found-job.js';
-import type { JobGateway, NewJob } from '../job/job-gateway.js';
+import type { Intake, JobGateway, NewJob } from '../job/job-gateway.js';
 import { JobListeners } from '../job/job-listeners.js';
 import { JobRejected } from '../job/job.errors.js';
 import type { FeedbackRecord } from '../job/job.js';
+import type { TransactionManager } from '../job/transaction-manager.js';
 import type { EmitEvent } from '../job-reactor.events.js';
 import type { DistributorSettings, JobsSettings } from '../job-reactor.options.js';
 import type { Message } from '../protocol/message.js';
 import { feedbackFrom } from '../protocol/result-message.js';
 import type { JobStorage } from '../storage/job-storage.js';
 import { TimerQueue } from '../timer-queue.js';
-import type { Address, Listening, Transport } from '../transport/connection.js';
+import type { Address, Transport } from '../transport/connection.js';
 import { ClusterQueries } from './cluster-queries.js';
 import type { ConnectedNode } from './connected-node.js';
 import { FeedbackRunner, type DeclaredFeedbacks } from './feedback-runner.js';
@@ -21,6 +22,7 @@ import { JobDispatcher } from './job-dispatcher.js';
 import { JobEndings } from './job-endings.js';
 import { JobQuestions } from './job-questions.js';
 import { JobRequests } from './job-requests.js';
+import { NodeListener } from './node-listener.js';
 import { NodeRegistry } from './node-registry.js';
 import { NodeRequests } from './node-requests.js';
 import { Outbox } from './outbox.js';
@@ -58,6 +60,7 @@ export class Distributor implements JobGateway {
   readonly #parts: DistributorParts;
   readonly #held = new HeldJobs((job) => this.#endings.watch(job));
   readonly #outbox: Outbox;
+  readonly #listener: NodeListener;
   readonly #registry: NodeRegistry;
   readonly #acceptor: JobAcceptor;
   readonly #dispatcher: JobDispatcher;
@@ -71,10 +74,8 @@ export class Distributor implements JobGateway {
   readonly #settled: TickBatch;
   readonly #acks: ResultAcks;
   #storage: string | null = null;
-  #listening: Listening | undefined;
   #ready: Promise<void> | undefined;
   #stopping: Promise<void> | undefined;
-  #whenListening: ((address: Address) => void)[] = [];
 
   constructor(parts: DistributorParts) {
     const { settings, jobs, instance, outbox, declared, clock, emit } = parts;
@@ -83,6 +84,7 @@ export class Distributor implements JobGateway {
     const common = { distributor, instance, clock, emit, held: this.#held, listeners: this.listeners };
     this.#timers = new TimerQueue(clock, 'monotonic', false);
     this.#outbox = new Outbox({ ...common, storage: outbox, dedupRetention: jobs.dedupRetention });
+    this.#listener = new NodeListener(parts);
     this.#runner = new FeedbackRunner({ ...common, declared });
     this.#registry = new NodeRegistry(
       { ...common, storage: () => this.#storage },
@@ -137,20 +139,13 @@ export class Distributor implements JobGateway {
   /** Lets nodes in. @throws PORT_IN_USE, LISTEN_FAILED */
   async listen(): Promise<void> {
     await this.open();
-    const { settings, transport, emit } = this.#parts;
-    const { name: distributor, host } = settings;
-    this.#listening = await transport.listen(settings, (connection) => this.#registry.greet(connection));
-    const { port } = this.#listening;
-    emit({ event: 'distributor listening', distributor, host, port, outbox: this.#storage ?? 'memory' });
-    for (const tell of this.#whenListening.splice(0)) tell({ host, port });
+    await this.#listener.listen(this.#storage ?? 'memory', (connection) => this.#registry.greet(connection));
     this.#runner.open();
   }
 
   /** Where a node of the same process finds it, once it listens. */
   address(): Promise<Address> {
-    const port = this.#listening?.port;
-    if (port !== undefined) return Promise.resolve({ host: this.#parts.settings.host, port });
-    return new Promise((resolve) => this.#whenListening.push(resolve));
+    return this.#listener.address();
   }
 
   nodes(): ConnectedNode[] {
@@ -170,14 +165,20 @@ export class Distributor implements JobGateway {
   }
 
   // 2
-  async accept(
-    jobs: readonly NewJob[],
-    _distributor?: string,
-    submitter: string | null = null,
-  ): Promise<('accepted' | 'duplicate')[]> {
+  async accept(jobs: readonly NewJob[], _distributor?: string, submitter: string | null = null): Promise<Intake[]> {
+    await this.#accepting();
+    return this.#acceptor.accept(jobs, submitter);
+  }
+
+  /** 2, and 3 once the caller's transaction has committed. */
+  async acceptWithin(jobs: readonly NewJob[], manager: TransactionManager): Promise<Intake[]> {
+    await this.#accepting();
+    return this.#acceptor.acceptWithin(jobs, manager);
+  }
+
+  async #accepting(): Promise<void> {
     if (this.#stopping) throw new JobRejected('STOPPED', 'The distributor has stopped, the job was not enqueued.');
     await this.open();
-    return this.#acceptor.accept(jobs, submitter);
   }
 
   async cancel(id: string, reason: string): Promise<CancelAnswer> {
@@ -286,7 +287,7 @@ export class Distributor implements JobGateway {
   async #stop(): Promise<void> {
     const { settings, emit } = this.#parts;
     this.#dispatcher.stop();
-    await this.#listening?.close();
+    await this.#listener.close();
     await this.#acks.finish();
     this.#registry.stop();
     this.#timers.stop();

@@ -1,4 +1,6 @@
 import type { NewJob } from '../job/job-gateway.js';
+import type { JobListeners } from '../job/job-listeners.js';
+import type { TransactionManager } from '../job/transaction-manager.js';
 import { EnqueueUnknown, JobRejected } from '../job/job.errors.js';
 import type { JobOrigin, JobSpec, Listeners } from '../job/job.js';
 import type { WriteResult } from '../storage/job-storage.js';
@@ -11,6 +13,7 @@ export interface AcceptorParts {
   maxPending: number;
   held: HeldJobs;
   outbox: Outbox;
+  listeners: JobListeners;
   origin: (submitter: string | null) => JobOrigin;
   /** Whether the application has declared feedback methods for this name. */
   declares: (name: string) => boolean;
@@ -42,6 +45,32 @@ export class JobAcceptor {
         return result === 'done' && fresh.get(job.id) === job ? ('accepted' as const) : ('duplicate' as const);
       }),
     );
+  }
+
+  /**
+   * Within a transaction of the caller's: the job is nobody's before that has committed, and gone if it rolls back.
+   * @throws {JobRejected | JobReactorError}
+   */
+  async acceptWithin(jobs: readonly NewJob[], manager: TransactionManager): Promise<('accepted' | 'duplicate')[]> {
+    const { outbox, held, listeners, accepted } = this.#parts;
+    const fresh = this.#unknown(jobs);
+    this.#refuseBeyondLimit(fresh.size);
+    const added = [...fresh.values()].map((job) => heldJob(this.#sign(job, null)));
+    const results = await outbox.enlist(added, manager, {
+      committed(job) {
+        if (held.get(job.spec.id)) return;
+        held.add(job);
+        accepted(job, null);
+      },
+      rolledBack: (id) => listeners.drop(id, 'its transaction was rolled back.'),
+    });
+    const answers = new Map(added.map(({ spec }, i) => [spec.id, results[i]]));
+    return jobs.map((job) => {
+      const result = answers.get(job.id);
+      if (typeof result === 'object')
+        throw new JobRejected('JOB_REJECTED', result.error.message, { cause: result.error });
+      return result === 'done' && fresh.get(job.id) === job ? 'accepted' : 'duplicate';
+    });
   }
 
   /** Resolves when no enqueue waits for its commit any more. */

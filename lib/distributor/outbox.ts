@@ -2,11 +2,17 @@ import type { Clock } from '../clock.js';
 import type { EmitEvent } from '../job-reactor.events.js';
 import { GroupCommit } from '../storage/group-commit.js';
 import type { JobStorage, JobWrite, WriteResult } from '../storage/job-storage.js';
+import { JobReactorError } from '../job-reactor.error.js';
+import type { TransactionManager } from '../job/transaction-manager.js';
+import { EnlistedJobs, type Enlisted } from './enlisted-jobs.js';
 import { fromOutboxRow, outboxRow, type HeldJob } from './held-job.js';
 
 const PAGE = 1_000;
 const FIRST_RETRY = 100;
 const LONGEST_RETRY = 5_000;
+
+/** What became of a job that was enqueued in a transaction. */
+type Told = Omit<Enlisted, 'state'>;
 
 export interface OutboxParts {
   distributor: string;
@@ -24,10 +30,14 @@ export class Outbox {
   readonly #commit: GroupCommit | null;
   /** Ids given by callers, while there is no storage to keep them; in the order in which they expire. */
   readonly #tombstones = new Map<string, number>();
+  readonly #enlisted: EnlistedJobs;
   #stopped = false;
 
   constructor(parts: OutboxParts) {
     this.#parts = parts;
+    const read = async (ids: readonly string[]): Promise<HeldJob[]> =>
+      ((await parts.storage?.get(ids)) ?? []).map(fromOutboxRow);
+    this.#enlisted = new EnlistedJobs({ clock: parts.clock, read });
     this.#commit = parts.storage && new GroupCommit(parts.storage, parts.clock);
   }
 
@@ -62,6 +72,24 @@ export class Outbox {
     return this.#commit.writeMany(jobs.map((job) => ({ kind: 'insert', job: outboxRow(job) })));
   }
 
+  /**
+   * Within a transaction of the caller's. What `enlisted` is told comes later, when that has ended.
+   * @throws {JobReactorError} INVALID_JOB
+   */
+  async enlist(jobs: readonly HeldJob[], manager: TransactionManager, told: Told): Promise<WriteResult[]> {
+    const { storage } = this.#parts;
+    if (!storage?.enlist) {
+      const where = storage ? 'This outbox' : 'An outbox in memory';
+      const why = `${where} can not be part of your transaction. Keep \`distributor.outbox\` in the PostgreSQL, MySQL or MariaDB the transaction is in.`;
+      throw new JobReactorError('INVALID_JOB', why);
+    }
+    let changed: () => void = () => undefined;
+    const { results, state } = await storage.enlist(manager, jobs.map(outboxRow), () => changed());
+    const ids = jobs.flatMap(({ spec }, i) => (results[i] === 'done' ? [spec.id] : []));
+    if (ids.length > 0) changed = this.#enlisted.watch(ids, { ...told, state });
+    return results;
+  }
+
   /** Writes down which node it goes to, before it goes there. */
   async assign(job: HeldJob): Promise<void> {
     if (!this.#commit) return;
@@ -85,6 +113,7 @@ export class Outbox {
 
   async close(): Promise<void> {
     this.#stopped = true;
+    this.#enlisted.stop();
     await this.#commit?.idle();
     await this.#parts.storage?.close();
   }

@@ -14,6 +14,7 @@ import {
   type UnknownRecord,
 } from './read-option.js';
 import { readExpires } from './read-expires.js';
+import type { TransactionManager } from './transaction-manager.js';
 import { readTime } from './read-time.js';
 
 /** What one enqueue can say of its job. It overrules `@Job` and the definition, which overrule `forRoot({ jobs })`. */
@@ -55,6 +56,11 @@ export interface EnqueueOptions<D = unknown> {
    * `stored`: after the COMMIT of a node. Default `accepted`.
    */
   confirm?: 'accepted' | 'stored';
+  /**
+   * The EntityManager of a TypeORM transaction: the job is enqueued if that commits, and not if it rolls back. The
+   * distributor's outbox has to be in the same PostgreSQL, MySQL or MariaDB. Default: none.
+   */
+  manager?: TransactionManager;
   /** In a node process: name of the distributor to submit to. Default: the process's own, else the first connected. */
   distributor?: string;
   /** Called in this process when a run succeeded or the job was cancelled; lost with the process. */
@@ -72,6 +78,7 @@ export interface EnqueueRequest {
   options: JobOptions;
   confirm: 'accepted' | 'stored';
   distributor?: string;
+  manager?: TransactionManager;
   onSuccess?: (feedback: Feedback) => unknown;
   onError?: (feedback: Feedback) => unknown;
 }
@@ -98,10 +105,11 @@ const KNOWN = [
   'priority',
   'confirm',
   'distributor',
+  'manager',
   'onSuccess',
   'onError',
 ];
-const NOT_YET = ['manager', 'key'];
+const NOT_YET = ['key'];
 const UUID = /^[\da-f]{8}-[\da-f]{4}-[\da-f]{4}-[\da-f]{4}-[\da-f]{12}$/i;
 const NO_JOBS: EnqueueDefaults = { defaults: {}, strictNode: false };
 
@@ -202,7 +210,24 @@ function readRouting(given: EnqueueOptions<never>, strictByDefault: boolean): Jo
   };
 }
 
-function readReply(given: UnknownRecord): Pick<EnqueueRequest, 'confirm' | 'distributor' | 'onSuccess' | 'onError'> {
+function readManager({ manager, confirm, distributor }: UnknownRecord): Pick<EnqueueRequest, 'manager'> {
+  if (manager === undefined) return {};
+  const { query, dataSource } = (manager ?? {}) as Partial<TransactionManager>;
+  if (typeof query !== 'function' || typeof dataSource !== 'object') {
+    refuse('INVALID_JOB', `manager must be the EntityManager of a TypeORM transaction, not ${describeValue(manager)}.`);
+  }
+  if (confirm === 'stored') {
+    refuse('INVALID_JOB', "confirm: 'stored' would wait for a node, which sees the job only after your transaction.");
+  }
+  if (distributor !== undefined) {
+    refuse('INVALID_JOB', '`manager` goes with the outbox of this process, so `distributor` can not be another.');
+  }
+  return { manager: manager as TransactionManager };
+}
+
+function readReply(
+  given: UnknownRecord,
+): Pick<EnqueueRequest, 'confirm' | 'distributor' | 'manager' | 'onSuccess' | 'onError'> {
   const { confirm = 'accepted', distributor } = given;
   if (confirm !== 'accepted' && confirm !== 'stored') {
     refuse('INVALID_JOB', `confirm must be 'accepted' or 'stored', not ${describeValue(confirm)}.`);
@@ -210,6 +235,7 @@ function readReply(given: UnknownRecord): Pick<EnqueueRequest, 'confirm' | 'dist
   return {
     confirm,
     ...(distributor === undefined ? {} : { distributor: readName(distributor, 'distributor', 'INVALID_JOB') }),
+    ...readManager(given),
     ...readClosure(given, 'onSuccess'),
     ...readClosure(given, 'onError'),
   };

@@ -3,12 +3,16 @@ import type { FoundJob } from './found-job.js';
 import type { JobListeners } from './job-listeners.js';
 import type { JobQueries } from './job-query.js';
 import type { JobSpec } from './job.js';
+import type { TransactionManager } from './transaction-manager.js';
 
 /** A job that enqueue made, before somebody accepted it and put its name on it. */
 export type NewJob = Omit<JobSpec, 'origin' | 'listeners'> & {
   /** Closures wait for it in this process. */
   closures: boolean;
 };
+
+/** `duplicate`: the id was known. */
+export type Intake = 'accepted' | 'duplicate';
 
 /** What the client stands on: a distributor in its own process, or a node's connection to one. */
 export interface JobGateway {
@@ -18,7 +22,13 @@ export interface JobGateway {
    * Resolves for each job, in order, once it is accepted as the outbox mode says; `duplicate` when its id was known.
    * @throws {JobRejected | EnqueueUnknown} for a job that was not, or may not have been, accepted
    */
-  accept(jobs: readonly NewJob[], distributor?: string): Promise<('accepted' | 'duplicate')[]>;
+  accept(jobs: readonly NewJob[], distributor?: string): Promise<Intake[]>;
+  /**
+   * The same, within a transaction of the caller's: the jobs are there once that has committed. Absent in a process that
+   * has no distributor.
+   * @throws {JobReactorError} INVALID_JOB when the outbox is not in the database of the transaction
+   */
+  acceptWithin?(jobs: readonly NewJob[], manager: TransactionManager): Promise<Intake[]>;
   cancel(id: string, reason: string): Promise<CancelAnswer>;
   find(id: string): Promise<FoundJob | null>;
 }

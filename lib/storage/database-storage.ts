@@ -2,7 +2,7 @@ import type { Clock } from '../clock.js';
 import { JobReactorError } from '../job-reactor.error.js';
 import type { FeedbackRecord, StoredJob } from '../job/job.js';
 import type { JobStatus } from '../job/job-status.js';
-import type { JobPage, JobStorage, JobWrite, StorageOwner, WriteResult } from './job-storage.js';
+import type { Enlisted, JobPage, JobStorage, JobWrite, StorageOwner, WriteResult } from './job-storage.js';
 import type {
   DatabaseOptions,
   MysqlStorageOptions,
@@ -63,6 +63,13 @@ export class DatabaseStorage implements JobStorage {
 
   async feedbacks(page: { after: string | null; limit: number }): Promise<FeedbackRecord[]> {
     return this.storage().feedbacks(page);
+  }
+
+  async enlist(manager: object, jobs: readonly StoredJob[], changed: () => void): Promise<Enlisted> {
+    const { enlist } = this.storage();
+    if (enlist) return enlist.call(this.storage(), manager, jobs, changed);
+    const why = `The outbox ${this.place()} is a SQLite file with a connection of its own, which can not be part of your transaction. Keep it in the PostgreSQL, MySQL or MariaDB the transaction is in.`;
+    throw new JobReactorError('INVALID_JOB', why);
   }
 
   async close(): Promise<void> {

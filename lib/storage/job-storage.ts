@@ -34,6 +34,13 @@ export type JobWrite =
  */
 export type WriteResult = 'done' | 'duplicate' | 'stale' | { error: Error };
 
+/** What became of inserts in a transaction of the caller's. */
+export interface Enlisted {
+  results: WriteResult[];
+  /** `ended`: the transaction is over. `open`: it may go on. `unknown`: its end is not told. */
+  state(): 'open' | 'ended' | 'unknown';
+}
+
 export interface JobPage {
   /** Start after this place (exclusive); null starts at the beginning. */
   after: { dueAt: number; id: string } | null;
@@ -65,6 +72,13 @@ export interface JobStorage {
    * @throws {JobReactorError} STORAGE when nothing was committed, or when that can't be known
    */
   commit(writes: readonly JobWrite[]): Promise<WriteResult[]>;
+  /**
+   * Optional, of an outbox: inserts jobs within a transaction of the caller's, in the same database. `changed` is called
+   * whenever that transaction, or a part of it, may have ended.
+   * @param manager a TypeORM EntityManager
+   * @throws {JobReactorError} INVALID_JOB when its rows can't be there, as it leads to another database
+   */
+  enlist?(manager: object, jobs: readonly StoredJob[], changed: () => void): Promise<Enlisted>;
   /** Rows whose status is not final, by (dueAt, id). */
   unfinished(page: JobPage): Promise<StoredJob[]>;
   countUnfinished(): Promise<number>;

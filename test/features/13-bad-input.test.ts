@@ -454,7 +454,7 @@ describe('one clear error at enqueue for', () => {
       {},
       { colour: 1 },
       'INVALID_JOB There is no option `colour`. The options are id, after, runAt, expires, period, node, notNode, strictNode, ' +
-        'maxAttempts, backoff, timeout, thread, priority, confirm, distributor, onSuccess, onError.',
+        'maxAttempts, backoff, timeout, thread, priority, confirm, distributor, manager, onSuccess, onError.',
     ],
     'an option of a later version': [
       {},

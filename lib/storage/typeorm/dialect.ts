@@ -1,6 +1,6 @@
 import type { DataSource, DataSourceOptions } from 'typeorm';
 import type { StoredJob } from '../../job/job.js';
-import type { JobPage, JobWrite, StorageOwner, WriteResult } from '../job-storage.js';
+import type { Enlisted, JobPage, JobWrite, StorageOwner, WriteResult } from '../job-storage.js';
 import type { Row, RowValue } from './job-rows.js';
 import type { JobReads } from './job-reads.js';
 import type { TableNames } from './table-names.js';
@@ -30,6 +30,8 @@ export interface Dialect {
   all(sql: string, params: readonly RowValue[]): Promise<Row[]>;
   /** See JobStorage.commit(). */
   commit(writes: readonly JobWrite[]): Promise<WriteResult[]>;
+  /** See JobStorage.enlist(). Absent where a transaction of others can't hold our rows. */
+  enlist?(manager: object, jobs: readonly StoredJob[], changed: () => void): Promise<Enlisted>;
   /** See JobStorage.unfinished(). */
   unfinished(page: JobPage, reads: JobReads): Promise<StoredJob[]>;
   /** Ends what `connect`, `identify` and `claim` began; the caller disconnects in between. Twice is safe. */

@@ -14,6 +14,7 @@ const IDS_AT_ONCE = 500;
 /** Jobs in a database through TypeORM: the statements that look are the same for all, those of the hot path the dialect's. */
 export class TypeOrmStorage implements JobStorage {
   readonly durable: boolean;
+  readonly enlist?: NonNullable<JobStorage['enlist']>;
   private dataSource: DataSource | undefined;
   private opened: JobReads | undefined;
 
@@ -22,6 +23,7 @@ export class TypeOrmStorage implements JobStorage {
     private readonly migrate: boolean,
   ) {
     this.durable = dialect.durable;
+    if (dialect.enlist) this.enlist = (...given) => dialect.enlist!(...given);
   }
 
   get driverName(): string {

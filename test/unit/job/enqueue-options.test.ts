@@ -125,7 +125,7 @@ describe('it is refused', () => {
     [{ distributor: 7 }, 'distributor must be a name'],
     [{ onSuccess: 'x' }, "onSuccess must be a function, not 'x'."],
     [{ onError: null }, 'onError must be a function, not null.'],
-    [{ manager: {} }, 'The option `manager` is not available in this version. Leave it out.'],
+    [{ manager: {} }, 'manager must be the EntityManager of a TypeORM transaction, not {}.'],
     [{ key: 'x' }, 'The option `key` is not available in this version.'],
     [{ expires: '5 sex' }, "expires: '5 sex' is no duration"],
     [{ expires: '1m', after: '2m' }, 'expires: the job would have expired'],

@@ -72,6 +72,10 @@ export class MysqlEngine implements Engine {
     }
   }
 
+  text(sql: string): string {
+    return sql;
+  }
+
   session<T>(work: (session: Session) => Promise<T>): Promise<T> {
     if (!this.connections) return Promise.reject(new Error('not connected'));
     return this.connections.session(work);

@@ -9,7 +9,7 @@ import { statementLogger } from '../statement-logger.js';
 import { tableNames, type TableNames } from '../table-names.js';
 import { PostgresCommit } from './postgres-commit.js';
 import { postgresTrouble } from './postgres-errors.js';
-import { PostgresPool, type PgPool } from './postgres-pool.js';
+import { PostgresPool, numbered, type PgPool } from './postgres-pool.js';
 
 /** One for commits, one for the lease, two for those who look. */
 const CONNECTIONS = 4;
@@ -72,6 +72,10 @@ export class PostgresEngine implements Engine {
     } finally {
       await dataSource.destroy();
     }
+  }
+
+  text(sql: string): string {
+    return numbered(sql);
   }
 
   session<T>(work: (session: Session) => Promise<T>): Promise<T> {

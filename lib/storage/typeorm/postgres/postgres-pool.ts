@@ -31,6 +31,12 @@ const SETTINGS = ['SET enable_seqscan = off', 'SET enable_hashjoin = off', 'SET 
 
 const nothing = (): void => undefined;
 
+/** PostgreSQL's parameters have numbers. */
+export function numbered(sql: string): string {
+  let count = 0;
+  return sql.replaceAll('?', () => `$${++count}`);
+}
+
 /** TypeORM's pool, with a deadline for everything. A connection that let one pass is not used again. */
 export class PostgresPool {
   /** Whether a connection leads to one server process for good: not through a pooler in transaction mode. */
@@ -71,7 +77,7 @@ export class PostgresPool {
   }
 
   private async ask(client: PgClient, sql: string, params: readonly unknown[], keep: boolean) {
-    const { text, name } = this.numbered(sql);
+    const { text, name } = this.named(sql);
     const config = { text, values: params };
     const asked = client.query(keep && this.direct.get(client) ? { ...config, name } : config);
     const { rows, rowCount } = await withDeadline(this.clock, this.deadline, 'A statement', asked);
@@ -89,12 +95,10 @@ export class PostgresPool {
     return true;
   }
 
-  /** PostgreSQL's parameters have numbers. */
-  private numbered(sql: string): { text: string; name: string } {
+  private named(sql: string): { text: string; name: string } {
     let known = this.names.get(sql);
     if (!known) {
-      let count = 0;
-      const text = sql.replaceAll('?', () => `$${++count}`);
+      const text = numbered(sql);
       // One name must never stand for two texts, whoever else prepares statements on this connection.
       const name = `job_reactor_${createHash('sha256').update(text).digest('base64url')}`;
       known = { text, name };

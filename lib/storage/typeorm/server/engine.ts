@@ -41,6 +41,8 @@ export interface Engine {
   use(dataSource: DataSource): void;
   /** Brings the tables up to date while other processes wait. */
   migrate(): Promise<void>;
+  /** A statement with `?` as this server takes it. */
+  text(sql: string): string;
   session<T>(work: (session: Session) => Promise<T>): Promise<T>;
   /** All of `writes`, none of which is about the same job as another, in one go. @throws LeaseLost */
   apply(session: Session, owner: Owner, writes: readonly JobWrite[], now: number): Promise<WriteResult[]>;

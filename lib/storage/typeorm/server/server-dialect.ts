@@ -1,13 +1,14 @@
-import type { DataSource, DataSourceOptions } from 'typeorm';
+import type { DataSource, DataSourceOptions, EntityManager } from 'typeorm';
 import type { Clock } from '../../../clock.js';
 import { JobReactorError } from '../../../job-reactor.error.js';
 import type { StoredJob } from '../../../job/job.js';
-import type { JobPage, JobWrite, StorageOwner, WriteResult } from '../../job-storage.js';
+import type { Enlisted, JobPage, JobWrite, StorageOwner, WriteResult } from '../../job-storage.js';
 import type { StorageHooks } from '../../storage-option.js';
 import type { Dialect } from '../dialect.js';
 import type { JobReads } from '../job-reads.js';
 import { toStoredJob, type Row, type RowValue } from '../job-rows.js';
 import type { TableNames } from '../table-names.js';
+import { CallersTransactions, sessionOf } from './callers-transaction.js';
 import { LeaseLost, transaction, type Engine, type Session } from './engine.js';
 import { InDoubt } from './in-doubt.js';
 import { Lease } from './lease.js';
@@ -25,7 +26,9 @@ export class ServerDialect implements Dialect {
   readonly durable = true;
   private owner: StorageOwner | undefined;
   private lease: Lease | undefined;
+  private database = '';
   private readonly doubts = new InDoubt();
+  private readonly transactions = new CallersTransactions();
   private pruneAt = -Infinity;
 
   constructor(
@@ -56,7 +59,8 @@ export class ServerDialect implements Dialect {
     return this.storage(() => this.engine.migrate());
   }
 
-  async identify(): Promise<{ id: string; owner: string }> {
+  async identify(database: string): Promise<{ id: string; owner: string }> {
+    this.database = database;
     const wait = (milliseconds: number): void => this.hooks.onWait?.(this.engine.place, milliseconds);
     const take = (): Promise<Lease> => Lease.take(this.engine, this.owner as StorageOwner, this.clock, wait);
     this.lease = await this.storage(take);
@@ -83,22 +87,28 @@ export class ServerDialect implements Dialect {
     return jobs;
   }
 
+  async enlist(given: object, jobs: readonly StoredJob[], changed: () => void): Promise<Enlisted> {
+    const manager = given as EntityManager;
+    const session = sessionOf(manager, (sql) => this.engine.text(sql));
+    const { owner } = this.open();
+    await this.transactions.assertSameDatabase(manager, session, this.tables.storage, this.database);
+    const writes = jobs.map((job): JobWrite => ({ kind: 'insert', job }));
+    const results = await refusing(writes, (good) => this.engine.apply(session, owner, good, this.clock.now())).catch(
+      (cause: unknown) => Promise.reject(notEnlisted(cause)),
+    );
+    return { results, state: this.transactions.watch(manager, changed) };
+  }
+
   async commit(writes: readonly JobWrite[]): Promise<WriteResult[]> {
-    const results: WriteResult[] = writes.map((write) => {
-      const error = refusal(write);
-      return error ? { error } : 'stale';
-    });
-    const good = writes.filter((_, i) => typeof results[i] === 'string');
-    const answers = good.length === 0 ? [] : await this.storage(() => this.commitGood(good), good);
-    let next = 0;
-    const all = results.map((result) => (typeof result === 'string' ? (answers[next++] as WriteResult) : result));
+    const results = await refusing(writes, (good) => this.storage(() => this.commitGood(good), good));
     await this.prune();
-    return all;
+    return results;
   }
 
   async retire(): Promise<void> {
     const { lease } = this;
     this.lease = undefined;
+    this.transactions.stop();
     await lease?.release();
   }
 
@@ -192,6 +202,24 @@ export class ServerDialect implements Dialect {
       throw new JobReactorError('STORAGE', `The storage ${this.engine.place} failed: ${message}`, { cause: error });
     }
   }
+}
+
+/** What can't be stored is refused one by one; the rest goes on. */
+async function refusing(
+  writes: readonly JobWrite[],
+  commit: (good: readonly JobWrite[]) => Promise<WriteResult[]>,
+): Promise<WriteResult[]> {
+  const refused = writes.map(refusal);
+  const good = writes.filter((_, i) => !refused[i]);
+  const answers = good.length === 0 ? [] : await commit(good);
+  let next = 0;
+  return refused.map((error) => (error ? { error } : (answers[next++] as WriteResult)));
+}
+
+/** The caller's transaction is broken by it as by any failed statement, and the caller rolls it back. */
+function notEnlisted(cause: unknown): JobReactorError {
+  const message = `The job could not be written in your transaction: ${String((cause as Error)?.message || cause)}`;
+  return new JobReactorError('STORAGE', message, { cause });
 }
 
 function lost(place: string, cause: Error): JobReactorError {
