@@ -1,9 +1,9 @@
 import { isInstant, type JobSpec } from '../job/job.js';
 import type { NodeFacts } from '../job-reactor.events.js';
-import type { Credit, Hello, Message } from '../protocol/message.js';
+import type { Credit, Hello, Message, Offer } from '../protocol/message.js';
 import type { Connection } from '../transport/connection.js';
 
-/** One welcomed node: what it can do and how much it may still be sent. */
+/** One node that has joined: what it can do and how much it may still be sent. */
 export class ConnectedNode {
   readonly name: string;
   readonly instance: string;
@@ -28,19 +28,19 @@ export class ConnectedNode {
   /** Rises with every job sent to any node: among equals the one that waited longest is next. */
   lastTurn = 0;
 
-  constructor(hello: Hello, connection: Connection, since: number) {
+  constructor(hello: Hello, offer: Offer, connection: Connection, since: number) {
     this.name = hello.name;
     this.instance = hello.instance;
     this.storage = hello.storage.id;
     this.durable = hello.storage.durable;
-    this.slots = hello.slots;
-    this.threads = hello.threads ?? false;
-    this.handoffTimeout = hello.handoffTimeout;
+    this.slots = offer.slots;
+    this.threads = offer.threads ?? false;
+    this.handoffTimeout = offer.handoffTimeout;
     this.since = since;
-    this.labels = hello.labels ?? [];
+    this.labels = offer.labels ?? [];
     this.#connection = connection;
-    this.#jobs = new Set(hello.jobs);
-    this.#accepts = hello.accepts ? new Set(hello.accepts) : null;
+    this.#jobs = new Set(offer.jobs);
+    this.#accepts = offer.accepts ? new Set(offer.accepts) : null;
   }
 
   get facts(): NodeFacts {

@@ -1,21 +1,12 @@
-import type { Clock, ClockTimer } from '../clock.js';
-import type { EmitEvent } from '../job-reactor.events.js';
-import { PROTOCOL_VERSION, type Hello, type Message, type WireErrorCode } from '../protocol/message.js';
+import type { ClockTimer } from '../clock.js';
+import type { Message, Offer, WireErrorCode } from '../protocol/message.js';
 import type { CloseReason, Connection } from '../transport/connection.js';
 import { Heartbeat } from '../transport/heartbeat.js';
 import { ConnectedNode } from './connected-node.js';
+import { NodeAdmission, type AdmissionParts, type Newcomer } from './node-admission.js';
 
 /** For so long the incumbent of a private storage may take to show that it is alive. */
 const INCUMBENT_ANSWERS_WITHIN = 2_000;
-
-export interface RegistryParts {
-  distributor: string;
-  instance: string;
-  /** Storage id of the outbox, null for memory. */
-  storage: () => string | null;
-  clock: Clock;
-  emit: EmitEvent;
-}
 
 export interface RegistryEvents {
   joined(node: ConnectedNode): void;
@@ -28,20 +19,24 @@ export interface RegistryEvents {
 interface Member {
   node: ConnectedNode;
   heartbeat: Heartbeat;
-  /** Set while a newcomer with the same storage waits for a sign of life. */
-  onSign: (() => void) | null;
+  /** Newcomers with the same storage that wait for a sign of life. */
+  readonly doubts: Set<() => void>;
 }
 
-/** Who is connected. Greets newcomers, keeps links alive, and sees to it that a private storage has one owner. */
+/** Who has joined. Keeps links alive, and sees to it that a private storage has one owner. */
 export class NodeRegistry {
-  readonly #parts: RegistryParts;
+  readonly #parts: AdmissionParts;
   readonly #events: RegistryEvents;
   readonly #members = new Map<ConnectedNode, Member>();
-  readonly #greeting = new Set<Connection>();
+  readonly #admission: NodeAdmission;
 
-  constructor(parts: RegistryParts, events: RegistryEvents) {
+  constructor(parts: AdmissionParts, events: RegistryEvents) {
     this.#parts = parts;
     this.#events = events;
+    this.#admission = new NodeAdmission(parts, {
+      claim: (newcomer, answer) => this.#claim(newcomer, answer),
+      admitted: (newcomer, offer) => this.#join(newcomer, offer),
+    });
   }
 
   nodes(): Iterable<ConnectedNode> {
@@ -66,22 +61,14 @@ export class NodeRegistry {
     return undefined;
   }
 
-  /** A connection that has said nothing yet; the transport closes it if it stays so. */
+  /** A new connection: it is a node's once it is admitted. */
   greet(connection: Connection): void {
-    this.#greeting.add(connection);
-    connection.onClose = () => void this.#greeting.delete(connection);
-    connection.onMessage = (message) => {
-      if (message.type === 'ping') return connection.send({ type: 'pong' });
-      if (message.type !== 'hello') return this.#refuse(connection, 'PROTOCOL', `${message.type} came before hello`);
-      connection.onMessage = () => this.#refuse(connection, 'PROTOCOL', 'a message came before welcome');
-      this.#hello(connection, message);
-    };
+    this.#admission.greet(connection);
   }
 
   /** Says goodbye to everyone. */
   stop(): void {
-    for (const connection of this.#greeting)
-      connection.close({ type: 'error', code: 'STOPPING', message: 'the distributor stops' });
+    this.#admission.stop();
     for (const { node, heartbeat } of this.#members.values()) {
       heartbeat.stop();
       this.#members.delete(node);
@@ -90,71 +77,54 @@ export class NodeRegistry {
     }
   }
 
-  #hello(connection: Connection, hello: Hello): void {
-    const { min, max } = hello.protocol;
-    if (min > PROTOCOL_VERSION.max || max < PROTOCOL_VERSION.min) {
-      const ours = `${PROTOCOL_VERSION.min} to ${PROTOCOL_VERSION.max}`;
-      return this.#refuse(
-        connection,
-        'VERSION',
-        `this distributor speaks protocol ${ours}, node '${hello.name}' ${min} to ${max}`,
-      );
-    }
-    const incumbent = this.byStorage(hello.storage.id);
-    if (!incumbent) return this.#welcome(connection, hello);
-    if (incumbent.instance === hello.instance) {
-      this.#dismiss(incumbent, 'replaced by a new connection of the same instance', 'REPLACED');
-      return this.#welcome(connection, hello);
-    }
-    this.#challenge(incumbent, connection, hello);
-  }
-
   /** Two live instances on one private storage would both run its jobs: the incumbent stays if it shows a sign of life. */
-  #challenge(incumbent: ConnectedNode, connection: Connection, hello: Hello): void {
-    const member = this.#members.get(incumbent);
-    if (!member) return this.#welcome(connection, hello);
+  #claim({ hello }: Newcomer, answer: (inUse: string | null) => void): void {
+    const incumbent = this.byStorage(hello.storage.id);
+    const member = incumbent && this.#members.get(incumbent);
+    if (!member || incumbent.instance === hello.instance) return answer(null);
+    const alive = (): void => {
+      silence.cancel();
+      answer(usedBy(incumbent));
+    };
     const silence: ClockTimer = this.#parts.clock.after(INCUMBENT_ANSWERS_WITHIN, () => {
-      member.onSign = null;
+      member.doubts.delete(alive);
       if (this.has(incumbent))
         this.#dismiss(incumbent, 'did not answer when its storage was claimed', 'STORAGE_IN_USE');
-      if (!connection.closed) this.#welcome(connection, hello);
+      answer(null);
     });
-    member.onSign = () => {
-      member.onSign = null;
-      silence.cancel();
-      const why = `node '${incumbent.name}' at ${incumbent.connection.remote} uses the same storage (${hello.storage.id}) and is alive; give each node its own`;
-      this.#refuse(connection, 'STORAGE_IN_USE', why);
-    };
+    member.doubts.add(alive);
     incumbent.send({ type: 'ping' });
   }
 
-  #welcome(connection: Connection, hello: Hello): void {
-    const { distributor, instance, storage, clock, emit } = this.#parts;
-    this.#greeting.delete(connection);
-    const node = new ConnectedNode(hello, connection, clock.now());
-    const member: Member = { node, heartbeat: new Heartbeat(connection, clock), onSign: null };
+  #join({ hello, connection }: Newcomer, offer: Offer): void {
+    const { distributor, clock, emit } = this.#parts;
+    const other = this.byStorage(hello.storage.id);
+    // Of two that came at once the first has it by now.
+    if (other && other.instance !== hello.instance)
+      return this.#admission.refuse(connection, 'STORAGE_IN_USE', usedBy(other));
+    if (other) this.#dismiss(other, 'replaced by a new connection of the same instance', 'REPLACED');
+    const node = new ConnectedNode(hello, offer, connection, clock.now());
+    const member: Member = { node, heartbeat: new Heartbeat(connection, clock), doubts: new Set() };
     this.#members.set(node, member);
-    connection.established();
     connection.onMessage = (message) => this.#message(member, message);
     connection.onDrain = () => this.#events.drained(node);
     connection.onClose = (reason) => this.#closed(member, reason);
-    connection.send({
-      type: 'welcome',
-      protocol: PROTOCOL_VERSION.max,
-      name: distributor,
-      instance,
-      storage: storage(),
-    });
     emit({ event: 'node joined', distributor, node: node.facts, jobs: node.jobs });
     this.#events.joined(node);
   }
 
   #message(member: Member, message: Message): void {
-    member.onSign?.();
+    if (member.doubts.size > 0) this.#alive(member);
     if (member.heartbeat.received(message)) return;
     if (message.type === 'goodbye') member.node.leaving = true;
     else if (message.type === 'drain') member.node.draining = true;
     else this.#events.message(member.node, message);
+  }
+
+  #alive({ doubts }: Member): void {
+    const asking = [...doubts];
+    doubts.clear();
+    for (const alive of asking) alive();
   }
 
   #closed(member: Member, reason: CloseReason): void {
@@ -180,16 +150,9 @@ export class NodeRegistry {
     else emit({ event: 'node lost', distributor, node: node.facts, reason });
     this.#events.lost(node, reason);
   }
+}
 
-  #refuse(connection: Connection, code: WireErrorCode, message: string): void {
-    this.#greeting.delete(connection);
-    this.#parts.emit({
-      event: 'node refused',
-      distributor: this.#parts.distributor,
-      remote: connection.remote,
-      code,
-      message,
-    });
-    connection.close({ type: 'error', code, message });
-  }
+function usedBy(incumbent: ConnectedNode): string {
+  const { name, storage, connection } = incumbent;
+  return `node '${name}' at ${connection.remote} uses the same storage (${storage}) and is alive; give each node its own`;
 }

@@ -8,10 +8,10 @@ export const FRAME_HEAD = 10;
 export const COUNTED_HEAD = 6;
 
 /**
- * Longest frame before the welcome, in bytes, counted as the length field counts. Room for a hello with the names of
- * some thousand jobs; with 64 connections in the handshake at most 4 MiB in all.
+ * Longest frame before the welcome, in bytes, counted as the length field counts: what a stranger can make the other
+ * side hold. Whatever may be long, such as the names of jobs, comes after the welcome.
  */
-export const HANDSHAKE_FRAME = 64 * 1024;
+export const HANDSHAKE_FRAME = 4 * 1024;
 /**
  * Longest frame after the welcome, unless the transport was told otherwise. A result carries args and result, each up
  * to DEFAULT_TEXT_LIMIT; a smaller frame would leave a job that ended with no way to say so.

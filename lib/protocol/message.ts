@@ -16,6 +16,10 @@ export interface Hello {
   /** UUID per process start. */
   instance: string;
   storage: { id: string; durable: boolean };
+}
+/** What the node can do: its first word after the welcome, so that strangers learn nothing of it. */
+export interface Offer {
+  type: 'offer';
   /** Job names it has handlers for. */
   jobs: string[];
   /** When present: the only job names it takes. */
@@ -222,6 +226,7 @@ export type Message =
   | Query
   | Answer
   | Answered
+  | Offer
   | PeerLost
   | Ping
   | Pong

@@ -1,6 +1,6 @@
 import type { Clock, ClockTimer } from '../clock.js';
 import type { EmitEvent } from '../job-reactor.events.js';
-import type { Hello, Message, Welcome } from '../protocol/message.js';
+import type { Hello, Message, Offer, Welcome } from '../protocol/message.js';
 import type { Address, CloseReason, Connection, Transport } from '../transport/connection.js';
 import { Heartbeat } from '../transport/heartbeat.js';
 
@@ -18,6 +18,8 @@ export interface LinkParts {
   random: () => number;
   emit: EmitEvent;
   hello: () => Hello;
+  /** Sent once the distributor has welcomed it. */
+  offer: () => Offer;
 }
 
 export interface LinkEvents {
@@ -122,7 +124,8 @@ export class DistributorLink {
     this.granted = { instant: 0, stored: 0 };
     this.refused.clear();
     this.#heartbeat = new Heartbeat(connection, this.#parts.clock);
-    const { node, emit } = this.#parts;
+    const { node, emit, offer } = this.#parts;
+    connection.send(offer());
     emit({ event: 'distributor joined', node, distributor: welcome.name, remote: connection.remote });
     this.#events.opened(this);
   }

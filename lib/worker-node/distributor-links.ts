@@ -3,7 +3,7 @@ import type { JobHandlers } from '../handlers/job-handler.js';
 import { isInstant, type JobSpec, type StoredJob } from '../job/job.js';
 import type { EmitEvent } from '../job-reactor.events.js';
 import type { NodeSettings } from '../job-reactor.options.js';
-import { PROTOCOL_VERSION, type Hello, type Message } from '../protocol/message.js';
+import { PROTOCOL_VERSION, type Hello, type Message, type Offer } from '../protocol/message.js';
 import type { Address, Transport } from '../transport/connection.js';
 import { DistributorLink } from './distributor-link.js';
 
@@ -52,6 +52,9 @@ export class DistributorLinks {
       name: settings.name,
       instance,
       storage,
+    });
+    const offer = (): Offer => ({
+      type: 'offer',
       jobs: settings.accepts ? jobs.filter((name) => settings.accepts?.includes(name)) : jobs,
       ...(settings.accepts ? { accepts: settings.accepts } : {}),
       labels: settings.labels,
@@ -61,7 +64,7 @@ export class DistributorLinks {
     });
     for (const address of this.#parts.addresses) {
       const link = new DistributorLink(
-        { node: settings.name, address, transport, clock, random, emit, hello },
+        { node: settings.name, address, transport, clock, random, emit, hello, offer },
         {
           opened: (opened) => this.#opened(opened),
           closed: (closed) => this.#closed(closed),

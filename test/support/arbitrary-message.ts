@@ -134,14 +134,17 @@ const version = fc.integer({ min: 1, max: 65535 });
 const nonce = anyText(512, 1).map((text) => text || 'n');
 
 export const ARBITRARY: { [T in MessageType]: fc.Arbitrary<MessageOf<T>> } = {
-  hello: fc.record(
+  hello: fc.record({
+    type: fc.constant('hello'),
+    protocol: fc.record({ min: version, max: version }),
+    role: fc.constant('node'),
+    name,
+    instance: uuid,
+    storage: fc.record({ id: uuid, durable: fc.boolean() }),
+  }),
+  offer: fc.record(
     {
-      type: fc.constant('hello'),
-      protocol: fc.record({ min: version, max: version }),
-      role: fc.constant('node'),
-      name,
-      instance: uuid,
-      storage: fc.record({ id: uuid, durable: fc.boolean() }),
+      type: fc.constant('offer'),
       jobs: names,
       accepts: names,
       labels: names,
@@ -149,7 +152,7 @@ export const ARBITRARY: { [T in MessageType]: fc.Arbitrary<MessageOf<T>> } = {
       threads: fc.boolean(),
       handoffTimeout: count,
     },
-    { requiredKeys: ['type', 'protocol', 'role', 'name', 'instance', 'storage', 'jobs', 'slots', 'handoffTimeout'] },
+    { requiredKeys: ['type', 'jobs', 'slots', 'handoffTimeout'] },
   ),
   challenge: fc.record({ type: fc.constant('challenge'), nonce, keys: names }),
   proof: fc.record({ type: fc.constant('proof'), key: name, nonce, mac: nonce }),

@@ -56,7 +56,7 @@ describe('the limit', () => {
     expect(reader.next()).toEqual(welcome);
     reader.established();
     expect(reader.next()).toEqual(large);
-    expect(() => read('distributor', false, welcome, large)).toThrow('longer than the 65536 allowed');
+    expect(() => read('distributor', false, welcome, large)).toThrow('longer than the 4096 allowed');
   });
 });
 

@@ -17,9 +17,6 @@ export const hello: Hello = {
   name: 'gpu',
   instance: ID,
   storage: { id: ID, durable: true },
-  jobs: ['resize'],
-  slots: 4,
-  handoffTimeout: 30_000,
 };
 export const welcome: Welcome = { type: 'welcome', protocol: 1, name: 'web', instance: ID, storage: null };
 export const jobMessage = (args: string): JobMessage => ({
