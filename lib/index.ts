@@ -63,8 +63,16 @@ export { Job, OnError, OnErrorFeedback, OnSuccess, OnSuccessFeedback } from './h
 export type { HandlerSettings } from './handlers/job.decorators.js';
 export { JobContext } from './handlers/job-context.js';
 
-export type { FeedbackRecord, StoredJob } from './job/job.js';
-export type { JobChange, JobPage, JobStorage, JobWrite, StorageOwner, WriteResult } from './storage/job-storage.js';
+export type { FeedbackDelivery, FeedbackRecord, KeptFeedback, StoredJob } from './job/job.js';
+export type {
+  FeedbackPage,
+  JobChange,
+  JobPage,
+  JobStorage,
+  JobWrite,
+  StorageOwner,
+  WriteResult,
+} from './storage/job-storage.js';
 export type {
   DatabaseOptions,
   MysqlStorageOptions,

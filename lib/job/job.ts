@@ -154,6 +154,39 @@ export interface FeedbackRecord {
   job: JobInfo;
 }
 
+/** How far a feedback has come on its way to the application. */
+export interface FeedbackDelivery {
+  /** How often the application's methods threw. */
+  failures: number;
+  /** When it may be sent, or sent again; null: it is parked, and sent only when somebody asks for it. */
+  dueAt: number | null;
+  /** What they threw the last time. */
+  lastError: ErrorData | null;
+}
+
+/** A feedback as a storage keeps it. */
+export interface KeptFeedback extends FeedbackRecord, FeedbackDelivery {}
+
+/** One that was not delivered yet. */
+export const undelivered = (feedback: FeedbackRecord): KeptFeedback => ({
+  id: feedback.id,
+  jobId: feedback.jobId,
+  name: feedback.name,
+  origin: feedback.origin,
+  listeners: feedback.listeners,
+  assignment: feedback.assignment,
+  status: feedback.status,
+  final: feedback.final,
+  side: feedback.side,
+  args: feedback.args,
+  result: feedback.result,
+  error: feedback.error,
+  job: feedback.job,
+  failures: 0,
+  dueAt: 0,
+  lastError: null,
+});
+
 /**
  * Whether it takes a slot's credit on its way to a node, or only room in its storage. Both ends count by this rule, so it
  * depends on nothing but the job.

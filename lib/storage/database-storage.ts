@@ -1,8 +1,16 @@
 import type { Clock } from '../clock.js';
 import { JobReactorError } from '../job-reactor.error.js';
-import type { FeedbackRecord, StoredJob } from '../job/job.js';
+import type { KeptFeedback, StoredJob } from '../job/job.js';
 import type { JobStatus } from '../job/job-status.js';
-import type { Enlisted, JobPage, JobStorage, JobWrite, StorageOwner, WriteResult } from './job-storage.js';
+import type {
+  Enlisted,
+  FeedbackPage,
+  JobPage,
+  JobStorage,
+  JobWrite,
+  StorageOwner,
+  WriteResult,
+} from './job-storage.js';
 import type {
   DatabaseOptions,
   MysqlStorageOptions,
@@ -61,8 +69,12 @@ export class DatabaseStorage implements JobStorage {
     return this.storage().list(filter);
   }
 
-  async feedbacks(page: { after: string | null; limit: number }): Promise<FeedbackRecord[]> {
+  async feedbacks(page: FeedbackPage): Promise<KeptFeedback[]> {
     return this.storage().feedbacks(page);
+  }
+
+  async getFeedbacks(ids: readonly string[]): Promise<KeptFeedback[]> {
+    return this.storage().getFeedbacks(ids);
   }
 
   async enlist(manager: object, jobs: readonly StoredJob[], changed: () => void): Promise<Enlisted> {

@@ -143,6 +143,7 @@ export class GroupCommit {
 /** The job whose writes must stay in order; forgets are about feedback and may share a commit with anything. */
 function jobOf(write: JobWrite): string | undefined {
   if (write.kind === 'forget-feedback') return undefined;
+  if (write.kind === 'save-delivery') return write.jobId;
   return write.kind === 'insert' ? write.job.id : write.id;
 }
 

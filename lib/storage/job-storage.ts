@@ -1,4 +1,4 @@
-import type { FeedbackRecord, JobChange, StoredJob } from '../job/job.js';
+import type { FeedbackDelivery, FeedbackRecord, JobChange, KeptFeedback, StoredJob } from '../job/job.js';
 import type { JobStatus } from '../job/job-status.js';
 
 /*
@@ -19,10 +19,12 @@ export type JobWrite =
    * row whose status is final is `stale` too: only a save brings it back.
    */
   | { kind: 'start'; id: string; fence: number; change: JobChange }
-  /** All of `change` is written, and the feedback row with it. Guarded by `fence`. */
+  /** All of `change` is written, and the feedback row with it, as one that was not delivered yet. Guarded by `fence`. */
   | { kind: 'save'; id: string; fence: number; change: JobChange; feedback?: FeedbackRecord }
   /** The row goes, a feedback row and a tombstone may come. Guarded by `fence`. */
   | { kind: 'delete'; id: string; fence: number; feedback?: FeedbackRecord; tombstoneUntil?: number }
+  /** How far the delivery of a feedback has come; nothing else of its row changes. An unknown id is no error. */
+  | { kind: 'save-delivery'; feedbackId: string; jobId: string; delivery: FeedbackDelivery }
   /** Feedback rows that were acknowledged go. Unknown ids are no error. */
   | { kind: 'forget-feedback'; ids: readonly string[] };
 
@@ -47,6 +49,16 @@ export interface JobPage {
   limit: number;
 }
 
+export interface FeedbackPage {
+  /** Start after this id (exclusive); null starts at the beginning. */
+  after: string | null;
+  limit: number;
+  /** Only those that may be sent at this time; null: only those that are parked. Absent: all. */
+  dueBy?: number | null;
+  /** Only those of jobs with this name. */
+  name?: string;
+}
+
 export interface StorageOwner {
   role: 'node' | 'outbox';
   /** Name of the node or distributor. */
@@ -67,8 +79,8 @@ export interface JobStorage {
    */
   open(owner: StorageOwner): Promise<{ id: string }>;
   /**
-   * Commits all writes in one transaction, in this order: inserts, starts, saves, deletes, forgets. No two writes of one
-   * group are about the same job. Results are in the order of `writes`. One bad row does not fail the others.
+   * Commits all writes in one transaction, in this order: inserts, starts, saves, deletes, deliveries, forgets. No two
+   * writes of one group are about the same job, but for forgets. Results are in the order of `writes`. One bad row does not fail the others.
    * @throws {JobReactorError} STORAGE when nothing was committed, or when that can't be known
    */
   commit(writes: readonly JobWrite[]): Promise<WriteResult[]>;
@@ -87,7 +99,9 @@ export interface JobStorage {
   /** Rows in id order (UUIDv7: oldest first), for looking and clearing up. */
   list(filter: { status?: JobStatus; name?: string; after?: string; limit: number }): Promise<StoredJob[]>;
   /** Feedback rows in id order. */
-  feedbacks(page: { after: string | null; limit: number }): Promise<FeedbackRecord[]>;
+  feedbacks(page: FeedbackPage): Promise<KeptFeedback[]>;
+  /** Feedback rows by id, in any order; unknown ids are left out. */
+  getFeedbacks(ids: readonly string[]): Promise<KeptFeedback[]>;
   /** Twice is safe. */
   close(): Promise<void>;
 }

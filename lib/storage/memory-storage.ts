@@ -1,9 +1,17 @@
 import { randomUUID } from 'node:crypto';
 import type { Clock } from '../clock.js';
 import { JobReactorError } from '../job-reactor.error.js';
-import type { FeedbackRecord, StoredJob } from '../job/job.js';
+import { undelivered, type FeedbackRecord, type KeptFeedback, type StoredJob } from '../job/job.js';
 import { isFinal, type JobStatus } from '../job/job-status.js';
-import type { JobChange, JobPage, JobStorage, JobWrite, StorageOwner, WriteResult } from './job-storage.js';
+import type {
+  FeedbackPage,
+  JobChange,
+  JobPage,
+  JobStorage,
+  JobWrite,
+  StorageOwner,
+  WriteResult,
+} from './job-storage.js';
 
 const PRUNE_EVERY = 3_600_000;
 
@@ -12,7 +20,7 @@ export class MemoryStorage implements JobStorage {
   readonly durable = false;
   private isOpen = false;
   private readonly jobs = new Map<string, StoredJob>();
-  private readonly feedbackRows = new Map<string, FeedbackRecord>();
+  private readonly feedbackRows = new Map<string, KeptFeedback>();
   private readonly feedbacksOfJob = new Map<string, number>();
   private readonly tombstones = new Map<string, number>();
   private prunedAt = 0;
@@ -29,7 +37,7 @@ export class MemoryStorage implements JobStorage {
     this.assertOpen();
     this.pruneTombstones();
     // Forgets come last; between the others order doesn't matter, as no two are about the same job.
-    const results = writes.map((write) => (write.kind === 'forget-feedback' ? 'done' : this.apply(write)));
+    const results = writes.map((write) => this.apply(write));
     for (const write of writes) if (write.kind === 'forget-feedback') write.ids.forEach((id) => this.forget(id));
     return results;
   }
@@ -67,12 +75,21 @@ export class MemoryStorage implements JobStorage {
     return smallest(wanted(this.jobs.values()), limit, byId).map(copy);
   }
 
-  async feedbacks({ after, limit }: { after: string | null; limit: number }): Promise<FeedbackRecord[]> {
+  async feedbacks({ after, limit, dueBy, name }: FeedbackPage): Promise<KeptFeedback[]> {
     this.assertOpen();
-    const wanted = function* (rows: Iterable<FeedbackRecord>): Iterable<FeedbackRecord> {
-      for (const row of rows) if (after === null || row.id > after) yield row;
+    const wanted = function* (rows: Iterable<KeptFeedback>): Iterable<KeptFeedback> {
+      for (const row of rows) {
+        if (dueBy === null ? row.dueAt !== null : dueBy !== undefined && !(row.dueAt !== null && row.dueAt <= dueBy))
+          continue;
+        if ((after === null || row.id > after) && (name === undefined || row.name === name)) yield row;
+      }
     };
     return smallest(wanted(this.feedbackRows.values()), limit, byId).map(copy);
+  }
+
+  async getFeedbacks(ids: readonly string[]): Promise<KeptFeedback[]> {
+    this.assertOpen();
+    return [...new Set(ids)].flatMap((id) => this.feedbackRows.get(id) ?? []).map(copy);
   }
 
   close(): Promise<void> {
@@ -84,8 +101,10 @@ export class MemoryStorage implements JobStorage {
     return Promise.resolve();
   }
 
-  private apply(write: Exclude<JobWrite, { kind: 'forget-feedback' }>): WriteResult {
+  private apply(write: JobWrite): WriteResult {
     if (write.kind === 'insert') return this.insert(write.job);
+    if (write.kind === 'forget-feedback') return 'done';
+    if (write.kind === 'save-delivery') return this.saveDelivery(write);
     const row = this.jobs.get(write.id);
     if (!row || row.fence !== write.fence) return 'stale';
     if (write.kind === 'start') {
@@ -120,7 +139,16 @@ export class MemoryStorage implements JobStorage {
     if (!this.feedbackRows.has(feedback.id)) {
       this.feedbacksOfJob.set(feedback.jobId, (this.feedbacksOfJob.get(feedback.jobId) ?? 0) + 1);
     }
-    this.feedbackRows.set(feedback.id, copy(feedback));
+    this.feedbackRows.set(feedback.id, undelivered(feedback));
+  }
+
+  private saveDelivery({ feedbackId, delivery }: Extract<JobWrite, { kind: 'save-delivery' }>): WriteResult {
+    const row = this.feedbackRows.get(feedbackId);
+    if (!row) return 'done';
+    row.failures = delivery.failures;
+    row.dueAt = delivery.dueAt;
+    row.lastError = delivery.lastError;
+    return 'done';
   }
 
   private forget(id: string): void {

@@ -1,7 +1,20 @@
 import { randomUUID } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
-import type { FeedbackRecord, StoredJob } from '../../lib/job/job.js';
-import type { JobPage, JobStorage, JobWrite, StorageOwner, WriteResult } from '../../lib/storage/job-storage.js';
+import {
+  undelivered,
+  type FeedbackDelivery,
+  type FeedbackRecord,
+  type KeptFeedback,
+  type StoredJob,
+} from '../../lib/job/job.js';
+import type {
+  FeedbackPage,
+  JobPage,
+  JobStorage,
+  JobWrite,
+  StorageOwner,
+  WriteResult,
+} from '../../lib/storage/job-storage.js';
 import { sampleFeedback, sampleJob } from '../support/sample-job.js';
 
 export interface StorageUnderTest {
@@ -40,7 +53,13 @@ export function jobStorageSuite(name: string, make: () => Promise<StorageUnderTe
       storage.commit(jobs.map((job): JobWrite => ({ kind: 'insert', job })));
     const one = async (write: JobWrite): Promise<WriteResult | undefined> => (await storage.commit([write]))[0];
     const stored = async (id: string): Promise<StoredJob | undefined> => (await storage.get([id]))[0];
-    const allFeedbacks = (): Promise<FeedbackRecord[]> => storage.feedbacks({ after: null, limit: 100 });
+    const delivered = ({ id: feedbackId, jobId }: FeedbackRecord, delivery: FeedbackDelivery): JobWrite => ({
+      kind: 'save-delivery',
+      feedbackId,
+      jobId,
+      delivery,
+    });
+    const allFeedbacks = (): Promise<KeptFeedback[]> => storage.feedbacks({ after: null, limit: 100 });
 
     describe('insert', () => {
       it('keeps a new job as it was given', async () => {
@@ -214,7 +233,9 @@ export function jobStorageSuite(name: string, make: () => Promise<StorageUnderTe
           { kind: 'save', id: saved.id, fence: 0, change: { ...saved, status: 'failed' }, feedback: failure },
           { kind: 'delete', id: deleted.id, fence: 0, feedback: success },
         ]);
-        expect(await allFeedbacks()).toEqual([failure, success].sort((a, b) => (a.id < b.id ? -1 : 1)));
+        expect(await allFeedbacks()).toEqual(
+          [failure, success].map(undelivered).sort((a, b) => (a.id < b.id ? -1 : 1)),
+        );
       });
 
       it('keeps the last word about a run', async () => {
@@ -225,6 +246,99 @@ export function jobStorageSuite(name: string, make: () => Promise<StorageUnderTe
         expect((await allFeedbacks()).map((feedback) => feedback.result)).toEqual(['2']);
         await one({ kind: 'forget-feedback', ids: [sampleFeedback(job).id] });
         expect(await insert(job)).toEqual(['done']);
+      });
+
+      it('keeps how far its delivery has come, and nothing else of it changes', async () => {
+        const [job, other] = [sampleJob(), sampleJob()];
+        await insert(job, other);
+        const feedbacks = [sampleFeedback(job), sampleFeedback(other)] as const;
+        await storage.commit([
+          { kind: 'delete', id: job.id, fence: 0, feedback: feedbacks[0] },
+          { kind: 'delete', id: other.id, fence: 0, feedback: feedbacks[1] },
+        ]);
+        const lastError = { name: 'Error', message: 'größe 😀', code: 'E', stack: 'at x' };
+        for (const delivery of [
+          { failures: 1, dueAt: 253_402_300_799_999, lastError },
+          { failures: 2, dueAt: null, lastError },
+          { failures: 0, dueAt: 5, lastError: null },
+        ]) {
+          const results = await storage.commit([
+            delivered(feedbacks[0], delivery),
+            delivered(sampleFeedback(sampleJob()), delivery),
+          ]);
+          expect(results).toEqual(['done', 'done']);
+          expect(await storage.getFeedbacks([feedbacks[0].id])).toEqual([{ ...feedbacks[0], ...delivery }]);
+        }
+        expect(await storage.getFeedbacks([feedbacks[1].id])).toEqual([undelivered(feedbacks[1])]);
+        expect(await allFeedbacks()).toHaveLength(2);
+      });
+
+      it('a later word about the same run begins anew', async () => {
+        const job = sampleJob();
+        await insert(job);
+        const [first, last] = [sampleFeedback(job, { result: '1' }), sampleFeedback(job, { result: '2' })];
+        await one({ kind: 'save', id: job.id, fence: 0, change: job, feedback: first });
+        await one(delivered(first, { failures: 7, dueAt: null, lastError: { name: 'E', message: 'no' } }));
+        await one({ kind: 'delete', id: job.id, fence: 0, feedback: last });
+        expect(await allFeedbacks()).toEqual([undelivered(last)]);
+      });
+
+      it('in one commit with its delivery and that it was acknowledged it goes', async () => {
+        const [job, other] = [sampleJob(), sampleJob()];
+        await insert(job, other);
+        const [feedback, left] = [sampleFeedback(job), sampleFeedback(other)];
+        await one({ kind: 'delete', id: job.id, fence: 0, feedback });
+        await one({ kind: 'delete', id: other.id, fence: 0, feedback: left });
+        const delivery = { failures: 1, dueAt: 9, lastError: null };
+        await storage.commit([
+          { kind: 'forget-feedback', ids: [feedback.id] },
+          delivered(feedback, delivery),
+          delivered(left, delivery),
+        ]);
+        expect(await allFeedbacks()).toEqual([{ ...left, ...delivery }]);
+      });
+
+      it('is found by when it is due, whether it is parked, and by name', async () => {
+        const jobs = Array.from({ length: 8 }, (_, i) => sampleJob({ name: i % 2 ? 'odd' : 'even' }));
+        await insert(...jobs);
+        const feedbacks = jobs.map((job) => sampleFeedback(job));
+        await storage.commit(
+          jobs.map((job, i): JobWrite => ({ kind: 'delete', id: job.id, fence: 0, feedback: feedbacks[i]! })),
+        );
+        // 0 and 1 are as they came, 2 and 3 due at 1000, 4 and 5 at 2000, 6 and 7 parked.
+        await storage.commit(
+          [1000, 1000, 2000, 2000, null, null].map((dueAt, i) =>
+            delivered(feedbacks[i + 2]!, { failures: 1, dueAt, lastError: null }),
+          ),
+        );
+        const found = async (page: Partial<FeedbackPage>): Promise<number[]> => {
+          const rows = await storage.feedbacks({ after: null, limit: 100, ...page });
+          expect(rows.map(({ id }) => id)).toEqual(rows.map(({ id }) => id).sort());
+          return rows.map(({ id }) => feedbacks.findIndex((feedback) => feedback.id === id)).sort();
+        };
+        expect(await found({})).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
+        expect(await found({ dueBy: 0 })).toEqual([0, 1]);
+        expect(await found({ dueBy: 1000 })).toEqual([0, 1, 2, 3]);
+        expect(await found({ dueBy: Number.MAX_SAFE_INTEGER })).toEqual([0, 1, 2, 3, 4, 5]);
+        expect(await found({ dueBy: null })).toEqual([6, 7]);
+        expect(await found({ dueBy: null, name: 'odd' })).toEqual([7]);
+        expect(await found({ dueBy: 1000, name: 'even', limit: 1 })).toHaveLength(1);
+        const [first] = await storage.feedbacks({ after: null, limit: 1, dueBy: null });
+        expect(await storage.feedbacks({ after: first!.id, limit: 9, dueBy: null })).toHaveLength(1);
+      });
+
+      it('is found by id, once each, among more ids than a statement has parameters', async () => {
+        const jobs = Array.from({ length: 3 }, () => sampleJob());
+        await insert(...jobs);
+        const feedbacks = jobs.map((job) => sampleFeedback(job));
+        await storage.commit(
+          jobs.map((job, i): JobWrite => ({ kind: 'delete', id: job.id, fence: 0, feedback: feedbacks[i]! })),
+        );
+        const unknown = Array.from({ length: 1200 }, () => sampleFeedback(sampleJob()).id);
+        const ids = [feedbacks[0]!.id, ...unknown, feedbacks[2]!.id, feedbacks[0]!.id];
+        const found = await storage.getFeedbacks(ids);
+        expect(found.map(({ id }) => id).sort()).toEqual([feedbacks[0]!.id, feedbacks[2]!.id].sort());
+        expect(await storage.getFeedbacks([])).toEqual([]);
       });
 
       it('forgets many at once and does not mind unknown ids', async () => {
@@ -444,6 +558,7 @@ export function jobStorageSuite(name: string, make: () => Promise<StorageUnderTe
         await expect(storage.get(['x'])).rejects.toMatchObject(error);
         await expect(storage.list({ limit: 1 })).rejects.toMatchObject(error);
         await expect(storage.feedbacks({ after: null, limit: 1 })).rejects.toMatchObject(error);
+        await expect(storage.getFeedbacks(['x'])).rejects.toMatchObject(error);
       });
 
       it('if durable: keeps its id, rows, feedback and tombstones over a restart', async ({ skip }) => {
@@ -454,12 +569,14 @@ export function jobStorageSuite(name: string, make: () => Promise<StorageUnderTe
           { kind: 'delete', id: ended.id, fence: 0, feedback: sampleFeedback(ended) },
           { kind: 'delete', id: buried.id, fence: 0, tombstoneUntil: Date.now() + HOUR },
         ]);
+        const delivery = { failures: 3, dueAt: 2000, lastError: { name: 'E', message: 'no' } };
+        await one(delivered(sampleFeedback(ended), delivery));
         await storage.close();
         storage = await made.reopen();
         expect(await storage.open(OWNER)).toEqual({ id: openedId });
         expect(storage.durable).toBe(true);
         expect(await storage.unfinished(FIRST)).toEqual([kept]);
-        expect(await allFeedbacks()).toEqual([sampleFeedback(ended)]);
+        expect(await allFeedbacks()).toEqual([{ ...sampleFeedback(ended), ...delivery }]);
         expect(await insert(kept, ended, buried)).toEqual(['duplicate', 'duplicate', 'duplicate']);
       });
 

@@ -3,10 +3,11 @@ import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import {
   JobReactorError,
-  type FeedbackRecord,
+  type FeedbackPage,
   type JobPage,
   type JobStorage,
   type JobWrite,
+  type KeptFeedback,
   type StoredJob,
   type WriteResult,
 } from '../../lib/index.js';
@@ -14,7 +15,7 @@ import {
 interface Contents {
   id: string;
   jobs: Record<string, StoredJob>;
-  feedbacks: Record<string, FeedbackRecord>;
+  feedbacks: Record<string, KeptFeedback>;
   tombstones: Record<string, number>;
 }
 
@@ -48,7 +49,7 @@ export class JsonFileStorage implements JobStorage {
     const next = structuredClone(this.#open());
     const results: WriteResult[] = [];
     // The order is part of the contract: a feedback that comes and is forgotten in one commit is not kept.
-    for (const kind of ['insert', 'start', 'save', 'delete', 'forget-feedback']) {
+    for (const kind of ['insert', 'start', 'save', 'delete', 'save-delivery', 'forget-feedback']) {
       writes.forEach((write, i) => {
         if (write.kind === kind) results[i] = apply(next, write);
       });
@@ -79,9 +80,16 @@ export class JsonFileStorage implements JobStorage {
     return this.#jobs(fits, byId, limit);
   }
 
-  async feedbacks({ after, limit }: { after: string | null; limit: number }): Promise<FeedbackRecord[]> {
-    const rows = Object.values(this.#open().feedbacks).filter(({ id }) => after === null || id > after);
-    return structuredClone(rows.sort(byId).slice(0, limit));
+  async feedbacks({ after, limit, dueBy, name }: FeedbackPage): Promise<KeptFeedback[]> {
+    const isDue = ({ dueAt }: KeptFeedback): boolean =>
+      dueBy === undefined || (dueBy === null ? dueAt === null : dueAt !== null && dueAt <= dueBy);
+    const fits = (row: KeptFeedback): boolean =>
+      isDue(row) && (after === null || row.id > after) && (name === undefined || row.name === name);
+    return structuredClone(Object.values(this.#open().feedbacks).filter(fits).sort(byId).slice(0, limit));
+  }
+
+  async getFeedbacks(ids: readonly string[]): Promise<KeptFeedback[]> {
+    return structuredClone(Object.values(this.#open().feedbacks).filter(({ id }) => ids.includes(id)));
   }
 
   async close(): Promise<void> {
@@ -121,6 +129,11 @@ function apply(contents: Contents, write: JobWrite): WriteResult {
     for (const id of write.ids) delete feedbacks[id];
     return 'done';
   }
+  if (write.kind === 'save-delivery') {
+    const feedback = feedbacks[write.feedbackId];
+    if (feedback) Object.assign(feedback, write.delivery);
+    return 'done';
+  }
   if (write.kind === 'insert') {
     const { job } = write;
     if (!Number.isFinite(job.dueAt)) return { error: new RangeError('dueAt has to be a finite number.') };
@@ -149,7 +162,8 @@ function apply(contents: Contents, write: JobWrite): WriteResult {
     delete jobs[write.id];
     if (write.tombstoneUntil !== undefined) tombstones[write.id] = write.tombstoneUntil;
   }
-  if (write.feedback) feedbacks[write.feedback.id] = structuredClone(write.feedback);
+  const { feedback } = write;
+  if (feedback) feedbacks[feedback.id] = { ...structuredClone(feedback), failures: 0, dueAt: 0, lastError: null };
   return 'done';
 }
 

@@ -1,6 +1,6 @@
-import type { FeedbackRecord, StoredJob } from '../../lib/job/job.js';
+import type { KeptFeedback, StoredJob } from '../../lib/job/job.js';
 import { JobReactorError } from '../../lib/job-reactor.error.js';
-import type { JobPage, JobStorage, JobWrite, WriteResult } from '../../lib/storage/job-storage.js';
+import type { FeedbackPage, JobPage, JobStorage, JobWrite, WriteResult } from '../../lib/storage/job-storage.js';
 import { MemoryStorage } from '../../lib/storage/memory-storage.js';
 import type { Life, World } from './world.js';
 
@@ -61,8 +61,12 @@ export class SimulatedStorage implements JobStorage {
     return this.#read(() => this.disk.rows.list(filter));
   }
 
-  feedbacks(page: { after: string | null; limit: number }): Promise<FeedbackRecord[]> {
+  feedbacks(page: FeedbackPage): Promise<KeptFeedback[]> {
     return this.#read(() => this.disk.rows.feedbacks(page));
+  }
+
+  getFeedbacks(ids: readonly string[]): Promise<KeptFeedback[]> {
+    return this.#read(() => this.disk.rows.getFeedbacks(ids));
   }
 
   async close(): Promise<void> {}

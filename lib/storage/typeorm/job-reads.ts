@@ -1,7 +1,9 @@
 import type { JobStatus } from '../../job/job-status.js';
-import type { JobPage } from '../job-storage.js';
-import { FEEDBACK_COLUMNS, JOB_COLUMNS, type RowValue } from './job-rows.js';
+import type { FeedbackPage, JobPage } from '../job-storage.js';
+import { DELIVERY_COLUMNS, FEEDBACK_COLUMNS, JOB_COLUMNS, type RowValue } from './job-rows.js';
 import type { TableNames } from './table-names.js';
+
+const KEPT_COLUMNS = `${FEEDBACK_COLUMNS}, ${DELIVERY_COLUMNS}`;
 
 /** A SELECT whose parameters are `?`. */
 export interface Read {
@@ -43,9 +45,18 @@ export class JobReads {
     return this.select(JOB_COLUMNS, this.tables.jobs, conditions, 'id', limit);
   }
 
-  feedbacks({ after, limit }: { after: string | null; limit: number }): Read {
-    const conditions: Condition[] = after === null ? [] : [['id > ?', after]];
-    return this.select(FEEDBACK_COLUMNS, this.tables.feedbacks, conditions, 'id', limit);
+  feedbacks({ after, limit, dueBy, name }: FeedbackPage): Read {
+    const conditions: Condition[] = [];
+    if (after !== null) conditions.push(['id > ?', after]);
+    if (dueBy === null) conditions.push(['due_at IS NULL']);
+    else if (dueBy !== undefined) conditions.push(['due_at <= ?', dueBy]);
+    if (name !== undefined) conditions.push(['name = ?', name]);
+    return this.select(KEPT_COLUMNS, this.tables.feedbacks, conditions, 'id', limit);
+  }
+
+  getFeedbacks(ids: readonly string[]): Read {
+    const marks = ids.map(() => '?').join(', ');
+    return this.select(KEPT_COLUMNS, this.tables.feedbacks, [[`id IN (${marks})`, ...ids]]);
   }
 
   private select(columns: string, table: string, conditions: Condition[], order?: string, limit?: number): Read {

@@ -1,4 +1,4 @@
-import type { ErrorData, FeedbackRecord, StoredJob } from '../../job/job.js';
+import type { ErrorData, FeedbackDelivery, FeedbackRecord, KeptFeedback, StoredJob } from '../../job/job.js';
 import { isFinal } from '../../job/job-status.js';
 import type { JobChange } from '../job-storage.js';
 
@@ -19,6 +19,9 @@ export const CHANGE_COLUMNS =
 /** Columns of job_reactor_feedbacks in the order of `feedbackValues`. */
 export const FEEDBACK_COLUMNS =
   'id, job_id, name, origin, listeners, assignment, status, final, side, args, result, error, job';
+
+/** More columns of job_reactor_feedbacks, in the order of `deliveryValues`. A new row has the defaults of the schema. */
+export const DELIVERY_COLUMNS = 'failures, due_at, last_error';
 
 export function jobValues(job: StoredJob): RowValue[] {
   return [
@@ -87,6 +90,10 @@ export function feedbackValues(feedback: FeedbackRecord): RowValue[] {
   ];
 }
 
+export function deliveryValues({ failures, dueAt, lastError }: FeedbackDelivery): RowValue[] {
+  return [failures, dueAt, errorText(lastError)];
+}
+
 /** A row as it comes out of a driver: integers as numbers or texts, booleans as themselves or as 0 and 1. */
 export type Row = Record<string, string | number | boolean | null>;
 
@@ -118,7 +125,7 @@ export function toStoredJob(row: Row): StoredJob {
   };
 }
 
-export function toFeedback(row: Row): FeedbackRecord {
+export function toFeedback(row: Row): KeptFeedback {
   return {
     id: row['id'] as string,
     jobId: row['job_id'] as string,
@@ -133,6 +140,9 @@ export function toFeedback(row: Row): FeedbackRecord {
     result: row['result'] as string | null,
     error: errorOf(row['error']),
     job: JSON.parse(row['job'] as string),
+    failures: Number(row['failures']),
+    dueAt: timeOf(row['due_at']),
+    lastError: errorOf(row['last_error']),
   };
 }
 

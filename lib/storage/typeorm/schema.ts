@@ -5,9 +5,10 @@ import { StorageEntity } from './entities/storage.entity.js';
 import { TombstoneEntity } from './entities/tombstone.entity.js';
 import { CreateTables1793491200000 } from './migrations/1793491200000-create-tables.js';
 import { AddOwners1795651200000 } from './migrations/1795651200000-add-owners.js';
+import { AddDeliveries1796860800000 } from './migrations/1796860800000-add-deliveries.js';
 
 /** Rises with every migration, which writes it down. */
-export const SCHEMA_VERSION = 2;
+export const SCHEMA_VERSION = 3;
 
 export const MIGRATIONS_TABLE = 'job_reactor_migrations';
 
@@ -15,4 +16,4 @@ export const MIGRATIONS_TABLE = 'job_reactor_migrations';
 export const jobReactorEntities = [JobEntity, FeedbackEntity, TombstoneEntity, StorageEntity, LeaseEntity];
 
 /** For teams that run migrations themselves, together with `migrate: false`. */
-export const jobReactorMigrations = [CreateTables1793491200000, AddOwners1795651200000];
+export const jobReactorMigrations = [CreateTables1793491200000, AddOwners1795651200000, AddDeliveries1796860800000];

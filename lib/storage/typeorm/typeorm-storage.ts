@@ -1,8 +1,8 @@
 import { DataSource } from 'typeorm';
 import { JobReactorError } from '../../job-reactor.error.js';
-import type { FeedbackRecord, StoredJob } from '../../job/job.js';
+import type { KeptFeedback, StoredJob } from '../../job/job.js';
 import type { JobStatus } from '../../job/job-status.js';
-import type { JobPage, JobStorage, JobWrite, StorageOwner, WriteResult } from '../job-storage.js';
+import type { FeedbackPage, JobPage, JobStorage, JobWrite, StorageOwner, WriteResult } from '../job-storage.js';
 import type { Dialect } from './dialect.js';
 import { JobReads, type Read } from './job-reads.js';
 import { isUuid, toFeedback, toStoredJob, type Row } from './job-rows.js';
@@ -74,8 +74,18 @@ export class TypeOrmStorage implements JobStorage {
     return (await this.all((reads) => reads.list(filter))).map(toStoredJob);
   }
 
-  async feedbacks(page: { after: string | null; limit: number }): Promise<FeedbackRecord[]> {
+  async feedbacks(page: FeedbackPage): Promise<KeptFeedback[]> {
     return (await this.all((reads) => reads.feedbacks(page))).map(toFeedback);
+  }
+
+  async getFeedbacks(ids: readonly string[]): Promise<KeptFeedback[]> {
+    const known = [...new Set(ids)];
+    const feedbacks: KeptFeedback[] = [];
+    for (let i = 0; i < known.length; i += IDS_AT_ONCE) {
+      const rows = await this.all((reads) => reads.getFeedbacks(known.slice(i, i + IDS_AT_ONCE)));
+      feedbacks.push(...rows.map(toFeedback));
+    }
+    return feedbacks;
   }
 
   async close(): Promise<void> {

@@ -42,7 +42,13 @@ const insert = (id: string, args?: string): JobWrite => ({ kind: 'insert', job: 
 const save = (id: string, fence: number): JobWrite => ({ kind: 'save', id, fence, change: job(id) });
 const ids = (commit: Commit): string[] =>
   commit.writes.map((write) =>
-    write.kind === 'insert' ? write.job.id : write.kind === 'forget-feedback' ? `forget ${write.ids.join()}` : write.id,
+    write.kind === 'insert'
+      ? write.job.id
+      : write.kind === 'forget-feedback'
+        ? `forget ${write.ids.join()}`
+        : 'id' in write
+          ? write.id
+          : write.feedbackId,
   );
 
 describe('group commit', () => {

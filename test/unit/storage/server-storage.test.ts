@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { DataSource, type DataSourceOptions } from 'typeorm';
 import { afterEach, expect, it } from 'vitest';
 import { systemClock, type Clock } from '../../../lib/clock.js';
-import type { StoredJob } from '../../../lib/job/job.js';
+import { undelivered, type StoredJob } from '../../../lib/job/job.js';
 import { createStorage } from '../../../lib/storage/create-storage.js';
 import type { JobStorage, JobWrite, StorageOwner } from '../../../lib/storage/job-storage.js';
 import type { StorageHooks, StorageOption } from '../../../lib/storage/storage-option.js';
@@ -316,7 +316,7 @@ describeEachDatabase('a database server', (database) => {
     lose = false;
     expect(await eventually(() => storage.commit(writes))).toEqual(['done', 'done', 'done', 'done']);
     expect(await storage.get([a.id, b.id, c.id, d.id])).toHaveLength(3);
-    expect(await storage.feedbacks(FIRST)).toEqual([sampleFeedback(d)]);
+    expect(await storage.feedbacks(FIRST)).toEqual([undelivered(sampleFeedback(d))]);
     // The doubt is over: what is stale is stale again.
     expect(await storage.commit(writes)).toEqual(['duplicate', 'stale', 'stale', 'stale']);
   });

@@ -2,9 +2,11 @@ import type { FeedbackRecord, StoredJob } from '../../../job/job.js';
 import type { JobWrite, WriteResult } from '../../job-storage.js';
 import {
   CHANGE_COLUMNS,
+  DELIVERY_COLUMNS,
   FEEDBACK_COLUMNS,
   JOB_COLUMNS,
   changeValues,
+  deliveryValues,
   feedbackValues,
   jobValues,
   type Row,
@@ -15,11 +17,12 @@ import type { TableNames } from '../table-names.js';
 import { Overtaken } from './mysql-errors.js';
 import { jsonTable } from './mysql-json.js';
 
-type Change = Exclude<JobWrite, { kind: 'insert' | 'forget-feedback' }>;
+type Change = Exclude<JobWrite, { kind: 'insert' | 'save-delivery' | 'forget-feedback' }>;
 
 const START = 'id, expected, status, attempt, fence, started_at';
 const SAVE = `id, expected, ${CHANGE_COLUMNS}`;
 const DELETE = 'id, expected';
+const DELIVERY = `feedback_id, ${DELIVERY_COLUMNS}`;
 
 /**
  * One look at all that a group is about, then one statement for each kind of write. MySQL tells of an UPDATE only how
@@ -33,7 +36,7 @@ export class MysqlCommit {
   async apply(session: Session, owner: Owner, writes: readonly JobWrite[], now: number): Promise<WriteResult[]> {
     const known = await this.look(session, owner, writes, now);
     const results = writes.map((write): WriteResult => {
-      if (write.kind === 'forget-feedback') return 'done';
+      if (write.kind === 'save-delivery' || write.kind === 'forget-feedback') return 'done';
       return write.kind === 'insert' ? known.answerInsert(write.job, owner) : known.answerChange(write, owner);
     });
     const done = writes.filter((_, i) => results[i] === 'done');
@@ -156,6 +159,15 @@ export class MysqlCommit {
       // A run that ends twice (its first end was not acknowledged yet) leaves its last word under the same id.
       const rows = kept.map((feedback) => [...feedbackValues(feedback), owner.id]);
       await session.query(`REPLACE INTO ${feedbacks} (${FEEDBACK_COLUMNS}, owner) VALUES ${tuples(rows)}`, rows.flat());
+    }
+    const deliveries = done.filter((write) => write.kind === 'save-delivery');
+    if (deliveries.length > 0) {
+      const v = jsonTable(
+        DELIVERY,
+        deliveries.map(({ feedbackId, delivery }) => [feedbackId, ...deliveryValues(delivery)]),
+      );
+      const set = assignments(DELIVERY_COLUMNS);
+      await session.query(`UPDATE ${feedbacks} j JOIN ${v.sql} ON j.id = v.feedback_id SET ${set}`, [v.param]);
     }
     const forgotten = done.flatMap((write) => (write.kind === 'forget-feedback' ? write.ids : []));
     if (forgotten.length > 0) {

@@ -17,6 +17,8 @@ const TYPES: Record<string, string> = {
   failed_at: 'BIGINT',
   finished_at: 'BIGINT',
   unfinished: 'TINYINT',
+  feedback_id: 'VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin',
+  failures: 'INT',
 };
 /** Said outright, as MariaDB takes the database's character set otherwise, which may know less. */
 const TEXT = 'LONGTEXT CHARACTER SET utf8mb4';

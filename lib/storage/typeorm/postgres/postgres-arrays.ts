@@ -33,6 +33,7 @@ const TYPES: Record<string, Column['type']> = {
   expires_at: 'bigint',
   unfinished: 'boolean',
   final: 'boolean',
+  failures: 'integer',
 };
 
 export const columnsOf = (names: string): Column[] =>

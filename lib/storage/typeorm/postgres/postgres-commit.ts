@@ -2,9 +2,11 @@ import type { FeedbackRecord, StoredJob } from '../../../job/job.js';
 import type { JobWrite, WriteResult } from '../../job-storage.js';
 import {
   CHANGE_COLUMNS,
+  DELIVERY_COLUMNS,
   FEEDBACK_COLUMNS,
   JOB_COLUMNS,
   changeValues,
+  deliveryValues,
   feedbackValues,
   isUuid,
   jobValues,
@@ -23,6 +25,7 @@ const START: Column[] = columnsOf('id, expected, status, attempt, fence, started
 const SAVE: Column[] = [...columnsOf('id, expected'), ...CHANGE];
 const DELETE: Column[] = columnsOf('id, expected');
 const TOMBSTONE: Column[] = columnsOf('id, expires_at');
+const DELIVERY: Column[] = [{ name: 'id', type: 'text' }, ...columnsOf(DELIVERY_COLUMNS)];
 
 /** Written so that no index serves it: most rows of a large table may have one owner. */
 const OWNED = '(job.owner IS DISTINCT FROM ?::uuid) IS FALSE';
@@ -37,6 +40,7 @@ interface Group {
   deletes: Of<'delete'>[];
   feedbacks: FeedbackRecord[];
   tombstones: { id: string; until: number }[];
+  deliveries: Of<'save-delivery'>[];
   forgotten: string[];
 }
 
@@ -64,7 +68,7 @@ export class PostgresCommit {
     const late = group.inserts.filter(({ id }) => !inserted.has(id));
     if (late.length > 0) await this.raiseAssignments(session, owner, late);
     return writes.map((write) => {
-      if (write.kind === 'forget-feedback') return 'done';
+      if (write.kind === 'save-delivery' || write.kind === 'forget-feedback') return 'done';
       if (write.kind === 'insert') return inserted.has(write.job.id) ? 'done' : 'duplicate';
       const done = write.kind === 'start' ? started : write.kind === 'save' ? saved : deleted;
       return done.has(write.id) ? 'done' : 'stale';
@@ -112,13 +116,19 @@ export class PostgresCommit {
         return (
           `INSERT INTO ${feedbacks} (${FEEDBACK_COLUMNS}, owner) SELECT v.*, ?::uuid FROM ${unnest(FEEDBACK)} ` +
           `WHERE (v.job_id IN (${ended.join(' UNION ALL ')})) IS TRUE ` +
-          `ON CONFLICT (id) DO UPDATE SET ${excluded(`${FEEDBACK_COLUMNS.replace('id, ', '')}, owner`)}`
+          `ON CONFLICT (id) DO UPDATE SET ${excluded(`${FEEDBACK_COLUMNS.replace('id, ', '')}, owner`)}, ` +
+          DELIVERY_COLUMNS.replaceAll(/\w+/g, '$& = DEFAULT')
         );
       }
       case 'buried':
         return (
           `INSERT INTO ${tombstones} (id, expires_at) SELECT v.* FROM ${unnest(TOMBSTONE)} ` +
           'WHERE (v.id IN (SELECT id FROM deleted)) IS TRUE ON CONFLICT (id) DO UPDATE SET expires_at = EXCLUDED.expires_at'
+        );
+      case 'delivered':
+        return (
+          `UPDATE ${feedbacks} AS feedback SET ${assignments(DELIVERY_COLUMNS)} FROM ${unnest(DELIVERY)} ` +
+          `WHERE feedback.id = v.id AND ${mine}`
         );
       case 'forgotten':
         return `DELETE FROM ${feedbacks} WHERE id = ANY (${listOf('text')}) AND ${mine}`;
@@ -160,6 +170,11 @@ export class PostgresCommit {
           TOMBSTONE,
           group.tombstones.map(({ id, until }) => [id, until]),
         );
+      case 'delivered':
+        return listParams(
+          DELIVERY,
+          group.deliveries.map(({ feedbackId, delivery }) => [feedbackId, ...deliveryValues(delivery)]),
+        );
       case 'forgotten':
         return [group.forgotten.join('\x1e')];
     }
@@ -179,7 +194,7 @@ export class PostgresCommit {
   }
 }
 
-const PARTS = ['inserted', 'started', 'saved', 'deleted', 'fed', 'buried', 'forgotten'] as const;
+const PARTS = ['inserted', 'started', 'saved', 'deleted', 'fed', 'buried', 'delivered', 'forgotten'] as const;
 type Part = (typeof PARTS)[number];
 const ANSWERING = ['inserted', 'started', 'saved', 'deleted'] as const;
 type Answers = [inserted: Set<string>, started: Set<string>, saved: Set<string>, deleted: Set<string>];
@@ -193,12 +208,17 @@ function sorted(writes: readonly JobWrite[]): Group {
     deletes: [],
     feedbacks: [],
     tombstones: [],
+    deliveries: [],
     forgotten: writes.flatMap((write) => (write.kind === 'forget-feedback' ? write.ids : [])),
   };
   // What comes and is forgotten in one group never is.
   const forgotten = new Set(group.forgotten);
   for (const write of writes) {
     if (write.kind === 'forget-feedback') continue;
+    if (write.kind === 'save-delivery') {
+      if (!forgotten.has(write.feedbackId)) group.deliveries.push(write);
+      continue;
+    }
     if (write.kind === 'insert') group.inserts.push(write.job);
     if (write.kind === 'insert' || !isUuid(write.id)) continue;
     if (write.kind === 'start') {
@@ -222,6 +242,7 @@ function partsOf(group: Group): Part[] {
     deleted: group.deletes.length,
     fed: group.feedbacks.length,
     buried: group.tombstones.length,
+    delivered: group.deliveries.length,
     forgotten: group.forgotten.length,
   };
   return PARTS.filter((part) => counts[part] > 0);

@@ -38,7 +38,7 @@ export class InDoubt {
 }
 
 const idOf = (write: JobWrite): string | undefined => {
-  if (write.kind === 'forget-feedback') return undefined;
+  if (write.kind === 'save-delivery' || write.kind === 'forget-feedback') return undefined;
   return write.kind === 'insert' ? write.job.id : write.id;
 };
 
@@ -55,6 +55,7 @@ function isThere(write: JobWrite, row: Row | undefined): boolean {
       return row !== undefined && Number(row['fence']) === write.change.fence;
     case 'delete':
       return row === undefined;
+    case 'save-delivery':
     case 'forget-feedback':
       return false;
   }

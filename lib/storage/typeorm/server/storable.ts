@@ -20,6 +20,8 @@ export function refusal(write: JobWrite): Error | undefined {
       return ofStart(write.change);
     case 'delete':
       return ofFeedback(write.feedback) ?? (Number.isFinite(write.tombstoneUntil ?? 0) ? undefined : number('a time'));
+    case 'save-delivery':
+      return small(write.delivery.failures) ?? times(write.delivery.dueAt);
     case 'forget-feedback':
       return undefined;
   }

@@ -3,7 +3,16 @@ import type { JobWrite, WriteResult } from '../../job-storage.js';
 import type { SqliteConnection } from './sqlite-connection.js';
 import type { TableNames } from '../table-names.js';
 import { isRowTrouble } from './sqlite-errors.js';
-import { CHANGE_COLUMNS, FEEDBACK_COLUMNS, JOB_COLUMNS, changeValues, feedbackValues, jobValues } from '../job-rows.js';
+import {
+  CHANGE_COLUMNS,
+  DELIVERY_COLUMNS,
+  FEEDBACK_COLUMNS,
+  JOB_COLUMNS,
+  changeValues,
+  deliveryValues,
+  feedbackValues,
+  jobValues,
+} from '../job-rows.js';
 
 const marks = (columns: string): string => columns.replaceAll(/\w+/g, '?');
 
@@ -16,6 +25,7 @@ export class SqliteStatements {
   readonly delete: string;
   readonly bury: string;
   readonly keepFeedback: string;
+  readonly saveDelivery: string;
   readonly forgetFeedback: string;
 
   constructor({ jobs, feedbacks, tombstones }: TableNames) {
@@ -36,11 +46,12 @@ export class SqliteStatements {
       'ON CONFLICT (id) DO UPDATE SET expires_at = excluded.expires_at';
     // A run that ends twice (its first end was not acknowledged yet) leaves its last word under the same id.
     this.keepFeedback = `INSERT OR REPLACE INTO ${feedbacks} (${FEEDBACK_COLUMNS}) VALUES (${marks(FEEDBACK_COLUMNS)})`;
+    this.saveDelivery = `UPDATE ${feedbacks} SET ${DELIVERY_COLUMNS.replaceAll(/\w+/g, '$& = ?')} WHERE id = ?`;
     this.forgetFeedback = `DELETE FROM ${feedbacks} WHERE id IN (SELECT value FROM json_each(?))`;
   }
 }
 
-const ORDER = ['insert', 'start', 'save', 'delete', 'forget-feedback'] as const;
+const ORDER = ['insert', 'start', 'save', 'delete', 'save-delivery', 'forget-feedback'] as const;
 
 /** Where a group goes. */
 export interface SqlitePlace {
@@ -112,6 +123,9 @@ function apply(at: SqlitePlace, write: JobWrite, now: number): WriteResult {
         connection.run(statements.bury, [write.id, write.tombstoneUntil]);
       return guarded(changes);
     }
+    case 'save-delivery':
+      connection.run(statements.saveDelivery, [...deliveryValues(write.delivery), write.feedbackId]);
+      return 'done';
     case 'forget-feedback':
       connection.run(statements.forgetFeedback, [JSON.stringify(write.ids)]);
       return 'done';
