@@ -87,7 +87,7 @@ export class Distributor implements JobGateway {
     this.#listener = new NodeListener(parts);
     this.#runner = new FeedbackRunner({ ...common, declared });
     this.#registry = new NodeRegistry(
-      { ...common, storage: () => this.#storage },
+      { ...common, auth: settings.auth, storage: () => this.#storage },
       {
         joined: (node) => this.#joined(node),
         message: (node, message) => this.#message(node, message),
