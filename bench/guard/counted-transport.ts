@@ -3,7 +3,7 @@ import { FrameEncoder } from '../../lib/protocol/frame-encoder.js';
 import type { ErrorMessage, Message } from '../../lib/protocol/message.js';
 import { MessageReader } from '../../lib/protocol/message-reader.js';
 import type { Side } from '../../lib/protocol/messages.js';
-import type { CloseReason, Connection, Transport } from '../../lib/transport/connection.js';
+import { STRANGER, type CloseReason, type Connection, type Transport } from '../../lib/transport/connection.js';
 
 const FRAME = 2 * 1024 * 1024;
 
@@ -39,6 +39,7 @@ export function countedTransport(traffic: Traffic): Transport {
 
 class CountedEnd implements Connection {
   readonly remote = 'counted';
+  readonly peer = STRANGER;
   readonly congested = false;
   closed = false;
   onMessage: (message: Message) => void = () => {};
