@@ -10,7 +10,15 @@ const lib = sourceFiles('lib');
 const byPath = new Map(lib.map((file) => [file.path, file]));
 
 /** Level 0 files beside the folder job/. */
-const BASE = ['clock', 'heap', 'timer-queue', 'job-reactor.error', 'job-reactor.events', 'job-reactor.tokens'];
+const BASE = [
+  'clock',
+  'heap',
+  'recent',
+  'timer-queue',
+  'job-reactor.error',
+  'job-reactor.events',
+  'job-reactor.tokens',
+];
 /** Level 5: the composition root and what only it uses. */
 const ROOT = [
   'index',
