@@ -25,9 +25,10 @@ export class NodeFacts {
     this.#emit({ event: 'job parked', node: this.#node, name, needsThreads });
   }
 
-  crashed({ id, name }: StoredJob, { transition }: Completed): void {
+  /** `on`: the node whose process died. */
+  crashed({ id, name }: StoredJob, { transition }: Completed, on = this.#node): void {
     const { crashes } = transition.job;
-    this.#emit({ event: 'job crashed', node: this.#node, id, name, crashes, final: transition.kind === 'end' });
+    this.#emit({ event: 'job crashed', node: on, id, name, crashes, final: transition.kind === 'end' });
   }
 
   expired({ id, name }: StoredJob): void {
