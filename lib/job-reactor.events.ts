@@ -37,7 +37,9 @@ export type JobReactorEvent =
   | { event: 'distributor joined'; node: string; distributor: string; remote: string }
   | { event: 'distributor lost'; node: string; distributor: string; remote: string; reason: string }
   | { event: 'distributor unreachable'; node: string; remote: string; reason: string; attempts: number }
-  | { event: 'job crashed'; node: string; id: string; name: string; crashes: number; final: boolean }
+  /** `alone`: nothing ran beside it on the node that died. */
+  | { event: 'job crashed'; node: string; id: string; name: string; crashes: number; alone: boolean; final: boolean }
+  | { event: 'job runs alone'; node: string; id: string; name: string; crashes: number }
   | { event: 'job failed'; node: string; id: string; name: string; attempt: number; willRetry: boolean; error: unknown }
   | { event: 'job stuck'; node: string; id: string; name: string; attempt: number }
   | { event: 'job parked'; node: string; name: string; needsThreads: boolean }

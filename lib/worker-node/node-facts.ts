@@ -25,9 +25,13 @@ export class NodeFacts {
     this.#emit({ event: 'job parked', node: this.#node, name, needsThreads });
   }
 
-  crashed({ id, name }: StoredJob, { transition }: Completed): void {
+  crashed({ id, name }: StoredJob, { transition }: Completed, alone: boolean): void {
     const { crashes } = transition.job;
-    this.#emit({ event: 'job crashed', node: this.#node, id, name, crashes, final: transition.kind === 'end' });
+    this.#emit({ event: 'job crashed', node: this.#node, id, name, crashes, alone, final: transition.kind === 'end' });
+  }
+
+  runsAlone({ id, name, crashes }: StoredJob): void {
+    this.#emit({ event: 'job runs alone', node: this.#node, id, name, crashes });
   }
 
   expired({ id, name }: StoredJob): void {

@@ -44,9 +44,10 @@ export class UnrunJobs {
   /** One that was running when the process died has spent an attempt and counts a crash. */
   async crashed(job: StoredJob): Promise<void> {
     const { completer, facts, conclude } = this.#parts;
+    const alone = completer.isLastChance({ ...job, attempt: job.attempt - 1 });
     const completed = await completer.crash(job);
     if (!completed) return;
-    facts.crashed(job, completed);
+    facts.crashed(job, completed, alone);
     conclude(completed, false);
   }
 }

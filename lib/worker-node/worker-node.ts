@@ -15,7 +15,7 @@ import { JobControl } from './job-control.js';
 import { JobExecutor } from './job-executor.js';
 import { JobReceiver } from './job-receiver.js';
 import { JobRecoverer } from './job-recoverer.js';
-import { JobScheduler, type WaitingJob } from './job-scheduler.js';
+import { JobScheduler, type SchedulerParts, type WaitingJob } from './job-scheduler.js';
 import { JobSubmitter } from './job-submitter.js';
 import { NodeFacts } from './node-facts.js';
 import { ProgressReporter } from './progress-reporter.js';
@@ -24,7 +24,7 @@ import type { JobThreads } from './threads/job-threads.js';
 import { UnrunJobs } from './unrun-jobs.js';
 
 /** Everything a node is made of that is not its own: handed in, so that a simulation can hand in others. */
-export interface WorkerNodeParts extends LinksParts {
+export interface WorkerNodeParts extends LinksParts, Pick<SchedulerParts, 'awaited'> {
   jobs: JobsSettings;
   storage: JobStorage;
   /** For jobs with `thread: true`; null: this node has no worker threads. */
@@ -77,14 +77,13 @@ export class WorkerNode {
     this.submitter = new JobSubmitter(node, parts.instance, clock, emit);
     this.#receiver = new JobReceiver(common);
     const start = (job: WaitingJob): void => void this.#run(job);
-    const { concurrency: slots, maxCrashes } = settings;
     const expired = (job: WaitingJob): void => void this.#unrun.expired(job);
     const reserveThread = (): boolean => threads?.reserve() ?? false;
-    const scheduler = new JobScheduler({ clock, slots, dropArgs: storage.durable, reserveThread, start, expired });
+    const scheduler = new JobScheduler({ ...common, reserveThread, start, expired });
     this.#scheduler = scheduler;
     this.#idle = new IdleWait(clock, () => this.#running.size === 0 && scheduler.takenSlots === 0);
     this.#executor = new JobExecutor(common);
-    const completer = new JobCompleter({ ...common, maxCrashes });
+    const completer = new JobCompleter(common);
     this.#completer = completer;
     this.#reporter = new FeedbackReporter(common);
     this.#recoverer = new JobRecoverer({
@@ -168,7 +167,7 @@ export class WorkerNode {
     const { handlers, threads } = this.#parts;
     const thread = this.#completer.thread(job);
     if (!handlers.find(job.name) || (thread && !threads)) return this.#facts.parked(job.name, thread && !threads);
-    this.#scheduler.add(job, settled, thread);
+    this.#scheduler.add(job, { settled, thread, alone: this.#completer.isLastChance(job) });
   }
 
   // 7, 8, 9
@@ -186,7 +185,7 @@ export class WorkerNode {
       threads: waiting.thread ? this.#parts.threads : null,
     });
     this.#progress.ended(running);
-    this.#scheduler.freeSlot();
+    this.#scheduler.freeSlot(waiting);
     const completed = await this.#completer.complete(job, outcome, () => running.settled).catch(() => null);
     this.#running.delete(job.id);
     if (outcome.kind === 'failed') this.#facts.failed(job, outcome.thrown, completed);
@@ -216,6 +215,7 @@ export class WorkerNode {
     const started = await this.#completer.begin(job);
     if (!started) return null;
     running.job = started;
+    if (waiting.alone) this.#facts.runsAlone(started);
     return running;
   }
 
@@ -226,10 +226,10 @@ export class WorkerNode {
     if (this.#recoverer.admits(job)) this.#schedule(job, true);
   }
 
-  #notStarted({ id, thread }: WaitingJob): void {
-    this.#running.delete(id);
-    if (thread) this.#parts.threads?.release();
-    this.#scheduler.freeSlot();
+  #notStarted(waiting: WaitingJob): void {
+    this.#running.delete(waiting.id);
+    if (waiting.thread) this.#parts.threads?.release();
+    this.#scheduler.freeSlot(waiting);
     this.#rest();
   }
 
@@ -242,7 +242,7 @@ export class WorkerNode {
   /** What every distributor may send: free slots and prefetch, less what waits already. */
   #grant(): void {
     const { concurrency, prefetch, maxStored } = this.#parts.settings;
-    const waiting = this.#scheduler.takenSlots + this.#scheduler.readyCount + this.#arriving.size;
+    const waiting = this.#scheduler.busySlots + this.#scheduler.readyCount + this.#arriving.size;
     this.#links.grant(Math.max(0, concurrency + prefetch - waiting), Math.max(0, maxStored - this.#stored));
   }
 
