@@ -3,6 +3,7 @@ import 'reflect-metadata';
 export { InjectJobReactor, InjectJobReactorDistributor, JobReactorModule } from './job-reactor.module.js';
 export type { JobReactorAsyncOptions, JobReactorOptionsFactory } from './job-reactor.module.js';
 export type {
+  AuthOptions,
   DistributorAddress,
   DistributorOptions,
   JobReactorOptions,

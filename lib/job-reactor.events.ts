@@ -18,7 +18,16 @@ export type JobReactorEvent =
   | { event: 'node joined'; distributor: string; node: NodeFacts; jobs: string[] }
   | { event: 'node lost'; distributor: string; node: NodeFacts; reason: string }
   | { event: 'node left'; distributor: string; node: NodeFacts }
-  | { event: 'node refused'; distributor: string; remote: string; code: string; message: string }
+  | {
+      event: 'node refused';
+      distributor: string;
+      remote: string;
+      code: string;
+      message: string;
+      /** Of a flood: not logged, but summed up in `more refused`. */
+      quiet: boolean;
+    }
+  | { event: 'more refused'; distributor: string; refused: number }
   | { event: 'job refused'; distributor: string; node: string; id: string; code: string }
   | { event: 'job handed over'; distributor: string; id: string; name: string; from: string | null; assignment: number }
   | {
@@ -36,7 +45,16 @@ export type JobReactorEvent =
   | { event: 'node stopped'; node: string; released: number }
   | { event: 'distributor joined'; node: string; distributor: string; remote: string }
   | { event: 'distributor lost'; node: string; distributor: string; remote: string; reason: string }
-  | { event: 'distributor unreachable'; node: string; remote: string; reason: string; attempts: number }
+  | {
+      event: 'distributor unreachable';
+      node: string;
+      remote: string;
+      reason: string;
+      /** What the distributor refused it with; UNTRUSTED: this node refused it; null: there was no answer. */
+      code: string | null;
+      /** In a row with this code. */
+      attempts: number;
+    }
   /** `alone`: nothing ran beside it on the node that died. */
   | { event: 'job crashed'; node: string; id: string; name: string; crashes: number; alone: boolean; final: boolean }
   | { event: 'job runs alone'; node: string; id: string; name: string; crashes: number }

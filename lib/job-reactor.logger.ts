@@ -17,7 +17,8 @@ export class JobReactorLogger {
   readonly write = (event: JobReactorEvent): void => {
     if (event.event === 'thread log') return writeForThread(event);
     const line = describe(event);
-    if (line) this.#logger[line[0]](line[1], fieldsOf(event));
+    // Names and reasons may come from anybody: what looks like a line of the log has to be one.
+    if (line) this.#logger[line[0]](line[1].replaceAll(/\p{Cc}+/gu, ' '), fieldsOf(event));
   };
 
   warn(message: string): void {
@@ -68,7 +69,12 @@ function describe(event: Exclude<JobReactorEvent, { event: 'thread log' }>): [Le
     case 'node lost':
       return ['warn', `Node '${event.node.name}' at ${event.node.remote} was lost: ${event.reason}`];
     case 'node refused':
-      return ['warn', `A node at ${event.remote} was refused: ${event.code}: ${event.message}`];
+      return event.quiet ? null : ['warn', `A node at ${event.remote} was refused: ${event.code}: ${event.message}`];
+    case 'more refused':
+      return [
+        'warn',
+        `${event.refused} more connections to '${event.distributor}' were refused within the last minute; JobReactorDistributor.refused() counts them by code`,
+      ];
     case 'job refused':
       return ['debug', `Node '${event.node}' did not take job ${event.id}: ${event.code}`];
     case 'job handed over':
@@ -128,10 +134,7 @@ function describe(event: Exclude<JobReactorEvent, { event: 'thread log' }>): [Le
     case 'distributor unreachable':
       // The attempts go on for as long as the node runs: told once, and then every quarter of an hour or so.
       if (event.attempts % REMIND_EVERY !== 1) return null;
-      return [
-        'warn',
-        `Node '${event.node}' can't reach its distributor at ${event.remote} (${event.reason}). Start the application, or correct host and port in \`node.distributors\`. It keeps trying and says when it is connected.`,
-      ];
+      return ['warn', unreachable(event)];
     case 'job crashed':
       return [
         'warn',
@@ -195,6 +198,29 @@ function describe(event: Exclude<JobReactorEvent, { event: 'thread log' }>): [Le
       return ['error', `The storage of ${event.role} did not answer as it should: ${message(event.error)}`];
   }
 }
+
+function unreachable({
+  node,
+  remote,
+  reason,
+  code,
+}: Extract<JobReactorEvent, { event: 'distributor unreachable' }>): string {
+  const advice = code === null ? undefined : REFUSAL_ADVICE.get(code);
+  if (advice === undefined)
+    return `Node '${node}' can't reach its distributor at ${remote} (${reason}). Start the application, or correct host and port in \`node.distributors\`. It keeps trying and says when it is connected.`;
+  return `Node '${node}' is not connected to its distributor at ${remote} (${reason}). ${advice} It keeps trying and says when it is connected.`;
+}
+
+/** What to do about a refusal. */
+const REFUSAL_ADVICE = new Map([
+  ['AUTHENTICATION', 'The log of the application says why. Give both sides the same secret in `auth`.'],
+  [
+    'UNTRUSTED',
+    'It was told nothing. Give both sides the same secret in `auth`, or make sure that this is your application.',
+  ],
+  ['VERSION', 'Bring the application and the worker to versions of this package that go together.'],
+  ['STORAGE_IN_USE', 'Give each node a storage of its own.'],
+]);
 
 /** Of several lines, as schemas and databases write them, one. */
 function message(error: unknown): string {

@@ -1,5 +1,6 @@
 import type { Duration, JobDefaults, JobDefinition, JobSettings } from './job/define-job.js';
 import type { StorageOption } from './storage/storage-option.js';
+import type { AuthSettings } from './transport/authentication.js';
 import type { Address } from './transport/connection.js';
 
 /** What `JobReactorModule.forRoot()` takes: at least one of `distributor` and `node`. */
@@ -25,8 +26,18 @@ export interface DistributorOptions {
   outbox?: StorageOption;
   /** Jobs it may hold that no node has taken; beyond it enqueue() rejects with BACKLOG_FULL. Default 100,000. */
   maxPending?: number;
+  /** What nodes and this distributor prove to each other. Default: nothing, whoever reaches the port is let in. */
+  auth?: AuthOptions;
   /** Listen for other machines without TLS and authentication: whoever reaches the port can run jobs. Default false. */
   allowInsecure?: boolean;
+}
+
+export interface AuthOptions {
+  /**
+   * A secret both sides know, of 32 bytes or more, as text or bytes; or several, for rotation: the first is proven, all
+   * are accepted. `npx job-reactor secret` prints a good one. Required.
+   */
+  secret: string | Uint8Array | readonly (string | Uint8Array)[];
 }
 
 export interface NodeOptions {
@@ -36,6 +47,8 @@ export interface NodeOptions {
   storage: StorageOption;
   /** The distributors it connects to. Default: the distributor of the same `forRoot`. */
   distributors?: DistributorAddress[];
+  /** What this node and its distributors prove to each other, one of the same `forRoot` aside. Default: nothing. */
+  auth?: AuthOptions;
   /** Jobs it runs at once, at least 1. Default 16. */
   concurrency?: number;
   /** Jobs it takes beyond those that run, so that a free slot finds one at once. Default: as `concurrency`. */
@@ -129,6 +142,8 @@ export interface DistributorSettings {
   port: number;
   /** Jobs it may hold that no node has taken. */
   maxPending: number;
+  /** Null: nodes are let in without a proof. */
+  auth: AuthSettings | null;
 }
 
 /** `forRoot({ node })` after validation. */
@@ -144,6 +159,8 @@ export interface NodeSettings {
   drainTimeout: number;
   maxCrashes: number;
   handoffTimeout: number;
+  /** Null: it neither proves anything nor asks distributors for a proof. */
+  auth: AuthSettings | null;
   /** Null: this node runs no jobs in threads. */
   threads: ThreadSettings | null;
 }

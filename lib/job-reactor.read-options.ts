@@ -19,6 +19,7 @@ import type {
   NodeOptions,
   NodeSettings,
 } from './job-reactor.options.js';
+import { readAuth } from './job-reactor.read-security.js';
 import { readThreads } from './job-reactor.read-threads.js';
 import type { StorageOption } from './storage/storage-option.js';
 import type { Address } from './transport/connection.js';
@@ -60,11 +61,11 @@ export function readOptions(options: JobReactorOptions): ReadOptions {
   };
 }
 
-const DISTRIBUTOR = ['name', 'host', 'port', 'outbox', 'maxPending', 'allowInsecure'];
+const DISTRIBUTOR = ['name', 'host', 'port', 'outbox', 'maxPending', 'auth', 'allowInsecure'];
 
 function readDistributor(options: unknown): DistributorSettings {
   const given = readObject(options, 'distributor', CODE);
-  refuseUnknown(given, DISTRIBUTOR, 'distributor.', CODE, ['tls', 'auth']);
+  refuseUnknown(given, DISTRIBUTOR, 'distributor.', CODE, ['tls']);
   const { name, host = '127.0.0.1', port, maxPending = 100_000, allowInsecure = false } = given;
   need(given, 'name', 'distributor', "a label for the application, such as 'web'");
   need(given, 'port', 'distributor', 'the TCP port to listen on, or 0 for a free one');
@@ -73,6 +74,7 @@ function readDistributor(options: unknown): DistributorSettings {
     host: readName(host, 'distributor.host', CODE),
     port: readWhole(port, 'distributor.port', CODE, 0, 65_535),
     maxPending: readWhole(maxPending, 'distributor.maxPending', CODE, 1, Number.MAX_SAFE_INTEGER),
+    auth: readAuth(given['auth'], 'distributor.auth'),
   };
   if (!readBoolean(allowInsecure, 'distributor.allowInsecure', CODE) && !isLoopback(settings.host)) {
     throw new JobReactorError(
@@ -93,6 +95,7 @@ const NODE = [
   'name',
   'storage',
   'distributors',
+  'auth',
   'concurrency',
   'prefetch',
   'maxStored',
@@ -106,7 +109,7 @@ const NODE = [
 
 function readNode(options: NodeOptions, hasDistributor: boolean): NodeSettings {
   const given = readObject(options, 'node', CODE);
-  refuseUnknown(given, NODE, 'node.', CODE, ['tls', 'auth']);
+  refuseUnknown(given, NODE, 'node.', CODE, ['tls']);
   need(given, 'name', 'node', "a label for this worker, such as 'gpu'");
   need(given, 'storage', 'node', "where its jobs survive: { type: 'sqlite', database: 'jobs.sqlite' }, or 'memory'");
   const concurrency = atLeast(1, options.concurrency ?? 16, 'node.concurrency');
@@ -121,6 +124,7 @@ function readNode(options: NodeOptions, hasDistributor: boolean): NodeSettings {
     drainTimeout: parseDuration(options.drainTimeout ?? 20_000, 'node.drainTimeout'),
     maxCrashes: atLeast(1, options.maxCrashes ?? 3, 'node.maxCrashes'),
     handoffTimeout: parsePositiveDuration(options.handoffTimeout ?? 30_000, 'node.handoffTimeout'),
+    auth: readAuth(options.auth, 'node.auth'),
     threads: options.threads === undefined ? null : readThreads(options.threads),
   };
 }

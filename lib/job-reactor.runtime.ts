@@ -14,6 +14,8 @@ import { JobReactorLogger } from './job-reactor.logger.js';
 import type { ReadOptions } from './job-reactor.read-options.js';
 import { createStorage } from './storage/create-storage.js';
 import type { StorageHooks } from './storage/storage-option.js';
+import { IN_PROCESS, type Address } from './transport/connection.js';
+import { withInProcess } from './transport/in-process.js';
 import { tcpTransport } from './transport/tcp-transport.js';
 import { JobReactorStrategy } from './worker-node/job-reactor.strategy.js';
 import { ThreadPool } from './worker-node/threads/thread-pool.js';
@@ -45,7 +47,7 @@ export class JobReactorRuntime {
   constructor(options: ReadOptions, explorer: HandlerExplorer) {
     this.#options = options;
     this.#explorer = explorer;
-    const transport = tcpTransport({ clock: systemClock });
+    const transport = withInProcess(tcpTransport({ clock: systemClock }), systemClock);
     const shared = { jobs: options.jobs, instance: randomUUID(), transport, clock: systemClock, emit: this.#emit };
     this.#distributor =
       options.distributor &&
@@ -198,9 +200,10 @@ export class JobReactorRuntime {
     );
   }
 
-  #addresses(): (() => Promise<{ host: string; port: number }>)[] {
+  #addresses(): (() => Promise<Address>)[] {
     const distributors = this.#options.node?.distributors ?? [];
     if (distributors.length > 0) return distributors.map((address) => () => Promise.resolve(address));
-    return [() => (this.#distributor as Distributor).address()];
+    // It can't be connected to before it listens.
+    return [() => (this.#distributor as Distributor).address().then(() => IN_PROCESS)];
   }
 }

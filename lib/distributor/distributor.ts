@@ -87,7 +87,7 @@ export class Distributor implements JobGateway {
     this.#listener = new NodeListener(parts);
     this.#runner = new FeedbackRunner({ ...common, declared });
     this.#registry = new NodeRegistry(
-      { ...common, storage: () => this.#storage },
+      { ...common, auth: settings.auth, storage: () => this.#storage },
       {
         joined: (node) => this.#joined(node),
         message: (node, message) => this.#message(node, message),
@@ -209,8 +209,7 @@ export class Distributor implements JobGateway {
     this.listeners.stored(id);
     this.#forwarder.stored(job.spec, assignment);
     if (!node.durable) return;
-    await this.#outbox.remove(job).catch(() => undefined);
-    this.#held.remove(job);
+    await this.#endings.letGo(job);
     this.#settled.add(node, id);
   }
 
@@ -279,9 +278,10 @@ export class Distributor implements JobGateway {
   }
 
   async #open(): Promise<void> {
-    const { id, left } = await this.#outbox.open();
+    const { id, left, ended } = await this.#outbox.open();
     this.#storage = id;
     for (const job of left) this.#dispatcher.takeUp(job);
+    for (const feedback of ended) void this.#endings.tell(feedback);
   }
 
   async #stop(): Promise<void> {

@@ -35,10 +35,10 @@ export class JobEndings {
     const { id } = job.spec;
     const holder = job.holder === null ? undefined : this.#parts.registry.byStorage(job.holder);
     if (holder && holder !== by) holder.send({ type: 'refuse', id, assignment: job.assignment, code: 'SUPERSEDED' });
-    await this.#letGo(job);
+    await this.letGo(job);
   }
 
-  /** A job that waits for a node. */
+  /** A job that waits for a node. @throws STORAGE when the outbox fails and is being closed */
   async cancel(job: HeldJob, reason: string): Promise<CancelAnswer> {
     const { clock, distributor } = this.#parts;
     const context = { now: clock.now(), node: distributor };
@@ -48,14 +48,31 @@ export class JobEndings {
 
   /** A cancel that was kept for the node a job went to holds for the job, wherever it would go next. */
   givenUp(job: HeldJob, reason: string | undefined): boolean {
-    if (reason !== undefined) void this.cancel(job, reason);
+    if (reason !== undefined) void this.cancel(job, reason).catch(() => undefined);
     return reason !== undefined;
   }
 
   /** Ends it when it has waited for a node until it expired; to be cancelled when it waits no more. */
   watch(job: HeldJob): ClockTimer | null {
     const { expires } = job.spec.options;
-    return expires === undefined ? null : this.#expiries.at(expires, () => void this.#expire(job));
+    return expires === undefined
+      ? null
+      : this.#expiries.at(expires, () => void this.#expire(job).catch(() => undefined));
+  }
+
+  /** The end of a job that ended here is told until it is heard: by this process or by the next. */
+  async tell(feedback: FeedbackRecord): Promise<void> {
+    const { held, outbox, tell } = this.#parts;
+    held.ended(feedback.jobId, feedback.assignment);
+    if (await tell(feedback)) await outbox.forget(feedback);
+  }
+
+  /** Its node keeps it from now on, or it has ended. */
+  async letGo(job: HeldJob): Promise<void> {
+    const { held, outbox } = this.#parts;
+    held.confirm(job, 'confirmed');
+    await outbox.remove(job).catch(() => undefined);
+    held.remove(job);
   }
 
   stop(): void {
@@ -71,18 +88,13 @@ export class JobEndings {
     await this.#endHere(job, expire(outboxRow(job), { now: clock.now(), node: distributor }, where));
   }
 
+  /** Nobody is told of an end that is not committed: after a crash it would not have happened. */
   async #endHere(job: HeldJob, { feedback }: Transition): Promise<void> {
-    const { held, tell } = this.#parts;
-    held.confirm(job, 'confirmed');
-    held.ended(job.spec.id, job.assignment);
-    if (feedback) await tell(feedback);
-    await this.#letGo(job);
-  }
-
-  async #letGo(job: HeldJob): Promise<void> {
     const { held, outbox } = this.#parts;
     held.confirm(job, 'confirmed');
-    await outbox.remove(job).catch(() => undefined);
+    held.ended(job.spec.id, job.assignment);
+    await outbox.remove(job, feedback);
+    if (feedback) await this.tell(feedback);
     held.remove(job);
   }
 }

@@ -45,6 +45,7 @@ export type DistributorEventName = DistributorEvent['event'];
 export class JobReactorDistributor {
   readonly #distributor: Distributor;
   readonly #events = new EventEmitter();
+  readonly #refused = new Map<string, number>();
 
   constructor(distributor: Distributor) {
     this.#distributor = distributor;
@@ -77,6 +78,11 @@ export class JobReactorDistributor {
     return { unconfirmed, pending, byName: Object.fromEntries(byName) };
   }
 
+  /** How many connections were refused since the start, by code: `AUTHENTICATION`, `TOO_MANY`, `HANDSHAKE_TIMEOUT`… */
+  refused(): Record<string, number> {
+    return Object.fromEntries(this.#refused);
+  }
+
   on<E extends DistributorEventName>(
     event: E,
     listener: (fact: Extract<DistributorEvent, { event: E }>) => void,
@@ -95,6 +101,7 @@ export class JobReactorDistributor {
 
   /** For the module: facts of the roles on their way to listeners. */
   tell(event: JobReactorEvent): void {
+    if (event.event === 'node refused') this.#refused.set(event.code, (this.#refused.get(event.code) ?? 0) + 1);
     if ((PUBLIC_EVENTS as readonly string[]).includes(event.event)) this.#events.emit(event.event, event);
   }
 }

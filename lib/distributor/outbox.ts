@@ -1,4 +1,5 @@
 import type { Clock } from '../clock.js';
+import type { FeedbackRecord } from '../job/job.js';
 import type { EmitEvent } from '../job-reactor.events.js';
 import { GroupCommit } from '../storage/group-commit.js';
 import type { JobStorage, JobWrite, WriteResult } from '../storage/job-storage.js';
@@ -45,19 +46,15 @@ export class Outbox {
     return this.#commit !== null;
   }
 
-  /** Returns the storage id (null for memory) and what an earlier process left. @throws STORAGE */
-  async open(): Promise<{ id: string | null; left: HeldJob[] }> {
+  /**
+   * Returns the storage id (null for memory) and what an earlier process left: jobs, and the ends of jobs that ended here
+   * and of which nobody has heard. @throws STORAGE
+   */
+  async open(): Promise<{ id: string | null; left: HeldJob[]; ended: FeedbackRecord[] }> {
     const { storage, distributor, instance } = this.#parts;
-    if (!storage) return { id: null, left: [] };
+    if (!storage) return { id: null, left: [], ended: [] };
     const { id } = await storage.open({ role: 'outbox', name: distributor, instance });
-    const left: HeldJob[] = [];
-    for (let after: { dueAt: number; id: string } | null = null; ;) {
-      const page = await storage.unfinished({ after, limit: PAGE });
-      left.push(...page.map(fromOutboxRow));
-      const last = page.at(-1);
-      if (!last || page.length < PAGE) return { id, left };
-      after = { dueAt: last.dueAt, id: last.id };
-    }
+    return { id, left: await this.#left(storage), ended: await this.#ended(storage) };
   }
 
   /** True when the id was given by a caller and its job has come and gone. */
@@ -98,8 +95,8 @@ export class Outbox {
     await this.#persist({ kind: 'save', id: job.spec.id, fence, change: outboxRow(job) });
   }
 
-  /** A node has stored it, or it has ended. */
-  async remove(job: HeldJob): Promise<void> {
+  /** A node has stored it, or it has ended; `ended` is the word of that, when it is to be heard whatever happens. */
+  async remove(job: HeldJob, ended?: FeedbackRecord): Promise<void> {
     const { dedupRetention, clock } = this.#parts;
     const until = job.spec.givenId ? clock.now() + dedupRetention : undefined;
     if (!this.#commit) return this.#remember(job.spec.id, until);
@@ -108,7 +105,14 @@ export class Outbox {
       id: job.spec.id,
       fence: job.fence,
       ...(until ? { tombstoneUntil: until } : {}),
+      ...(ended && ended.listeners !== 'none' ? { feedback: ended } : {}),
     });
+  }
+
+  /** It has been heard. Should this fail, it is told once more after the next start. */
+  async forget({ id, listeners }: FeedbackRecord): Promise<void> {
+    if (listeners === 'none') return;
+    await this.#commit?.write({ kind: 'forget-feedback', ids: [id] }).catch(() => undefined);
   }
 
   async close(): Promise<void> {
@@ -125,6 +129,27 @@ export class Outbox {
       this.#tombstones.delete(old);
     }
     this.#tombstones.set(id, until);
+  }
+
+  async #left(storage: JobStorage): Promise<HeldJob[]> {
+    const left: HeldJob[] = [];
+    for (let after: { dueAt: number; id: string } | null = null; ;) {
+      const page = await storage.unfinished({ after, limit: PAGE });
+      left.push(...page.map(fromOutboxRow));
+      const last = page.at(-1);
+      if (!last || page.length < PAGE) return left;
+      after = { dueAt: last.dueAt, id: last.id };
+    }
+  }
+
+  async #ended(storage: JobStorage): Promise<FeedbackRecord[]> {
+    const ended: FeedbackRecord[] = [];
+    for (let after: string | null = null; ;) {
+      const page: FeedbackRecord[] = await storage.feedbacks({ after, limit: PAGE });
+      ended.push(...page);
+      after = page.at(-1)?.id ?? null;
+      if (page.length < PAGE) return ended;
+    }
   }
 
   async #persist(write: JobWrite): Promise<void> {

@@ -24,6 +24,9 @@ export type FieldsOf<T> = { readonly [K in keyof T]-?: Field<T[K]> };
 const FORBIDDEN = new Set(['__proto__', 'constructor', 'prototype']);
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
+const NOT_PRINTED = /[\p{Cc}\p{Cs}]/u;
+const BYTES_32 = /^[\w-]{42}[AEIMQUYcgkosw048]$/;
+const KEY_ID = /^[0-9a-f]{16}$/;
 const FEEDBACK_ID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}:[1-9][0-9]{0,15}$/i;
 
 function field<T>(is: string, good: (value: unknown) => boolean): Field<T> {
@@ -45,6 +48,23 @@ export const uuid: Field<string> = field(
 export const feedbackIdField: Field<string> = field(
   'a feedback id',
   (value) => typeof value === 'string' && value.length <= 53 && FEEDBACK_ID.test(value),
+);
+
+/** A name that goes into logs before its sender has proven anything: no control characters, no half surrogates. */
+export const label: Field<string> = field(
+  'text of 1 to 255 characters, none of them a control character',
+  (value) => typeof value === 'string' && value.length >= 1 && value.length <= 255 && !NOT_PRINTED.test(value),
+);
+
+/** A nonce or a MAC. */
+export const bytes32: Field<string> = field(
+  '32 bytes as 43 characters of base64url',
+  (value) => typeof value === 'string' && BYTES_32.test(value),
+);
+
+export const keyId: Field<string> = field(
+  '16 hexadecimal digits',
+  (value) => typeof value === 'string' && KEY_ID.test(value),
 );
 
 export function integer(min: number, max = Number.MAX_SAFE_INTEGER): Field<number> {

@@ -32,14 +32,18 @@ export interface Offer {
   /** Milliseconds after which a job it never confirmed may go to another node. */
   handoffTimeout: number;
 }
-/** For the secured wire: what the distributor asks a node to prove. Not used while no authentication is configured. */
+/** Where a shared secret is configured: what the node is to prove its knowledge of it over. */
 export interface Challenge {
   type: 'challenge';
+  /** The version chosen; `welcome` repeats it, the name and the instance. */
+  protocol: number;
+  name: string;
+  instance: string;
   nonce: string;
-  keys: string[];
 }
 export interface Proof {
   type: 'proof';
+  /** Which secret, without saying anything of it. */
   key: string;
   nonce: string;
   mac: string;
@@ -51,6 +55,8 @@ export interface Welcome {
   instance: string;
   /** Storage id of the outbox, null for a memory outbox: two instances with the same one are one application restarted. */
   storage: string | null;
+  /** The distributor's own proof, where there was a challenge. */
+  mac?: string;
 }
 /**
  * How many jobs the distributor may have sent on this connection in all, counted from its start: absolute numbers, so

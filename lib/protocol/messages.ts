@@ -1,15 +1,17 @@
 import {
   type FieldsOf,
+  bytes32,
   feedbackIdField,
   flag,
   integer,
+  keyId,
+  label,
   list,
   nullable,
   oneOf,
   optional,
   pair,
   record,
-  text,
   uuid,
 } from './field.js';
 import type { RetryAnswer } from '../job/job-query.js';
@@ -70,7 +72,6 @@ export interface Entry<M> {
 
 const ids = list(uuid, MOST_ENTRIES);
 const names = list(name, MOST_ENTRIES);
-const token = text(512, 1);
 const request = count;
 const nothing = { number: 0, from: 'both', state: 'any', fields: {}, parts: [] } as const;
 
@@ -86,7 +87,7 @@ export const MESSAGES: { readonly [T in MessageType]: Entry<MessageOf<T>> } = {
         max: integer(1, 65535),
       }),
       role: oneOf<'node'>('node'),
-      name,
+      name: label,
       instance: uuid,
       storage: record<Hello['storage']>('{ id, durable }: a UUID; true or false', { id: uuid, durable: flag }),
     },
@@ -97,7 +98,7 @@ export const MESSAGES: { readonly [T in MessageType]: Entry<MessageOf<T>> } = {
     from: 'distributor',
     state: 'before',
     once: true,
-    fields: { nonce: token, keys: list(name, 100) },
+    fields: { protocol: integer(1, 65535), name: label, instance: uuid, nonce: bytes32 },
     parts: [],
   },
   proof: {
@@ -105,7 +106,7 @@ export const MESSAGES: { readonly [T in MessageType]: Entry<MessageOf<T>> } = {
     from: 'node',
     state: 'before',
     once: true,
-    fields: { key: name, nonce: token, mac: token },
+    fields: { key: keyId, nonce: bytes32, mac: bytes32 },
     parts: [],
   },
   welcome: {
@@ -113,7 +114,13 @@ export const MESSAGES: { readonly [T in MessageType]: Entry<MessageOf<T>> } = {
     from: 'distributor',
     state: 'before',
     once: true,
-    fields: { protocol: integer(1, 65535), name, instance: uuid, storage: nullable(uuid) },
+    fields: {
+      protocol: integer(1, 65535),
+      name: label,
+      instance: uuid,
+      storage: nullable(uuid),
+      mac: optional(bytes32),
+    },
     parts: [],
   },
   credit: { number: 5, from: 'node', state: 'after', fields: { instant: count, stored: count }, parts: [] },

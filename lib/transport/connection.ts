@@ -5,8 +5,21 @@ export interface CloseReason {
   /** True when this side closed it. */
   local: boolean;
   error?: ErrorMessage;
+  /** What this side told the other one. */
+  told?: ErrorMessage;
   cause?: Error;
 }
+
+/** What the transport itself knows of the other side. */
+export interface Peer {
+  /** Both ends are in this process: there is nothing to prove. */
+  readonly inProcess: boolean;
+  /** Bytes that only the two ends of this TLS session know; none without TLS. */
+  readonly binding: Buffer;
+}
+
+/** A peer of which nothing is known. */
+export const STRANGER: Peer = { inProcess: false, binding: Buffer.alloc(0) };
 
 /**
  * One connection, as the roles see it: messages in, messages out. TCP makes it in production, the simulated network in
@@ -15,6 +28,7 @@ export interface CloseReason {
 export interface Connection {
   /** For log lines: address and port of the other side. */
   readonly remote: string;
+  readonly peer: Peer;
   readonly closed: boolean;
   /** True while more is queued than the other side takes; senders stop until `onDrain`. */
   readonly congested: boolean;
@@ -36,6 +50,9 @@ export interface Address {
   host: string;
   port: number;
 }
+
+/** Instead of an address: the distributor that listens over the same transport. */
+export const IN_PROCESS: Address = { host: 'this process', port: 0 };
 
 export interface Listening {
   /** The port in use, also when 0 was asked for. */

@@ -1,4 +1,4 @@
-import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import type { Clock, ClockTimer } from '../clock.js';
 import { JobReactorError } from '../job-reactor.error.js';
 import { FrameEncoder } from '../protocol/frame-encoder.js';
@@ -6,9 +6,16 @@ import type { ErrorMessage, Message } from '../protocol/message.js';
 import { MessageReader } from '../protocol/message-reader.js';
 import type { Side } from '../protocol/messages.js';
 import { ProtocolError } from '../protocol/protocol.error.js';
-import type { CloseReason, Connection } from './connection.js';
+import { IN_PROCESS, type CloseReason, type Connection, type Peer } from './connection.js';
 import { FrameWatch } from './frame-watch.js';
 import type { TcpLimits } from './tcp-limits.js';
+
+/** A socket, with or without TLS, or one end of a pipe within the process. */
+export interface Wire extends Duplex {
+  readonly remoteAddress?: string | undefined;
+  readonly remotePort?: number | undefined;
+  setNoDelay?(on: boolean): unknown;
+}
 
 /**
  * A connection over one TCP socket.
@@ -34,20 +41,22 @@ export class TcpConnection implements Connection {
   #flushDue = false;
   #lastWait: ClockTimer | null = null;
 
-  /** @param peer which side the other one is */
   constructor(
-    private readonly socket: Socket,
-    peer: Side,
+    private readonly socket: Wire,
+    otherSide: Side,
+    readonly peer: Peer,
     private readonly clock: Clock,
     private readonly limits: TcpLimits,
   ) {
     const address = socket.remoteAddress ?? 'unknown';
-    this.remote = `${address.includes(':') ? `[${address}]` : address}:${socket.remotePort ?? 0}`;
-    this.#reader = new MessageReader(peer);
+    this.remote = peer.inProcess
+      ? IN_PROCESS.host
+      : `${address.includes(':') ? `[${address}]` : address}:${socket.remotePort ?? 0}`;
+    this.#reader = new MessageReader(otherSide);
     this.#watch = new FrameWatch(this.#reader.frames, clock, limits.frameTimeout, () =>
       this.#violated(new ProtocolError(`The rest of a frame did not come within ${limits.frameTimeout} ms.`)),
     );
-    socket.setNoDelay(true);
+    socket.setNoDelay?.(true);
     socket.on('error', (cause) => (this.#reason ??= { local: false, cause }));
     socket.on('end', () => this.#finish({ local: false }));
     socket.on('close', () => this.#closed());
@@ -97,7 +106,7 @@ export class TcpConnection implements Connection {
   close(error?: ErrorMessage): void {
     if (this.closed) return;
     if (error !== undefined) this.#encoder.add(error);
-    this.#finish({ local: true, ...(error && { cause: connectionError(error.code, error.message) }) });
+    this.#finish({ local: true, ...(error && { told: error, cause: connectionError(error.code, error.message) }) });
   }
 
   destroy(cause?: Error): void {
@@ -138,8 +147,9 @@ export class TcpConnection implements Connection {
 
   #violated(error: ProtocolError): void {
     if (this.closed) return;
-    this.#encoder.add({ type: 'error', code: error.wire, message: error.message });
-    this.#finish({ local: true, cause: error });
+    const told: ErrorMessage = { type: 'error', code: error.wire, message: error.message };
+    this.#encoder.add(told);
+    this.#finish({ local: true, told, cause: error });
   }
 
   #flush(): void {

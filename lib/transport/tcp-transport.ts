@@ -2,7 +2,7 @@ import { createConnection, createServer, type Server, type Socket } from 'node:n
 import type { Clock } from '../clock.js';
 import { JobReactorError } from '../job-reactor.error.js';
 import type { Side } from '../protocol/messages.js';
-import type { Address, Connection, Listening, Transport } from './connection.js';
+import { STRANGER, type Address, type Connection, type Listening, type Transport } from './connection.js';
 import { HandshakeCounter } from './handshake-counter.js';
 import { connectionError, TcpConnection } from './tcp-connection.js';
 import { type TcpLimits, tcpLimits } from './tcp-limits.js';
@@ -17,8 +17,8 @@ export function tcpTransport(options: TcpTransportOptions): Transport {
   const { clock } = options;
   const limits = tcpLimits(options.limits);
 
-  function open(socket: Socket, peer: Side, handshakeOver: () => void): TcpConnection {
-    const connection = new TcpConnection(socket, peer, clock, limits);
+  function open(socket: Socket, otherSide: Side, handshakeOver: () => void): TcpConnection {
+    const connection = new TcpConnection(socket, otherSide, STRANGER, clock, limits);
     const deadline = clock.after(
       limits.handshakeTimeout,
       () =>

@@ -3,9 +3,13 @@ import type { EmitEvent } from '../job-reactor.events.js';
 import type { Hello, Message, Offer, Welcome } from '../protocol/message.js';
 import type { Address, CloseReason, Connection, Transport } from '../transport/connection.js';
 import { Heartbeat } from '../transport/heartbeat.js';
+import type { AuthSettings } from '../transport/authentication.js';
+import { LinkHandshake } from './link-handshake.js';
 
 const FIRST_WAIT = 250;
 const LONGEST_WAIT = 30_000;
+/** Versions don't change by waiting: this long, and a little at random, until one side is a newer one. */
+const VERSION_WAIT = 60_000;
 /** A distributor that accepts the connection and then says nothing. */
 const WELCOME_WITHIN = 10_000;
 
@@ -17,6 +21,8 @@ export interface LinkParts {
   clock: Clock;
   random: () => number;
   emit: EmitEvent;
+  /** Null: the distributor proves nothing, nor does this node. */
+  auth: AuthSettings | null;
   hello: () => Hello;
   /** Sent once the distributor has welcomed it. */
   offer: () => Offer;
@@ -35,9 +41,11 @@ export class DistributorLink {
   readonly #events: LinkEvents;
   #connection: Connection | undefined;
   #heartbeat: Heartbeat | undefined;
+  #handshake: LinkHandshake | undefined;
   #welcome: Welcome | undefined;
   #timer: ClockTimer | undefined;
   #attempts = 0;
+  #refusal: string | null = null;
   #stopped = false;
   /** Jobs received on this connection, for the absolute credits. */
   received = { instant: 0, stored: 0 };
@@ -85,34 +93,28 @@ export class DistributorLink {
       if (this.#stopped) connection.destroy();
       else this.#greet(connection);
     } catch (error) {
-      this.#unreachable(remote, error instanceof Error ? error.message : String(error));
+      this.#unreachable(remote, error instanceof Error ? error.message : String(error), null);
     }
   }
 
   #greet(connection: Connection): void {
     this.#connection = connection;
     const silence = this.#parts.clock.after(WELCOME_WITHIN, () => connection.destroy(new Error('no welcome came')));
-    connection.onMessage = (message) => this.#message(connection, message);
+    connection.onMessage = (message) => this.#message(message);
     connection.onDrain = () => this.#events.drained(this);
     connection.onClose = (reason) => {
       silence.cancel();
       this.#lost(connection, reason);
     };
     this.#timer = silence;
-    connection.send(this.#parts.hello());
+    const { hello, auth } = this.#parts;
+    this.#handshake = new LinkHandshake(connection, hello(), auth, (welcome) => this.#open(connection, welcome));
   }
 
-  #message(connection: Connection, message: Message): void {
+  #message(message: Message): void {
     if (this.#heartbeat?.received(message)) return;
-    if (this.#welcome) {
-      this.#events.message(this, message);
-    } else if (message.type === 'welcome') {
-      this.#open(connection, message);
-    } else if (message.type === 'ping') {
-      connection.send({ type: 'pong' });
-    } else if (message.type !== 'error') {
-      connection.close({ type: 'error', code: 'PROTOCOL', message: `${message.type} came before welcome` });
-    }
+    if (this.#welcome) this.#events.message(this, message);
+    else this.#handshake?.message(message);
   }
 
   #open(connection: Connection, welcome: Welcome): void {
@@ -120,6 +122,7 @@ export class DistributorLink {
     connection.established();
     this.#welcome = welcome;
     this.#attempts = 0;
+    this.#refusal = null;
     this.received = { instant: 0, stored: 0 };
     this.granted = { instant: 0, stored: 0 };
     this.refused.clear();
@@ -132,13 +135,18 @@ export class DistributorLink {
 
   #lost(connection: Connection, reason: CloseReason): void {
     this.#heartbeat?.stop();
+    this.#heartbeat = undefined;
     const welcome = this.#welcome;
     this.#connection = undefined;
     this.#welcome = undefined;
-    const why = reason.error
-      ? `${reason.error.code}: ${reason.error.message}`
-      : (reason.cause?.message ?? 'closed by the distributor');
-    if (!welcome) return this.#unreachable(connection.remote, why);
+    const distrust = this.#handshake?.distrust;
+    this.#handshake = undefined;
+    const why =
+      distrust?.why ??
+      (reason.error
+        ? `${reason.error.code}: ${reason.error.message}`
+        : (reason.cause?.message ?? 'closed by the distributor'));
+    if (!welcome) return this.#unreachable(connection.remote, why, distrust?.code ?? reason.error?.code ?? null);
     const { node, emit } = this.#parts;
     if (!this.#stopped)
       emit({ event: 'distributor lost', node, distributor: welcome.name, remote: connection.remote, reason: why });
@@ -146,23 +154,22 @@ export class DistributorLink {
     this.#again();
   }
 
-  #unreachable(remote: string, reason: string): void {
+  #unreachable(remote: string, reason: string, code: string | null): void {
     if (this.#stopped) return;
+    if (code !== this.#refusal) this.#attempts = 0;
+    this.#refusal = code;
     this.#attempts++;
-    this.#parts.emit({
-      event: 'distributor unreachable',
-      node: this.#parts.node,
-      remote,
-      reason,
-      attempts: this.#attempts,
-    });
+    const { node, emit } = this.#parts;
+    emit({ event: 'distributor unreachable', node, remote, reason, code, attempts: this.#attempts });
     this.#again();
   }
 
   /** Full jitter: after a distributor's restart its nodes must not all come at once. */
   #again(): void {
     if (this.#stopped) return;
+    const { clock, random } = this.#parts;
     const longest = Math.min(LONGEST_WAIT, FIRST_WAIT * 2 ** Math.min(this.#attempts, 10));
-    this.#timer = this.#parts.clock.after(this.#parts.random() * longest, () => void this.#dial());
+    const wait = this.#refusal === 'VERSION' ? VERSION_WAIT + random() * FIRST_WAIT : random() * longest;
+    this.#timer = clock.after(wait, () => void this.#dial());
   }
 }

@@ -64,7 +64,7 @@ export class DistributorLinks {
     });
     for (const address of this.#parts.addresses) {
       const link = new DistributorLink(
-        { node: settings.name, address, transport, clock, random, emit, hello, offer },
+        { node: settings.name, address, transport, clock, random, emit, auth: settings.auth, hello, offer },
         {
           opened: (opened) => this.#opened(opened),
           closed: (closed) => this.#closed(closed),

@@ -15,6 +15,7 @@ const SECTIONS: Record<string, { file: string; type: string }> = {
   'JobReactorModule.forRoot(options)': { file: 'job-reactor.options', type: 'JobReactorOptions' },
   distributor: { file: 'job-reactor.options', type: 'DistributorOptions' },
   node: { file: 'job-reactor.options', type: 'NodeOptions' },
+  auth: { file: 'job-reactor.options', type: 'AuthOptions' },
   'node.distributors[]': { file: 'job-reactor.options', type: 'DistributorAddress' },
   'node.threads': { file: 'job-reactor.options', type: 'ThreadOptions' },
   'node.threads.resourceLimits': { file: 'job-reactor.options', type: 'ThreadResourceLimits' },

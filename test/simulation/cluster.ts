@@ -9,6 +9,7 @@ import type { JobReactorEvent } from '../../lib/job-reactor.events.js';
 import type { JobsSettings, NodeSettings, ThreadSettings } from '../../lib/job-reactor.options.js';
 import type { JobStorage } from '../../lib/storage/job-storage.js';
 import { MemoryStorage } from '../../lib/storage/memory-storage.js';
+import { SharedKey, type AuthSettings } from '../../lib/transport/authentication.js';
 import { WorkerNode } from '../../lib/worker-node/worker-node.js';
 import { SimulatedNetwork, type Faults } from './simulated-network.js';
 import { Disk, SimulatedStorage } from './simulated-storage.js';
@@ -69,6 +70,8 @@ export class Cluster {
   ranAlone = 0;
   readonly #alone = new Map<string, { id: string; context: JobContext | null }>();
   readonly threads: SimulatedThreads[] = [];
+  /** In every second world everybody proves that they know the secret. */
+  readonly #auth: AuthSettings | null;
 
   constructor(
     readonly world: World,
@@ -76,6 +79,7 @@ export class Cluster {
     readonly maxCrashes: number,
   ) {
     this.network = new SimulatedNetwork(world, faults);
+    this.#auth = world.seed % 2 === 0 ? { keys: [new SharedKey(Buffer.alloc(32, 's'))] } : null;
   }
 
   emit = (event: JobReactorEvent): void => {
@@ -90,7 +94,7 @@ export class Cluster {
   distributor(name: string, port: number, disk: Disk | null): Member<Distributor> {
     return new Member(this.world, name, (life) => {
       const distributor = new Distributor({
-        settings: { name, host: 'sim', port, maxPending: 100_000 },
+        settings: { name, host: 'sim', port, maxPending: 100_000, auth: this.#auth },
         jobs: JOBS,
         instance: randomUUID(),
         outbox: disk && this.#storage(disk, life),
@@ -117,6 +121,7 @@ export class Cluster {
       maxCrashes: this.maxCrashes,
       handoffTimeout: 3_000,
       threads: threads > 0 ? THREADS : null,
+      auth: this.#auth,
     };
     return new Member(this.world, name, (life) => {
       const handlers = this.#handlers(life, name);

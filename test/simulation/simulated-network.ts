@@ -1,5 +1,5 @@
 import type { ErrorMessage, Message } from '../../lib/protocol/message.js';
-import type { CloseReason, Connection, Transport } from '../../lib/transport/connection.js';
+import { STRANGER, type CloseReason, type Connection, type Transport } from '../../lib/transport/connection.js';
 import type { Life, World } from './world.js';
 
 /** Messages whose repetition the protocol calls harmless. */
@@ -21,6 +21,7 @@ class End implements Connection {
   onDrain: () => void = () => undefined;
   closed = false;
   readonly congested = false;
+  readonly peer = STRANGER;
   other!: End;
   #lastArrival = 0;
 

@@ -131,14 +131,21 @@ const filter = fc.record(
 );
 
 const version = fc.integer({ min: 1, max: 65535 });
-const nonce = anyText(512, 1).map((text) => text || 'n');
+/** What is printed before anything is proven. */
+const label = fc
+  .string({ minLength: 1, maxLength: 60, unit: 'grapheme' })
+  .map((text) => text.replaceAll(/[\p{Cc}\p{Cs}]/gu, '?'));
+const bytes32 = fc
+  .uint8Array({ minLength: 32, maxLength: 32 })
+  .map((bytes) => Buffer.from(bytes).toString('base64url'));
+const keyId = fc.uint8Array({ minLength: 8, maxLength: 8 }).map((bytes) => Buffer.from(bytes).toString('hex'));
 
 export const ARBITRARY: { [T in MessageType]: fc.Arbitrary<MessageOf<T>> } = {
   hello: fc.record({
     type: fc.constant('hello'),
     protocol: fc.record({ min: version, max: version }),
     role: fc.constant('node'),
-    name,
+    name: label,
     instance: uuid,
     storage: fc.record({ id: uuid, durable: fc.boolean() }),
   }),
@@ -154,15 +161,25 @@ export const ARBITRARY: { [T in MessageType]: fc.Arbitrary<MessageOf<T>> } = {
     },
     { requiredKeys: ['type', 'jobs', 'slots', 'handoffTimeout'] },
   ),
-  challenge: fc.record({ type: fc.constant('challenge'), nonce, keys: names }),
-  proof: fc.record({ type: fc.constant('proof'), key: name, nonce, mac: nonce }),
-  welcome: fc.record({
-    type: fc.constant('welcome'),
+  challenge: fc.record({
+    type: fc.constant('challenge'),
     protocol: version,
-    name,
+    name: label,
     instance: uuid,
-    storage: nullable(uuid),
+    nonce: bytes32,
   }),
+  proof: fc.record({ type: fc.constant('proof'), key: keyId, nonce: bytes32, mac: bytes32 }),
+  welcome: fc.record(
+    {
+      type: fc.constant('welcome'),
+      protocol: version,
+      name: label,
+      instance: uuid,
+      storage: nullable(uuid),
+      mac: bytes32,
+    },
+    { requiredKeys: ['type', 'protocol', 'name', 'instance', 'storage'] },
+  ),
   credit: fc.record({ type: fc.constant('credit'), instant: count, stored: count }),
   submit: fc.record({ type: fc.constant('submit'), job: fc.record(submitted), args: serialised }),
   accepted: fc.record(

@@ -141,6 +141,8 @@ export function reactors(after: typeof afterEach | typeof afterAll = afterEach) 
       }
       const options: JobReactorOptions = { node, ...(own ? { distributor: { name: 'own', port: 0, ...own } } : {}) };
       const joining = applications.map((application) => joined(application, node.name));
+      // A node that can not start never joins, and nobody waits for it then.
+      for (const one of joining) one.catch(() => undefined);
       const app = await NestFactory.createMicroservice(rootModule(options, parts), {
         ...JobReactorModule.transport(),
         logger: parts.logger ?? false,

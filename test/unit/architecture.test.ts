@@ -18,6 +18,7 @@ const ROOT = [
   'job-reactor.runtime',
   'job-reactor.thread-runtime',
   'job-reactor.read-options',
+  'job-reactor.read-security',
   'job-reactor.read-threads',
   'job-reactor.logger',
 ];

@@ -12,7 +12,7 @@ describe('the options of forRoot', () => {
   it('of a distributor have their defaults', () => {
     expect(readOptions({ distributor })).toEqual({
       name: undefined,
-      distributor: { name: 'web', host: '127.0.0.1', port: 5000, maxPending: 100_000 },
+      distributor: { name: 'web', host: '127.0.0.1', port: 5000, maxPending: 100_000, auth: null },
       node: null,
       jobs: {
         defaults: {},
@@ -39,6 +39,7 @@ describe('the options of forRoot', () => {
       drainTimeout: 20_000,
       maxCrashes: 3,
       handoffTimeout: 30_000,
+      auth: null,
       threads: null,
     });
     expect(readOptions({ node: { ...node, concurrency: 4 } }).node?.prefetch).toBe(4);
@@ -105,7 +106,7 @@ describe('the options of forRoot', () => {
     };
     expect(readOptions(options)).toEqual({
       name: 'second',
-      distributor: { name: 'web', host: '::1', port: 0, maxPending: 5 },
+      distributor: { name: 'web', host: '::1', port: 0, maxPending: 5, auth: null },
       node: {
         name: 'gpu',
         distributors: [],
@@ -117,6 +118,7 @@ describe('the options of forRoot', () => {
         drainTimeout: 1000,
         maxCrashes: 1,
         handoffTimeout: 2000,
+        auth: null,
         threads: {
           module: pathToFileURL('/worker.js').href,
           export: 'WorkerModule',

@@ -1,11 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import type { ErrorMessage, Message } from '../../../lib/protocol/message.js';
-import type { Connection } from '../../../lib/transport/connection.js';
+import { STRANGER, type Connection } from '../../../lib/transport/connection.js';
 import { Heartbeat } from '../../../lib/transport/heartbeat.js';
 import { ManualClock } from '../../support/manual-clock.js';
 
 class Line implements Connection {
   readonly remote = 'test';
+  readonly peer = STRANGER;
   readonly congested = false;
   closed = false;
   sent: Message[] = [];

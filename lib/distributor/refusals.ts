@@ -1,0 +1,48 @@
+import type { Clock } from '../clock.js';
+import type { EmitEvent } from '../job-reactor.events.js';
+import type { WireErrorCode } from '../protocol/message.js';
+
+/** Refusals logged one by one within a minute; of those beyond only the number is, at its end. */
+const LOGGED_PER_MINUTE = 10;
+const MINUTE = 60_000;
+
+export interface Refusal {
+  remote: string;
+  code: WireErrorCode;
+  /** For the log of this side; what the other side is told says less. */
+  message: string;
+}
+
+/** Tells of every connection that did not become a node's, and logs no more of them than a log can bear. */
+export class Refusals {
+  readonly #distributor: string;
+  readonly #clock: Clock;
+  readonly #emit: EmitEvent;
+  #logged = 0;
+  #quiet = 0;
+  #minute = -Infinity;
+
+  constructor(parts: { distributor: string; clock: Clock; emit: EmitEvent }) {
+    this.#distributor = parts.distributor;
+    this.#clock = parts.clock;
+    this.#emit = parts.emit;
+  }
+
+  add(refusal: Refusal): void {
+    const now = this.#clock.monotonic();
+    if (now - this.#minute >= MINUTE) {
+      this.#minute = now;
+      this.#logged = 0;
+    }
+    const quiet = this.#logged >= LOGGED_PER_MINUTE;
+    this.#emit({ event: 'node refused', distributor: this.#distributor, ...refusal, quiet });
+    if (!quiet) this.#logged++;
+    else if (this.#quiet++ === 0) this.#clock.after(this.#minute + MINUTE - now, () => this.#sumUp(), false);
+  }
+
+  #sumUp(): void {
+    const refused = this.#quiet;
+    this.#quiet = 0;
+    this.#emit({ event: 'more refused', distributor: this.#distributor, refused });
+  }
+}

@@ -1,0 +1,43 @@
+import { duplexPair, type Duplex } from 'node:stream';
+import type { Clock } from '../clock.js';
+import type { Side } from '../protocol/messages.js';
+import { IN_PROCESS, type Address, type Connection, type Listening, type Peer, type Transport } from './connection.js';
+import { connectionError, TcpConnection } from './tcp-connection.js';
+import { TCP_LIMITS } from './tcp-limits.js';
+
+const HERE: Peer = { inProcess: true, binding: Buffer.alloc(0) };
+
+/**
+ * The transport, and beside it a pipe for the node whose distributor is in the same process: that one needs no port, and
+ * no secret or certificate of its own.
+ */
+export function withInProcess(transport: Transport, clock: Clock): Transport {
+  let acceptHere: ((connection: Connection) => void) | null = null;
+
+  async function listen(address: Address, accept: (connection: Connection) => void): Promise<Listening> {
+    const listening = await transport.listen(address, accept);
+    acceptHere = accept;
+    return {
+      port: listening.port,
+      close() {
+        acceptHere = null;
+        return listening.close();
+      },
+    };
+  }
+
+  async function connect(address: Address): Promise<Connection> {
+    if (address !== IN_PROCESS) return transport.connect(address);
+    if (!acceptHere) throw connectionError('CONNECT', 'the distributor of this process does not listen');
+    const [near, far] = duplexPair();
+    // As with sockets: one that is destroyed takes the other with it.
+    near.once('close', () => far.destroy());
+    far.once('close', () => near.destroy());
+    const open = (end: Duplex, otherSide: Side): Connection =>
+      new TcpConnection(end, otherSide, HERE, clock, TCP_LIMITS);
+    acceptHere(open(far, 'node'));
+    return open(near, 'distributor');
+  }
+
+  return { listen, connect };
+}

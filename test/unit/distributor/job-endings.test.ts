@@ -1,0 +1,80 @@
+import { Injectable } from '@nestjs/common';
+import { describe, expect, it } from 'vitest';
+import { systemClock } from '../../../lib/clock.js';
+import { OnErrorFeedback, OnSuccessFeedback, type Feedback } from '../../../lib/index.js';
+import { createStorage } from '../../../lib/storage/create-storage.js';
+import type { JobStorage } from '../../../lib/storage/job-storage.js';
+import { wrapped } from '../../support/wrapped-storage.js';
+import { signal, within } from '../../support/deadline.js';
+import { eventually, Facts, reactors } from '../../support/reactor.js';
+
+function hearing(facts: Facts<Feedback>, until: Promise<unknown> = Promise.resolve()) {
+  @Injectable()
+  class Hears {
+    @OnSuccessFeedback('work')
+    @OnErrorFeedback('work')
+    async hear(feedback: Feedback): Promise<void> {
+      facts.tell(feedback);
+      await until;
+    }
+  }
+  return Hears;
+}
+
+describe('a job that ends in the distributor, with an outbox', () => {
+  const system = reactors();
+  const outboxIn = async (): Promise<() => JobStorage> => {
+    const option = await system.database('SQLite');
+    return () => createStorage(option, systemClock);
+  };
+
+  it.each([
+    ['is cancelled', 'cancelled', {}],
+    ['expires', 'failed', { expires: 300 }],
+  ] as const)('%s: nobody is told before that is committed', async (_, status, options) => {
+    const storage = (await outboxIn())();
+    const [reached, gate] = [signal(), signal()];
+    const outbox = wrapped(storage, {
+      async commit(writes) {
+        if (writes.some(({ kind }) => kind === 'delete')) {
+          reached.resolve();
+          await gate.promise;
+        }
+        return storage.commit(writes);
+      },
+    });
+    const told = new Facts<Feedback>();
+    const web = await system.application({ outbox, providers: [hearing(told)] });
+    const job = await web.client.enqueue('work', {}, options);
+    const cancelled = status === 'cancelled' ? job.cancel() : null;
+    await within(reached.promise, 'the commit of its end');
+    expect(told.all).toEqual([]);
+    gate.resolve();
+    expect(await told.next()).toMatchObject({ id: `${job.id}:1`, status });
+    if (cancelled) expect(await cancelled).toBe('cancelled');
+    await eventually('it is heard, and forgotten', async () => {
+      return (await storage.feedbacks({ after: null, limit: 1 })).length === 0;
+    });
+  });
+
+  it('and is told to nobody, as the process dies: the next one is told', async () => {
+    const outbox = await outboxIn();
+    const [first, second] = [new Facts<Feedback>(), new Facts<Feedback>()];
+    const never = new Promise(() => undefined);
+    const web = await system.application({ outbox: outbox(), providers: [hearing(first, never)] });
+    const job = await web.client.enqueue('work', { n: 1 });
+    void job.cancel('no longer wanted');
+    await first.next();
+    await web.close();
+
+    const again = await system.application({ outbox: outbox(), providers: [hearing(second)] });
+    expect(await second.next()).toMatchObject({ id: `${job.id}:1`, status: 'cancelled', args: { n: 1 } });
+    expect(again.distributor.backlog().unconfirmed).toBe(0);
+    await again.close();
+
+    const third = new Facts<Feedback>();
+    const last = await system.application({ outbox: outbox(), providers: [hearing(third)] });
+    expect(await last.client.cancel(job.id)).toBe('unknown');
+    expect(third.all).toEqual([]);
+  });
+});
