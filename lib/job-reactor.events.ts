@@ -55,7 +55,9 @@ export type JobReactorEvent =
       /** In a row with this code. */
       attempts: number;
     }
-  | { event: 'job crashed'; node: string; id: string; name: string; crashes: number; final: boolean }
+  /** `alone`: nothing ran beside it on the node that died. */
+  | { event: 'job crashed'; node: string; id: string; name: string; crashes: number; alone: boolean; final: boolean }
+  | { event: 'job runs alone'; node: string; id: string; name: string; crashes: number }
   | { event: 'job failed'; node: string; id: string; name: string; attempt: number; willRetry: boolean; error: unknown }
   | { event: 'job stuck'; node: string; id: string; name: string; attempt: number }
   | { event: 'job parked'; node: string; name: string; needsThreads: boolean }

@@ -138,7 +138,12 @@ function describe(event: Exclude<JobReactorEvent, { event: 'thread log' }>): [Le
     case 'job crashed':
       return [
         'warn',
-        `Job ${event.name} (${event.id}) was running when node '${event.node}' died: crash ${event.crashes}${event.final ? ', it will not run again' : ', it runs again'}`,
+        `Job ${event.name} (${event.id}) was running${event.alone ? ', alone,' : ''} when node '${event.node}' died: crash ${event.crashes}${event.final ? ', it will not run again' : ', it runs again'}`,
+      ];
+    case 'job runs alone':
+      return [
+        'warn',
+        `Job ${event.name} (${event.id}) was running in ${event.crashes === 1 ? 'a crash' : `${event.crashes} crashes`}, and one more would be its last: node '${event.node}' runs it alone, other jobs wait until it has ended`,
       ];
     case 'job failed':
       if (event.willRetry)

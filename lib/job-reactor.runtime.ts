@@ -65,12 +65,11 @@ export class JobReactorRuntime {
         storage: createStorage(options.storage, systemClock),
         random: Math.random,
         threads: this.#threads(),
+        awaited: (id) => this.#gateway().listeners.awaited(id),
         addresses: this.#addresses(),
       });
     this.distributor = this.#distributor && new JobReactorDistributor(this.#distributor);
-    const gateway = this.#distributor ?? this.#node?.submitter;
-    if (!gateway) throw new JobReactorError('INVALID_OPTIONS', 'Neither `distributor` nor `node` is configured.');
-    this.client = new JobReactorClient(gateway, options.jobs, systemClock);
+    this.client = new JobReactorClient(this.#gateway(), options.jobs, systemClock);
   }
 
   get name(): string | undefined {
@@ -166,10 +165,16 @@ export class JobReactorRuntime {
     return { names: () => this.#handlers?.names() ?? [], find: (name) => this.#handlers?.find(name) };
   }
 
+  #gateway(): JobGateway {
+    const gateway = this.#distributor ?? this.#node?.submitter;
+    if (gateway) return gateway;
+    throw new JobReactorError('INVALID_OPTIONS', 'Neither `distributor` nor `node` is configured.');
+  }
+
   #threads(): ThreadPool | null {
     const { node, name = null } = this.#options;
     if (!node?.threads) return null;
-    const gateway = (): JobGateway => (this.#distributor ?? this.#node?.submitter) as JobGateway;
+    const gateway = (): JobGateway => this.#gateway();
     const parts = { node: node.name, forRoot: name, settings: node.threads, gateway, clock: systemClock };
     return new ThreadPool({ ...parts, emit: this.#emit });
   }

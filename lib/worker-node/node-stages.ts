@@ -15,7 +15,7 @@ import { JobControl } from './job-control.js';
 import { JobExecutor } from './job-executor.js';
 import { JobReceiver } from './job-receiver.js';
 import { JobRecoverer } from './job-recoverer.js';
-import { JobScheduler, type WaitingJob } from './job-scheduler.js';
+import { JobScheduler, type SchedulerParts, type WaitingJob } from './job-scheduler.js';
 import { JobSubmitter } from './job-submitter.js';
 import { LeaseLoss } from './lease-loss.js';
 import { NodeFacts } from './node-facts.js';
@@ -25,7 +25,7 @@ import type { JobThreads } from './threads/job-threads.js';
 import { UnrunJobs } from './unrun-jobs.js';
 
 /** Everything a node is made of that is not its own: handed in, so that a simulation can hand in others. */
-export interface WorkerNodeParts extends LinksParts {
+export interface WorkerNodeParts extends LinksParts, Pick<SchedulerParts, 'awaited'> {
   jobs: JobsSettings;
   storage: JobStorage;
   /** For jobs with `thread: true`; null: this node has no worker threads. */
@@ -84,9 +84,7 @@ export class NodeStages {
     this.submitter = new JobSubmitter(node, instance, clock, emit);
     this.receiver = new JobReceiver(common);
     const scheduler = new JobScheduler({
-      clock,
-      slots: settings.concurrency,
-      dropArgs: storage.durable,
+      ...common,
       reserveThread: () => threads?.reserve() ?? false,
       start: (job) => flow.run(job),
       expired: (job) => void this.unrun.expired(job),
@@ -94,7 +92,7 @@ export class NodeStages {
     this.scheduler = scheduler;
     this.idle = new IdleWait(clock, () => running.size === 0 && scheduler.takenSlots === 0);
     this.executor = new JobExecutor(common);
-    const completer = new JobCompleter({ ...common, maxCrashes: settings.maxCrashes });
+    const completer = new JobCompleter(common);
     this.completer = completer;
     this.reporter = new FeedbackReporter(common);
     const recoverer = new JobRecoverer({

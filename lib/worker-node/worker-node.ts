@@ -108,7 +108,7 @@ export class WorkerNode {
     const thread = this.#stages.completer.thread(job);
     if (!handlers.find(job.name) || (thread && !threads))
       return this.#stages.facts.parked(job.name, thread && !threads);
-    this.#stages.scheduler.add(job, settled, thread);
+    this.#stages.scheduler.add(job, { settled, thread, alone: this.#stages.completer.isLastChance(job) });
   }
 
   // 7, 8, 9
@@ -126,7 +126,7 @@ export class WorkerNode {
       threads: waiting.thread ? this.#parts.threads : null,
     });
     this.#stages.progress.ended(running);
-    this.#stages.scheduler.freeSlot();
+    this.#stages.scheduler.freeSlot(waiting);
     const completed = await this.#stages.completer.complete(job, outcome, () => running.settled).catch(() => null);
     this.#running.delete(job.id);
     if (outcome.kind === 'failed') this.#stages.facts.failed(job, outcome.thrown, completed);
@@ -156,6 +156,7 @@ export class WorkerNode {
     const started = await this.#stages.completer.begin(job);
     if (!started) return null;
     running.job = started;
+    if (waiting.alone) this.#stages.facts.runsAlone(started);
     return running;
   }
 
@@ -166,10 +167,10 @@ export class WorkerNode {
     if (this.#stages.recoverer.admits(job)) this.#schedule(job, true);
   }
 
-  #notStarted({ id, thread }: WaitingJob): void {
-    this.#running.delete(id);
-    if (thread) this.#parts.threads?.release();
-    this.#stages.scheduler.freeSlot();
+  #notStarted(waiting: WaitingJob): void {
+    this.#running.delete(waiting.id);
+    if (waiting.thread) this.#parts.threads?.release();
+    this.#stages.scheduler.freeSlot(waiting);
     this.#rest();
   }
 
@@ -182,7 +183,7 @@ export class WorkerNode {
   /** What every distributor may send: free slots and prefetch, less what waits already. */
   #grant(): void {
     const { concurrency, prefetch, maxStored } = this.#parts.settings;
-    const waiting = this.#stages.scheduler.takenSlots + this.#stages.scheduler.readyCount + this.#arriving.size;
+    const waiting = this.#stages.scheduler.busySlots + this.#stages.scheduler.readyCount + this.#arriving.size;
     this.#stages.links.grant(Math.max(0, concurrency + prefetch - waiting), Math.max(0, maxStored - this.#stored));
   }
 
