@@ -115,6 +115,7 @@ const node = new WorkerNode({
   handlers: { names: () => [NAME], find: (name) => (name === NAME ? handler : undefined) },
   storage: counted(wanted.node, 'node.sqlite'),
   threads: null,
+  awaited: () => false,
   random: Math.random,
   addresses: [async () => ADDRESS],
 });
