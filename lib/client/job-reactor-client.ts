@@ -9,7 +9,7 @@ import {
 } from '../job/enqueue-options.js';
 import { readFeedback } from '../job/feedback.js';
 import type { CancelAnswer } from '../job/job-control.js';
-import type { JobGateway, NewJob } from '../job/job-gateway.js';
+import type { Intake, JobGateway, NewJob } from '../job/job-gateway.js';
 import type { JobInterest } from '../job/job-listeners.js';
 import { readJobId, readJobsQuery, readSelection, type JobSelection, type JobsQuery } from '../job/job-filter.js';
 import type { RemovedJobs } from '../job/job-query.js';
@@ -17,7 +17,6 @@ import type { FeedbackRecord } from '../job/job.js';
 import { readName } from '../job/read-option.js';
 import { serialise } from '../job/serialise.js';
 import { JobReactorError } from '../job-reactor.error.js';
-import type { TransactionManager } from '../job/transaction-manager.js';
 import { JobHandle, type ResultOfJob } from './job-handle.js';
 import { JobIds } from './job-ids.js';
 import { snapshot, type FoundJobs, type JobSnapshot, type RetriedJob } from './job-snapshot.js';
@@ -70,7 +69,7 @@ export class JobReactorClient extends ClientProxy {
    * @throws {EnqueueUnknown} when that can't be known; repeat it with the same id
    */
   async enqueue<D extends AnyJob>(job: D, args: ArgsOfJob<D>, options?: EnqueueOptions<D>): Promise<JobHandle<D>> {
-    const [handle] = await this.#handOver([{ job, args, ...(options ? { options } : {}) } as EnqueueEntry], false);
+    const [handle] = await this.#handOver([{ job, args, options } as EnqueueEntry], false);
     return handle as JobHandle<D>;
   }
 
@@ -89,7 +88,7 @@ export class JobReactorClient extends ClientProxy {
         'run() waits for a result, and with `manager` the job starts only after your transaction: enqueue it.';
       throw new JobReactorError('INVALID_JOB', why);
     }
-    const [handle] = await this.#handOver([{ job, args, ...(options ? { options } : {}) } as EnqueueEntry], true);
+    const [handle] = await this.#handOver([{ job, args, options } as EnqueueEntry], true);
     return (handle as JobHandle<D>).result();
   }
 
@@ -185,7 +184,10 @@ export class JobReactorClient extends ClientProxy {
     const prepared = entries.map((entry) => this.#prepare(entry, awaited));
     for (const { job, args } of entries) if (isJobDefinition(job) && job.schema) await checkArgs(job, args);
     const expected = prepared.map((one) => this.#listen(one));
-    const answers = await this.#accept(expected);
+    const answers = await this.#accept(expected).catch((error: unknown) => {
+      for (const { job, isNew } of expected) if (isNew) this.#gateway.listeners.drop(job.id, 'it was not accepted.');
+      throw error;
+    });
     for (const [index, one] of expected.entries()) if (answers[index] === 'duplicate') await this.#dropIfEnded(one);
     const handles = expected.map(({ job, interest }, index) => {
       const parts = { gateway: this.#gateway, clock: this.#clock, interest };
@@ -231,19 +233,18 @@ export class JobReactorClient extends ClientProxy {
     return { job, request, interest, isNew };
   }
 
-  async #accept(prepared: readonly Expected[]): Promise<('accepted' | 'duplicate')[]> {
+  #accept(prepared: readonly Expected[]): Promise<Intake[]> {
     const jobs = prepared.map(({ job }) => job);
     const distributor = prepared.find(({ request }) => request.distributor)?.request.distributor;
-    try {
-      const manager = transactionOf(prepared);
-      if (!manager) return await this.#gateway.accept(jobs, distributor);
-      if (this.#gateway.acceptWithin) return await this.#gateway.acceptWithin(jobs, manager);
-      const why = '`manager` needs a distributor in this process, with its outbox in the database of the transaction.';
-      throw new JobReactorError('INVALID_JOB', why);
-    } catch (error) {
-      for (const { job, isNew } of prepared) if (isNew) this.#gateway.listeners.drop(job.id, 'it was not accepted.');
-      throw error;
+    const manager = prepared[0]?.request.manager;
+    if (prepared.some(({ request }) => request.manager !== manager)) {
+      return refused('Jobs enqueued together need the same `manager`, or none has one.');
     }
+    if (!manager) return this.#gateway.accept(jobs, distributor);
+    if (this.#gateway.acceptWithin) return this.#gateway.acceptWithin(jobs, manager);
+    return refused(
+      '`manager` needs a distributor in this process, with its outbox in the database of the transaction.',
+    );
   }
 
   /** A repeat of a job that has ended: no feedback will come, and its result is asked for when somebody wants it. */
@@ -255,11 +256,8 @@ export class JobReactorClient extends ClientProxy {
   }
 }
 
-/** Of jobs enqueued together all or none are in a transaction, and in the same. */
-function transactionOf(prepared: readonly Prepared[]): TransactionManager | undefined {
-  const manager = prepared[0]?.request.manager;
-  if (prepared.every(({ request }) => request.manager === manager)) return manager;
-  throw new JobReactorError('INVALID_JOB', 'Jobs enqueued together need the same `manager`, or none has one.');
+function refused(why: string): Promise<never> {
+  return Promise.reject(new JobReactorError('INVALID_JOB', why));
 }
 
 function isSuccess({ status, side }: FeedbackRecord): boolean {

@@ -49,7 +49,7 @@ export interface DistributorFlow extends Pick<JobGateway, 'cancel' | 'find'> {
   message(node: ConnectedNode, message: Message): void;
   lost(node: ConnectedNode): void;
   /** A job has ended: true when everybody who listens has been told. */
-  tell(feedback: FeedbackRecord): Promise<boolean>;
+  tell(feedback: FeedbackRecord): Promise<boolean> | true;
 }
 
 /** The stages of a distributor, made and connected; who calls them and in which order is the spine's. */

@@ -30,6 +30,7 @@ export class Distributor implements JobGateway {
   readonly #parts: DistributorParts;
   readonly #stages: DistributorStages;
   #storage: string | null = null;
+  #isOpen = false;
   #ready: Promise<void> | undefined;
   #stopping: Promise<void> | undefined;
 
@@ -86,9 +87,9 @@ export class Distributor implements JobGateway {
   }
 
   // 2
-  async accept(jobs: readonly NewJob[], _distributor?: string, submitter: string | null = null): Promise<Intake[]> {
-    await this.#accepting();
-    return this.#stages.acceptor.accept(jobs, submitter);
+  accept(jobs: readonly NewJob[], _distributor?: string, submitter: string | null = null): Promise<Intake[]> {
+    const take = (): Promise<Intake[]> => this.#stages.acceptor.accept(jobs, submitter);
+    return this.#isOpen && !this.#stopping ? take() : this.#accepting().then(take);
   }
 
   /** 2, and 3 once the caller's transaction has committed. */
@@ -130,7 +131,8 @@ export class Distributor implements JobGateway {
     this.listeners.stored(id);
     this.#stages.forwarder.stored(job.spec, assignment);
     if (!node.durable) return;
-    await this.#stages.endings.letGo(job);
+    const leaving = this.#stages.endings.letGo(job);
+    if (leaving) await leaving;
     this.#stages.settled.add(node, id);
   }
 
@@ -139,19 +141,23 @@ export class Distributor implements JobGateway {
     const { id, jobId, final, assignment } = feedback;
     const job = this.#stages.held.get(jobId);
     if (this.#stages.held.isRepeat(jobId, assignment)) return id;
-    if (!(await this.#tell(feedback))) return null;
+    const told = this.#tell(feedback);
+    if (told !== true && !(await told)) return null;
     if (final) {
       this.#stages.held.ended(jobId, Math.max(assignment, job?.assignment ?? 0));
       this.#stages.questions.forget(jobId);
-      if (job) await this.#stages.endings.end(job, node);
+      const ending = job && this.#stages.endings.end(job, node);
+      if (ending) await ending;
     }
     return id;
   }
 
-  async #tell(feedback: FeedbackRecord): Promise<boolean> {
-    return (await Promise.all([this.#stages.forwarder.result(feedback), this.#stages.runner.run(feedback)])).every(
-      Boolean,
-    );
+  /** True at once where nobody has to be waited for, as of most jobs. */
+  #tell(feedback: FeedbackRecord): Promise<boolean> | true {
+    const forwarded = this.#stages.forwarder.result(feedback);
+    const told = this.#stages.runner.run(feedback);
+    if (forwarded === true) return told;
+    return Promise.all([forwarded, told]).then((both) => both.every(Boolean));
   }
 
   #joined(node: ConnectedNode): void {
@@ -208,6 +214,7 @@ export class Distributor implements JobGateway {
   async #open(): Promise<void> {
     const { id, left, ended } = await this.#stages.outbox.open();
     this.#storage = id;
+    this.#isOpen = true;
     for (const job of left) this.#stages.dispatcher.takeUp(job);
     for (const feedback of ended) void this.#stages.endings.tell(feedback);
     this.#stages.peers.start();

@@ -31,6 +31,7 @@ export class FeedbackRunner {
   readonly #emit: EmitEvent;
   readonly #done = new Recent<true>(REMEMBERED);
   readonly #running = new Map<string, Promise<boolean>>();
+  #isOpen = false;
   #opened: () => void = () => undefined;
   readonly #open = new Promise<void>((resolve) => (this.#opened = resolve));
 
@@ -50,6 +51,7 @@ export class FeedbackRunner {
 
   /** From now on the application is ready to be told; what came before has waited. */
   open(): void {
+    this.#isOpen = true;
     this.#opened();
   }
 
@@ -57,10 +59,19 @@ export class FeedbackRunner {
     return this.#declared.success(name).length > 0 || this.#declared.error(name).length > 0;
   }
 
-  /** True when everybody has been told and the feedback can be acknowledged. One that was told before is not told again. */
-  run(feedback: FeedbackRecord): Promise<boolean> {
+  /**
+   * True when everybody has been told and the feedback can be acknowledged, at once if nobody has to be waited for. One
+   * that was told before is not told again.
+   */
+  run(feedback: FeedbackRecord): Promise<boolean> | true {
     const key = onceKey(feedback);
-    if (this.#done.has(key)) return Promise.resolve(true);
+    if (this.#done.has(key)) return true;
+    const quick = this.#isOpen && !this.#running.has(key) && this.#methods(feedback).length === 0;
+    if (quick && !this.#listeners.hasClosures(feedback.jobId)) {
+      void this.#listeners.deliver(feedback);
+      this.#done.set(key, true);
+      return true;
+    }
     let running = this.#running.get(key);
     if (!running) {
       running = this.#tell(feedback, key).finally(() => this.#running.delete(key));
@@ -72,13 +83,15 @@ export class FeedbackRunner {
   async #tell(feedback: FeedbackRecord, key: string): Promise<boolean> {
     await this.#open;
     // A closure that threw has run: it belongs to one call, and is not called twice.
-    await this.#listeners.deliver(feedback).catch((error: unknown) => this.#failed(feedback, error));
-    const succeeded =
-      feedback.status === 'succeeded' || (feedback.status === 'cancelled' && feedback.side === 'success');
-    const methods = succeeded ? this.#declared.success(feedback.name) : this.#declared.error(feedback.name);
-    for (const method of methods) if (!(await this.#call(method, feedback))) return false;
+    await this.#listeners.deliver(feedback)?.catch((error: unknown) => this.#failed(feedback, error));
+    for (const method of this.#methods(feedback)) if (!(await this.#call(method, feedback))) return false;
     this.#done.set(key, true);
     return true;
+  }
+
+  #methods({ name, status, side }: FeedbackRecord): readonly DeclaredFeedback[] {
+    const succeeded = status === 'succeeded' || (status === 'cancelled' && side === 'success');
+    return succeeded ? this.#declared.success(name) : this.#declared.error(name);
   }
 
   async #call(method: DeclaredFeedback, record: FeedbackRecord): Promise<boolean> {

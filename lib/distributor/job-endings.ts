@@ -17,7 +17,7 @@ export interface EndingParts {
   held: HeldJobs;
   outbox: Outbox;
   registry: NodeRegistry;
-  tell: (feedback: FeedbackRecord) => Promise<boolean>;
+  tell: (feedback: FeedbackRecord) => Promise<boolean> | true;
 }
 
 /** Jobs that the distributor need not hold any more: they have ended on a node, or here, where they waited for one. */
@@ -31,11 +31,11 @@ export class JobEndings {
   }
 
   /** The first result that was accepted is final: a copy elsewhere is void. */
-  async end(job: HeldJob, by: ConnectedNode): Promise<void> {
+  end(job: HeldJob, by: ConnectedNode): Promise<void> | null {
     const { id } = job.spec;
     const holder = job.holder === null ? undefined : this.#parts.registry.byStorage(job.holder);
     if (holder && holder !== by) holder.send({ type: 'refuse', id, assignment: job.assignment, code: 'SUPERSEDED' });
-    await this.letGo(job);
+    return this.letGo(job);
   }
 
   /** A job that waits for a node. @throws STORAGE when the outbox fails and is being closed */
@@ -67,12 +67,13 @@ export class JobEndings {
     if (await tell(feedback)) await outbox.forget(feedback);
   }
 
-  /** Its node keeps it from now on, or it has ended. */
-  async letGo(job: HeldJob): Promise<void> {
+  /** Its node keeps it from now on, or it has ended; null when that is done at once. */
+  letGo(job: HeldJob): Promise<void> | null {
     const { held, outbox } = this.#parts;
     held.confirm(job, 'confirmed');
-    await outbox.remove(job).catch(() => undefined);
-    held.remove(job);
+    const removing = outbox.remove(job);
+    if (!removing) held.remove(job);
+    return removing && removing.catch(() => undefined).then(() => held.remove(job));
   }
 
   stop(): void {

@@ -125,7 +125,7 @@ export class JobQuestions {
     if (!answer || (answer.job && !end) || !this.#parts.listeners.awaited(id)) return;
     // The node's own report of the end comes before its answer; who still waits then has missed it for good.
     this.#whereabouts.delete(id);
-    if (end) return void this.#parts.listeners.deliver(end).catch(() => undefined);
+    if (end) return void this.#parts.listeners.deliver(end)?.catch(() => undefined);
     this.#parts.listeners.drop(
       id,
       'it ended while its node was not connected, and nobody had asked to keep its result.',

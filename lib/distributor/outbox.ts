@@ -106,12 +106,18 @@ export class Outbox {
     }
   }
 
-  /** A node has stored it, or it has ended; `ended` is the word of that, when it is to be heard whatever happens. */
-  async remove(job: HeldJob, ended?: FeedbackRecord): Promise<void> {
+  /**
+   * A node has stored it, or it has ended; `ended` is the word of that, when it is to be heard whatever happens. Null when
+   * there is nothing to wait for.
+   */
+  remove(job: HeldJob, ended?: FeedbackRecord): Promise<unknown> | null {
     const { dedupRetention, clock } = this.#parts;
     const until = job.spec.givenId ? clock.now() + dedupRetention : undefined;
-    if (!this.#commit) return this.#remember(job.spec.id, until);
-    await this.#persist({
+    if (!this.#commit) {
+      this.#remember(job.spec.id, until);
+      return null;
+    }
+    return this.#persist({
       kind: 'delete',
       id: job.spec.id,
       fence: job.fence,

@@ -9,7 +9,7 @@ const LAST_FEEDBACKS_WITHIN = 5_000;
 export class ResultAcks {
   readonly #clock: Clock;
   readonly #batch: TickBatch;
-  readonly #running = new Set<Promise<void>>();
+  readonly #running = new Set<Promise<string | null>>();
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -18,10 +18,15 @@ export class ResultAcks {
 
   /** `told` gives the feedback's id, or null when it has to come again. */
   when(told: Promise<string | null>, node: ConnectedNode): void {
-    const running = told
-      .then((id) => void (id !== null && this.#batch.add(node, id)))
-      .finally(() => this.#running.delete(running));
-    this.#running.add(running);
+    this.#running.add(told);
+    const over = (id: string | null): void => {
+      this.#running.delete(told);
+      if (id !== null) this.#batch.add(node, id);
+    };
+    void told.then(over, (error: unknown) => {
+      over(null);
+      throw error;
+    });
   }
 
   /** Waits for what runs, then sends what is due: a feedback that was told is not told again after a restart. */

@@ -43,15 +43,15 @@ export class ResultForwarder {
     if (node && !node.connection.congested) node.send({ type: 'progress', id, value });
   }
 
-  /** Resolves true when the submitter has been told, is gone for good, or has nothing to be told. */
-  result(feedback: FeedbackRecord): Promise<boolean> {
+  /** True when the submitter has been told, is gone for good, or has nothing to be told; at once where there is none. */
+  result(feedback: FeedbackRecord): Promise<boolean> | true {
     const { submitter } = feedback.origin;
     if (feedback.final) this.#submitted.delete(feedback.jobId);
-    if (submitter === null) return Promise.resolve(true);
+    if (submitter === null) return true;
     const message = resultMessage(feedback);
     const node = this.#registry.byInstance(submitter);
     node?.send(message);
-    if (feedback.listeners !== 'closures') return Promise.resolve(true);
+    if (feedback.listeners !== 'closures') return true;
     return new Promise((resolve) => {
       const timer = this.#timers.after(ORPHANED_AFTER, () => {
         if (!this.#registry.byInstance(submitter)) this.acknowledged([feedback.id]);

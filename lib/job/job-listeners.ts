@@ -65,6 +65,11 @@ export class JobListeners {
     return () => void (interest.progress = interest.progress?.filter((one) => one !== progress) ?? null);
   }
 
+  /** True when code of this process is called with its feedback. */
+  hasClosures(id: string): boolean {
+    return this.#interests.get(id)?.closures != null;
+  }
+
   /** True when somebody waits for the end of this job. */
   awaited(id: string): boolean {
     return this.#interests.get(id)?.waiting != null;
@@ -83,25 +88,20 @@ export class JobListeners {
     for (const progress of this.#interests.get(id)?.progress ?? []) progress(value);
   }
 
-  /** Closures first, one after another, then the promises. Rejects with what a closure threw, after the rest has run. */
-  async deliver(feedback: FeedbackRecord): Promise<void> {
+  /**
+   * The promises, and the closures one after another; null when there are none to wait for. Rejects with what a closure
+   * threw, after the rest has run.
+   */
+  deliver(feedback: FeedbackRecord): Promise<void> | null {
     const interest = this.#interests.get(feedback.jobId);
-    if (!interest || feedback.job.run < interest.fromRun) return;
+    if (!interest || feedback.job.run < interest.fromRun) return null;
     this.stored(feedback.jobId);
     if (feedback.final) {
       this.#interests.delete(feedback.jobId);
       interest.end = feedback;
       for (const { ended } of interest.waiting ?? []) ended(feedback);
     }
-    const errors: unknown[] = [];
-    for (const closure of interest.closures ?? []) {
-      try {
-        await closure(feedback);
-      } catch (error) {
-        errors.push(error);
-      }
-    }
-    if (errors.length > 0) throw errors[0];
+    return interest.closures && callAll(interest.closures, feedback);
   }
 
   /** The job was not accepted, or its result can no longer come. */
@@ -114,4 +114,16 @@ export class JobListeners {
   #interest(id: string): JobInterest {
     return this.register(id).interest;
   }
+}
+
+async function callAll(closures: NonNullable<JobInterest['closures']>, feedback: FeedbackRecord): Promise<void> {
+  const errors: unknown[] = [];
+  for (const closure of closures) {
+    try {
+      await closure(feedback);
+    } catch (error) {
+      errors.push(error);
+    }
+  }
+  if (errors.length > 0) throw errors[0];
 }

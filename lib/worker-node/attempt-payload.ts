@@ -3,10 +3,13 @@ import { UnrecoverableError } from '../job/job.errors.js';
 import { deserialise } from '../job/serialise.js';
 import { JobReactorError } from '../job-reactor.error.js';
 
-/** What `@Payload()` is for these args: a copy of their own, checked where the definition has a schema. */
-export async function readPayload({ name, schema }: JobHandler, args: string): Promise<unknown> {
+/** What `@Payload()` is for these args: a copy of their own; where the definition has a schema, a promise of what that makes of it. */
+export function readPayload(handler: JobHandler, args: string): unknown {
   const payload = deserialise(args);
-  if (!schema) return payload;
+  return handler.schema ? check(handler.name, handler.schema, payload) : payload;
+}
+
+async function check(name: string, schema: NonNullable<JobHandler['schema']>, payload: unknown): Promise<unknown> {
   const checked = await schema['~standard'].validate(payload);
   if (!checked.issues) return checked.value;
   const issues = checked.issues.map((issue) => issue.message).join('; ');

@@ -23,6 +23,7 @@ import type { EmitEvent } from '../job-reactor.events.js';
 import type { GroupCommit } from '../storage/group-commit.js';
 import type { JobWrite, WriteResult } from '../storage/job-storage.js';
 
+const NOTHING: JobDefaults = {};
 const FIRST_STORAGE_RETRY = 100;
 const LONGEST_STORAGE_RETRY = 5_000;
 
@@ -57,7 +58,7 @@ export class JobCompleter {
   /** The job as its attempt begins, or null when it is no longer there to be run. */
   async begin(job: StoredJob): Promise<StoredJob | null> {
     const started = begin(job, this.#parts.clock.now());
-    const result = await this.#persist({ kind: 'start', id: job.id, fence: job.fence, change: changeOf(started) });
+    const result = await this.#persist({ kind: 'start', id: job.id, fence: job.fence, change: started });
     return accepted(result) ? started : null;
   }
 
@@ -65,15 +66,13 @@ export class JobCompleter {
    * Null when the job was cancelled or taken away meanwhile: the outcome is void. An outcome that the storage does not
    * take fails the job, with the storage's reason.
    */
-  async complete(job: StoredJob, outcome: JobOutcome, settled: () => boolean): Promise<Completed | null> {
-    try {
-      return await this.#commit(job, conclude(job, outcome, this.#context(job)), settled);
-    } catch (thrown) {
+  complete(job: StoredJob, outcome: JobOutcome, settled: () => boolean): Promise<Completed | null> {
+    return this.#commit(job, conclude(job, outcome, this.#context(job)), settled).catch((thrown: unknown) => {
       if (this.#stopped) throw thrown;
       const { args } = job;
       const failed: JobOutcome = { kind: 'failed', error: errorData(thrown), thrown, unrecoverable: true, args };
       return this.#commit(job, conclude(job, failed, this.#context(job)), settled);
-    }
+    });
   }
 
   cancel(job: StoredJob, reason: string, settled: () => boolean): Promise<Completed | null> {
@@ -118,7 +117,7 @@ export class JobCompleter {
   }
 
   policy(job: StoredJob): RetryPolicy {
-    const [own, handler, application, node] = this.#said(job);
+    const { own, handler, application, node } = this.#said(job);
     // A number meant for jobs that run once must not end a periodic one.
     const general = job.options.period === undefined ? node.maxAttempts : undefined;
     return {
@@ -134,22 +133,29 @@ export class JobCompleter {
 
   /** Whether its next attempt is to have the node to itself. */
   isLastChance(job: StoredJob): boolean {
-    return isLastChance(job, this.#parts.settings.maxCrashes, this.policy(job));
+    return job.crashes > 0 && isLastChance(job, this.#parts.settings.maxCrashes, this.policy(job));
   }
 
   timeout(job: StoredJob): number | undefined {
-    return firstDefined(...this.#said(job).map(({ timeout }) => timeout));
+    const { own, handler, application, node } = this.#said(job);
+    return own.timeout ?? handler.timeout ?? application.timeout ?? node.timeout;
   }
 
   /** Whether it runs in a worker thread; what the application's definition says of it does not count. */
   thread(job: StoredJob): boolean {
-    return firstDefined(...this.#said(job).map(({ thread }) => thread)) ?? false;
+    const { own, handler, node } = this.#said(job);
+    return own.thread ?? handler.thread ?? node.thread ?? false;
   }
 
   /** Who may say how a job is tried, the first word first: its enqueue, `@Job`, the application, the node's forRoot. */
-  #said({ name, options }: StoredJob): [JobDefaults, JobDefaults, JobDefaults, JobDefaults] {
+  #said({ name, options }: StoredJob): Record<'own' | 'handler' | 'application' | 'node', JobDefaults> {
     const { handlers, jobs } = this.#parts;
-    return [options, handlers.find(name)?.defaults ?? {}, options.defaults ?? {}, jobs.defaults];
+    return {
+      own: options,
+      handler: handlers.find(name)?.defaults ?? NOTHING,
+      application: options.defaults ?? NOTHING,
+      node: jobs.defaults,
+    };
   }
 
   /** Commits are no longer repeated after a storage failure. */

@@ -44,13 +44,11 @@ export class JobExecutor {
   }
 
   /** Never rejects: whatever goes wrong is the attempt's failure. */
-  async execute(order: AttemptOrder): Promise<JobOutcome> {
-    try {
-      return await this.#attempt(order);
-    } catch (thrown) {
+  execute(order: AttemptOrder): Promise<JobOutcome> {
+    return this.#attempt(order).catch((thrown: unknown) => {
       const { args } = order.running.job;
       return { kind: 'failed', error: errorData(thrown), thrown, unrecoverable: false, args };
-    }
+    });
   }
 
   async #attempt(order: AttemptOrder): Promise<JobOutcome> {

@@ -1,4 +1,5 @@
 import type { StoredJob } from '../job/job.js';
+import { expiryOf } from '../job/job-expiry.js';
 import { JobInterrupted } from '../job/job.errors.js';
 import type { JobMessage, Message } from '../protocol/message.js';
 import type { DistributorLink } from './distributor-link.js';
@@ -113,7 +114,7 @@ export class WorkerNode {
 
   // 7, 8, 9
   async #run(waiting: WaitingJob): Promise<void> {
-    const running = await this.#begin(waiting).catch(() => null);
+    const running = await this.#begin(waiting);
     if (!running) return this.#notStarted(waiting);
 
     const { job } = running;
@@ -146,18 +147,23 @@ export class WorkerNode {
     this.#rest();
   }
 
-  /** Null when the row is gone: cancelled or removed while it waited. */
+  /** Null when the row is gone (cancelled or removed while it waited), or the storage was closed. */
   async #begin(waiting: WaitingJob): Promise<RunningJob | null> {
-    const job = waiting.job ?? (await this.#stages.recoverer.load(waiting.id));
-    if (!job || (await this.#stages.unrun.expires(job, waiting.settled))) return null;
-    // Known as running before its commit, so that a cancel that comes in between finds it.
-    const running = new RunningJob(job, waiting.settled);
-    this.#running.set(job.id, running);
-    const started = await this.#stages.completer.begin(job);
-    if (!started) return null;
-    running.job = started;
-    if (waiting.alone) this.#stages.facts.runsAlone(started);
-    return running;
+    try {
+      const job = waiting.job ?? (await this.#stages.recoverer.load(waiting.id));
+      if (!job) return null;
+      if (expiryOf(job) !== undefined && (await this.#stages.unrun.expires(job, waiting.settled))) return null;
+      // Known as running before its commit, so that a cancel that comes in between finds it.
+      const running = new RunningJob(job, waiting.settled);
+      this.#running.set(job.id, running);
+      const started = await this.#stages.completer.begin(job);
+      if (!started) return null;
+      running.job = started;
+      if (waiting.alone) this.#stages.facts.runsAlone(started);
+      return running;
+    } catch {
+      return null;
+    }
   }
 
   /** From its end to 6 again: somebody wants it run once more. */

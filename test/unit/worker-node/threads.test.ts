@@ -93,7 +93,7 @@ describe('the gateway of a thread', () => {
     };
     expect(await settled(thread.queries.retry(ID, expected))).toMatchObject({ answer: 'queued' });
     const second = { ...feedback(), id: `${ID}:2`, job: { run: 2 } } as FeedbackRecord;
-    await settled(main.deliver(second));
+    await settled(main.deliver(second)!);
     expect(runs).toEqual([2]);
   });
 
@@ -127,7 +127,7 @@ describe('the gateway of a thread', () => {
     await settled(watched(main));
     main.progress(ID, '7');
     let acked = false;
-    const delivered = main.deliver(feedback()).then(() => (acked = true));
+    const delivered = main.deliver(feedback())!.then(() => (acked = true));
     await settled(closure);
     expect(await settled(ended)).toMatchObject({ jobId: ID });
     expect(heard).toEqual(['7', 'stored', 'feedback']);
@@ -141,7 +141,7 @@ describe('the gateway of a thread', () => {
     const { thread, main } = bridged();
     thread.listeners.onFeedback(ID, () => Promise.reject(new TypeError('no')));
     await settled(watched(main));
-    await expect(settled(main.deliver(feedback(false)))).rejects.toThrow('no');
+    await expect(settled(main.deliver(feedback(false))!)).rejects.toThrow('no');
   });
 
   it('gives up in the main thread what it gives up, unless somebody there listens too', async () => {
@@ -163,7 +163,7 @@ describe('the gateway of a thread', () => {
     const { thread, main, end } = bridged();
     thread.listeners.onFeedback(ID, () => new Promise(() => {}));
     await settled(watched(main));
-    const delivered = main.deliver(feedback(false));
+    const delivered = main.deliver(feedback(false))!;
     end();
     await settled(delivered);
     await expect(thread.find(ID)).rejects.toMatchObject({ code: 'STOPPED' });
