@@ -69,7 +69,9 @@ export type JobReactorEvent =
   | { event: 'node not started'; node: string }
   | { event: 'no stop is heard'; node: string; durable: boolean }
   // both
-  | { event: 'storage waited for'; role: string; place: string; milliseconds: number }
+  | { event: 'lease lost'; role: string }
+  | { event: 'lease regained'; role: string }
+  | { event: 'jobs adopted'; role: string; from: string; jobs: number; feedbacks: number }
   | { event: 'job expired'; role: string; id: string; name: string }
   | { event: 'storage failed'; role: string; error: unknown };
 

@@ -13,7 +13,6 @@ import type { JobReactorEvent } from './job-reactor.events.js';
 import { JobReactorLogger } from './job-reactor.logger.js';
 import type { ReadOptions } from './job-reactor.read-options.js';
 import { createStorage } from './storage/create-storage.js';
-import type { StorageHooks } from './storage/storage-option.js';
 import { IN_PROCESS, type Address } from './transport/connection.js';
 import { withInProcess } from './transport/in-process.js';
 import { tcpTransport } from './transport/tcp-transport.js';
@@ -54,10 +53,7 @@ export class JobReactorRuntime {
       new Distributor({
         ...shared,
         settings: options.distributor,
-        outbox:
-          options.outbox === 'memory'
-            ? null
-            : createStorage(options.outbox, systemClock, this.#hooks(`distributor '${options.distributor.name}'`)),
+        outbox: options.outbox === 'memory' ? null : createStorage(options.outbox, systemClock),
         declared: this.#declared(),
       });
     this.#node =
@@ -66,7 +62,7 @@ export class JobReactorRuntime {
         ...shared,
         settings: options.node,
         handlers: this.#lazyHandlers(),
-        storage: createStorage(options.storage, systemClock, this.#hooks(`node '${options.node.name}'`)),
+        storage: createStorage(options.storage, systemClock),
         random: Math.random,
         threads: this.#threads(),
         awaited: (id) => this.#gateway().listeners.awaited(id),
@@ -137,10 +133,6 @@ export class JobReactorRuntime {
     this.#logger.write(event);
     this.distributor?.tell(event);
   };
-
-  #hooks(role: string): StorageHooks {
-    return { onWait: (place, milliseconds) => this.#emit({ event: 'storage waited for', role, place, milliseconds }) };
-  }
 
   #warnUnstarted(): void {
     const { node } = this.#options;

@@ -81,9 +81,10 @@ export class JobCompleter {
     return this.#commit(job, cancel(job, reason, 'success', { now: clock.now(), node }), settled);
   }
 
-  /** A job that was running when the process died. */
-  crash(job: StoredJob): Promise<Completed | null> {
-    return this.#commit(job, crash(job, this.#parts.settings.maxCrashes, this.#context(job)), () => false);
+  /** A job that was running when the process of this node died. */
+  crash(job: StoredJob, node = this.#parts.node): Promise<Completed | null> {
+    const { maxCrashes } = this.#parts.settings;
+    return this.#commit(job, crash(job, maxCrashes, { ...this.#context(job), node }), () => false);
   }
 
   /** A job that was not started in time. */

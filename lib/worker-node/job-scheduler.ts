@@ -132,6 +132,11 @@ export class JobScheduler {
     return entry;
   }
 
+  /** Forgets every job that waits. */
+  clear(): void {
+    for (const id of this.#waiting.keys()) this.remove(id);
+  }
+
   /** An attempt is over. */
   freeSlot(job: WaitingJob): void {
     this.#taken--;

@@ -2,7 +2,15 @@ import { DataSource } from 'typeorm';
 import { JobReactorError } from '../../job-reactor.error.js';
 import type { KeptFeedback, StoredJob } from '../../job/job.js';
 import type { JobStatus } from '../../job/job-status.js';
-import type { FeedbackPage, JobPage, JobStorage, JobWrite, StorageOwner, WriteResult } from '../job-storage.js';
+import type {
+  FeedbackPage,
+  JobPage,
+  JobStorage,
+  JobWrite,
+  StorageOwner,
+  StoragePeers,
+  WriteResult,
+} from '../job-storage.js';
 import type { Dialect } from './dialect.js';
 import { JobReads, type Read } from './job-reads.js';
 import { isUuid, toFeedback, toStoredJob, type Row } from './job-rows.js';
@@ -14,6 +22,7 @@ const IDS_AT_ONCE = 500;
 /** Jobs in a database through TypeORM: the statements that look are the same for all, those of the hot path the dialect's. */
 export class TypeOrmStorage implements JobStorage {
   readonly durable: boolean;
+  readonly peers: StoragePeers | undefined;
   readonly enlist?: NonNullable<JobStorage['enlist']>;
   private dataSource: DataSource | undefined;
   private opened: JobReads | undefined;
@@ -23,6 +32,7 @@ export class TypeOrmStorage implements JobStorage {
     private readonly migrate: boolean,
   ) {
     this.durable = dialect.durable;
+    this.peers = dialect.peers;
     if (dialect.enlist) this.enlist = (...given) => dialect.enlist!(...given);
   }
 
