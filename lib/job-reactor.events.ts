@@ -69,6 +69,17 @@ export type JobReactorEvent =
   | { event: 'node not started'; node: string }
   | { event: 'no stop is heard'; node: string; durable: boolean }
   // both
+  /** `feedback` is its id, `id` that of the job. */
+  | {
+      event: 'feedback parked';
+      role: string;
+      feedback: string;
+      id: string;
+      name: string;
+      failures: number;
+      error: unknown;
+    }
+  | { event: 'feedback waits'; distributor: string; name: string }
   | { event: 'lease lost'; role: string }
   | { event: 'lease regained'; role: string }
   | { event: 'jobs adopted'; role: string; from: string; jobs: number; feedbacks: number }

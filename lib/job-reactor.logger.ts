@@ -99,6 +99,16 @@ function describe(event: Exclude<JobReactorEvent, { event: 'thread log' }>): [Le
         'error',
         `A feedback method for job ${event.name} (${event.id}) threw: ${message(event.error)}${place(event.error)}`,
       ];
+    case 'feedback parked':
+      return [
+        'error',
+        `The feedback of job ${event.name} (${event.id}) is parked on ${event.role}: its method threw ${event.failures} times, lastly ${message(event.error)}. It is kept; mend the method, then call \`client.feedbacks.redeliver('${event.feedback}')\`.`,
+      ];
+    case 'feedback waits':
+      return [
+        'warn',
+        `Feedbacks of job '${event.name}' wait: no connected instance of application '${event.distributor}' has a method for them. They are kept until one with @OnSuccessFeedback or @OnErrorFeedback for it is there.`,
+      ];
     case 'node started':
       if (event.jobs.length === 0)
         return [

@@ -109,6 +109,8 @@ export interface DistributorAddress {
 export interface JobsOptions extends Omit<JobSettings, 'thread'> {
   /** `node` in enqueue() is required, not preferred. Default false. */
   strictNode?: boolean;
+  /** How often a feedback is delivered whose methods throw before it is parked, at least 1. Default 20, some 8 hours. */
+  maxDeliveries?: number;
   /** What is kept of finished jobs. */
   retention?: RetentionOptions;
 }
@@ -128,6 +130,8 @@ export interface RetentionOptions {
 export interface JobsSettings {
   defaults: JobDefaults;
   strictNode: boolean;
+  /** How often a feedback is delivered whose methods throw before it is parked. */
+  maxDeliveries: number;
   removeSucceeded: boolean;
   removeCancelled: boolean;
   removeFailed: boolean;

@@ -153,7 +153,7 @@ function readAccepted(job: unknown, i: number): string {
 }
 
 /** Whether a job needs a thread is said of that job, not of all. */
-const JOBS = [...JOB_SETTINGS.filter((name) => name !== 'thread'), 'strictNode', 'retention'];
+const JOBS = [...JOB_SETTINGS.filter((name) => name !== 'thread'), 'strictNode', 'maxDeliveries', 'retention'];
 const RETENTION = ['removeSucceeded', 'removeCancelled', 'removeFailed', 'dedupRetention'];
 
 function readJobs(options: JobReactorOptions['jobs'] = {}, hasNode: boolean): JobsSettings {
@@ -162,12 +162,13 @@ function readJobs(options: JobReactorOptions['jobs'] = {}, hasNode: boolean): Jo
     const where = "Put it in the forRoot of the worker, or in defineJob, which the worker's `@Job` takes as well";
     refuse(`jobs.backoff: a function can't be sent to a node, and this process has none. ${where}.`);
   }
-  const { strictNode = false, retention = {} } = options;
+  const { strictNode = false, maxDeliveries = 20, retention = {} } = options;
   refuseUnknown(readObject(retention, 'jobs.retention', CODE), RETENTION, 'jobs.retention.', CODE);
   const { removeSucceeded = true, removeCancelled = true, removeFailed = false, dedupRetention = 7 * DAY } = retention;
   return {
     defaults: settingsToDefaults(options, 'jobs.'),
     strictNode: readBoolean(strictNode, 'jobs.strictNode', CODE),
+    maxDeliveries: readWhole(maxDeliveries, 'jobs.maxDeliveries', CODE, 1, 1_000_000),
     removeSucceeded: readBoolean(removeSucceeded, 'jobs.retention.removeSucceeded', CODE),
     removeCancelled: readBoolean(removeCancelled, 'jobs.retention.removeCancelled', CODE),
     removeFailed: readBoolean(removeFailed, 'jobs.retention.removeFailed', CODE),

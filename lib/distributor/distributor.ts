@@ -11,6 +11,7 @@ import type { Address } from '../transport/connection.js';
 import type { ClusterQueries } from './cluster-queries.js';
 import type { ConnectedNode } from './connected-node.js';
 import { DistributorStages, type DistributorParts } from './distributor-stages.js';
+import type { Told } from './feedback-runner.js';
 
 export type { DistributorParts };
 
@@ -135,23 +136,24 @@ export class Distributor implements JobGateway {
   }
 
   // 11, 12
-  async #result(node: ConnectedNode, feedback: FeedbackRecord): Promise<string | null> {
-    const { id, jobId, final, assignment } = feedback;
+  async #result(node: ConnectedNode, feedback: FeedbackRecord): Promise<Told> {
+    const { jobId, final, assignment } = feedback;
     const job = this.#stages.held.get(jobId);
-    if (this.#stages.held.isRepeat(jobId, assignment)) return id;
-    if (!(await this.#tell(feedback))) return null;
-    if (final) {
+    if (this.#stages.held.isRepeat(jobId, assignment)) return 'told';
+    const told = await this.#tell(feedback);
+    if (told === 'told' && final) {
       this.#stages.held.ended(jobId, Math.max(assignment, job?.assignment ?? 0));
       this.#stages.questions.forget(jobId);
       if (job) await this.#stages.endings.end(job, node);
     }
-    return id;
+    return told;
   }
 
-  async #tell(feedback: FeedbackRecord): Promise<boolean> {
-    return (await Promise.all([this.#stages.forwarder.result(feedback), this.#stages.runner.run(feedback)])).every(
-      Boolean,
-    );
+  async #tell(feedback: FeedbackRecord): Promise<Told> {
+    const { runner, forwarder } = this.#stages;
+    const forwarded = forwarder.result(feedback, runner.hasBegun(feedback));
+    const [told] = await Promise.all([runner.run(feedback), forwarded]);
+    return told;
   }
 
   #joined(node: ConnectedNode): void {
@@ -180,7 +182,7 @@ export class Distributor implements JobGateway {
         for (const [id, assignment] of message.jobs) void this.#stored(node, id, assignment);
         return;
       case 'result':
-        return this.#stages.acks.when(this.#result(node, feedbackFrom(message)), node);
+        return this.#stages.acks.when(message.feedback.id, this.#result(node, feedbackFrom(message)), node);
       case 'refuse':
         return this.#stages.dispatcher.refused(node, message);
       case 'submit':
@@ -206,10 +208,10 @@ export class Distributor implements JobGateway {
   }
 
   async #open(): Promise<void> {
-    const { id, left, ended } = await this.#stages.outbox.open();
+    const { id, left } = await this.#stages.outbox.open();
     this.#storage = id;
     for (const job of left) this.#stages.dispatcher.takeUp(job);
-    for (const feedback of ended) void this.#stages.endings.tell(feedback);
+    this.#stages.own.scan();
     this.#stages.peers.start();
   }
 
@@ -221,6 +223,7 @@ export class Distributor implements JobGateway {
     this.#stages.registry.stop();
     this.#stages.timers.stop();
     this.#stages.endings.stop();
+    this.#stages.own.stop();
     await this.#stages.acceptor.idle();
     await this.#stages.peers.stop();
     await this.#stages.outbox.close();

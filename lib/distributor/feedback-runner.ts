@@ -1,4 +1,3 @@
-import type { Clock } from '../clock.js';
 import { readFeedback, type Feedback } from '../job/feedback.js';
 import type { JobListeners } from '../job/job-listeners.js';
 import type { FeedbackRecord } from '../job/job.js';
@@ -15,35 +14,45 @@ export interface DeclaredFeedbacks {
   error(name: string): readonly DeclaredFeedback[];
 }
 
-/** A declared method that throws is called again after 1 s, 2 s, 4 s, 8 s; then at the node's next connection. */
-const TRIES = 5;
-const FIRST_WAIT = 1_000;
+/**
+ * What came of telling the application.
+ * - `told`: everybody has been told, and whoever keeps the feedback may forget it.
+ * - `undeclared`: it is for declared methods, and this instance has none.
+ * - `failed`: a method threw.
+ */
+export type Told = 'told' | 'undeclared' | { failed: unknown };
+
 /** Feedback ids remembered, so that one sent twice runs once. */
 const REMEMBERED = 100_000;
 
-/** Runs the application's code for a feedback: this process's closures first, then the declared methods. */
+/**
+ * Runs the application's code for a feedback: this process's closures first, then the declared methods. When one throws
+ * the rest waits for the next delivery, in which those that had returned are not called again by this process.
+ */
 export class FeedbackRunner {
   readonly #distributor: string;
+  readonly #instance: string;
   readonly #listeners: JobListeners;
   readonly #declared: DeclaredFeedbacks;
-  readonly #clock: Clock;
   readonly #emit: EmitEvent;
   readonly #done = new Set<string>();
-  readonly #running = new Map<string, Promise<boolean>>();
+  /** Of a feedback that failed: how many of its methods have returned. */
+  readonly #begun = new Map<string, number>();
+  readonly #running = new Map<string, Promise<Told>>();
   #opened: () => void = () => undefined;
   readonly #open = new Promise<void>((resolve) => (this.#opened = resolve));
 
   constructor(parts: {
     distributor: string;
+    instance: string;
     listeners: JobListeners;
     declared: DeclaredFeedbacks;
-    clock: Clock;
     emit: EmitEvent;
   }) {
     this.#distributor = parts.distributor;
+    this.#instance = parts.instance;
     this.#listeners = parts.listeners;
     this.#declared = parts.declared;
-    this.#clock = parts.clock;
     this.#emit = parts.emit;
   }
 
@@ -56,10 +65,15 @@ export class FeedbackRunner {
     return this.#declared.success(name).length > 0 || this.#declared.error(name).length > 0;
   }
 
-  /** True when everybody has been told and the feedback can be acknowledged. One that was told before is not told again. */
-  run(feedback: FeedbackRecord): Promise<boolean> {
+  /** True when it has failed here: its closures, and whoever else was told of it, have had it. */
+  hasBegun(feedback: FeedbackRecord): boolean {
+    return this.#begun.has(onceKey(feedback));
+  }
+
+  /** Calls the methods once. A feedback of which everybody was told before is not told again. */
+  run(feedback: FeedbackRecord): Promise<Told> {
     const key = onceKey(feedback);
-    if (this.#done.has(key)) return Promise.resolve(true);
+    if (this.#done.has(key)) return Promise.resolve('told');
     let running = this.#running.get(key);
     if (!running) {
       running = this.#tell(feedback, key).finally(() => this.#running.delete(key));
@@ -68,40 +82,43 @@ export class FeedbackRunner {
     return running;
   }
 
-  async #tell(feedback: FeedbackRecord, key: string): Promise<boolean> {
+  async #tell(feedback: FeedbackRecord, key: string): Promise<Told> {
     await this.#open;
+    const begun = this.#begun.get(key);
     // A closure that threw has run: it belongs to one call, and is not called twice.
-    await this.#listeners.deliver(feedback).catch((error: unknown) => this.#failed(feedback, error));
-    const succeeded =
-      feedback.status === 'succeeded' || (feedback.status === 'cancelled' && feedback.side === 'success');
-    const methods = succeeded ? this.#declared.success(feedback.name) : this.#declared.error(feedback.name);
-    for (const method of methods) if (!(await this.#call(method, feedback))) return false;
-    this.#remember(key);
-    return true;
-  }
-
-  async #call(method: DeclaredFeedback, record: FeedbackRecord): Promise<boolean> {
-    for (let tries = 1, wait = FIRST_WAIT; ; tries++, wait *= 2) {
+    if (begun === undefined)
+      await this.#listeners.deliver(feedback).catch((error: unknown) => this.#failed(feedback, error));
+    if (this.#isForOthers(feedback)) return 'undeclared';
+    const methods = this.#methods(feedback);
+    for (let at = begun ?? 0; at < methods.length; at++) {
       try {
-        await method.invoke(readFeedback(record));
-        return true;
+        await methods[at]!.invoke(readFeedback(feedback));
       } catch (error) {
-        this.#failed(record, error);
-        if (tries === TRIES) return false;
-        await new Promise<void>((resolve) => void this.#clock.after(wait, resolve, false));
+        this.#failed(feedback, error);
+        this.#begun.set(key, at);
+        if (this.#begun.size > REMEMBERED) dropOldest(this.#begun);
+        return { failed: error };
       }
     }
+    this.#begun.delete(key);
+    this.#done.add(key);
+    if (this.#done.size > REMEMBERED) dropOldest(this.#done);
+    return 'told';
+  }
+
+  #methods({ name, status, side }: FeedbackRecord): readonly DeclaredFeedback[] {
+    const succeeded = status === 'succeeded' || (status === 'cancelled' && side === 'success');
+    return succeeded ? this.#declared.success(name) : this.#declared.error(name);
+  }
+
+  /** It was kept for methods, which another instance of the application has: this one must not take it for told. */
+  #isForOthers({ name, listeners, origin }: FeedbackRecord): boolean {
+    if (listeners === 'none' || origin.submitter !== null || origin.instance === this.#instance) return false;
+    return !this.declares(name);
   }
 
   #failed({ name, jobId: id }: FeedbackRecord, error: unknown): void {
     this.#emit({ event: 'feedback failed', distributor: this.#distributor, name, id, error });
-  }
-
-  #remember(key: string): void {
-    this.#done.add(key);
-    if (this.#done.size <= REMEMBERED) return;
-    const [oldest] = this.#done;
-    if (oldest !== undefined) this.#done.delete(oldest);
   }
 }
 
@@ -111,4 +128,9 @@ export class FeedbackRunner {
  */
 function onceKey({ id, final }: FeedbackRecord): string {
   return final ? `${id} final` : id;
+}
+
+function dropOldest(remembered: Set<string> | Map<string, unknown>): void {
+  const [oldest] = remembered.keys();
+  if (oldest !== undefined) remembered.delete(oldest);
 }

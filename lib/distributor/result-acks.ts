@@ -1,5 +1,7 @@
 import type { Clock } from '../clock.js';
+import { errorData } from '../job/job.errors.js';
 import type { ConnectedNode } from './connected-node.js';
+import type { Told } from './feedback-runner.js';
 import { TickBatch } from './tick-batch.js';
 
 /** How long a stopping application waits for its feedback methods; what is not acknowledged by then comes again. */
@@ -16,12 +18,16 @@ export class ResultAcks {
     this.#batch = new TickBatch(clock, (node, ids) => node.send({ type: 'result-ack', ids }));
   }
 
-  /** `told` gives the feedback's id, or null when it has to come again. */
-  when(told: Promise<string | null>, node: ConnectedNode): void {
-    const running = told
-      .then((id) => void (id !== null && this.#batch.add(node, id)))
-      .finally(() => this.#running.delete(running));
+  /** Says to the node what came of it. */
+  when(id: string, told: Promise<Told>, node: ConnectedNode): void {
+    const running = told.then((what) => this.#say(id, what, node)).finally(() => this.#running.delete(running));
     this.#running.add(running);
+  }
+
+  #say(id: string, told: Told, node: ConnectedNode): void {
+    if (told === 'told') this.#batch.add(node, id);
+    else if (told === 'undeclared') node.send({ type: 'undelivered', id, code: 'UNDECLARED', error: null });
+    else node.send({ type: 'undelivered', id, code: 'FAILED', error: errorData(told.failed) });
   }
 
   /** Waits for what runs, then sends what is due: a feedback that was told is not told again after a restart. */

@@ -1,7 +1,6 @@
 import type { Clock, ClockTimer } from '../clock.js';
 import { deliveryFailed } from '../job/feedback-delivery.js';
-import type { KeptFeedback } from '../job/job.js';
-import { errorData } from '../job/job.errors.js';
+import type { ErrorData, KeptFeedback } from '../job/job.js';
 import type { EmitEvent } from '../job-reactor.events.js';
 import { TimerQueue } from '../timer-queue.js';
 import type { FeedbackRows } from './feedback-rows.js';
@@ -35,7 +34,8 @@ export class DeliverySchedule {
   readonly #saving = new Set<string>();
   #due: string[] = [];
   #moreInStorage = false;
-  #scanning: Promise<void> | undefined;
+  #scanning = false;
+  #scanAgain = false;
   #again: ClockTimer | undefined;
   #stopped = false;
 
@@ -50,10 +50,9 @@ export class DeliverySchedule {
   }
 
   /** The application's methods threw. Resolves when that is written down, as far as the storage takes it. */
-  async failed(feedback: KeptFeedback, thrown: unknown): Promise<void> {
+  async failed(feedback: KeptFeedback, error: ErrorData): Promise<void> {
     const { rows, clock, maxDeliveries, role, emit } = this.#parts;
     const { id, jobId, name } = feedback;
-    const error = errorData(thrown);
     const delivery = deliveryFailed(feedback, error, clock.now(), maxDeliveries);
     this.#saving.add(id);
     await rows.save(feedback, delivery).catch((failure: unknown) => this.#failed(failure));
@@ -81,9 +80,15 @@ export class DeliverySchedule {
   }
 
   /** Looks through all rows that are not parked: gives those that are due, and takes the times of the others. */
-  scan(): Promise<void> {
-    this.#scanning ??= this.#scan().finally(() => (this.#scanning = undefined));
-    return this.#scanning;
+  async scan(): Promise<void> {
+    // What has come meanwhile may be behind the place where a scan is.
+    if (this.#scanning) return void (this.#scanAgain = true);
+    this.#scanning = true;
+    do {
+      this.#scanAgain = false;
+      await this.#scan();
+    } while (this.#scanAgain && !this.#stopped);
+    this.#scanning = false;
   }
 
   stop(): void {

@@ -1,6 +1,6 @@
 import { duplexPair, type Duplex } from 'node:stream';
 import type { Clock } from '../clock.js';
-import type { Side } from '../protocol/messages.js';
+import type { Side } from '../protocol/message-entry.js';
 import { IN_PROCESS, type Address, type Connection, type Listening, type Peer, type Transport } from './connection.js';
 import { connectionError, TcpConnection } from './tcp-connection.js';
 import { TCP_LIMITS } from './tcp-limits.js';

@@ -4,7 +4,7 @@ import { JobReactorError } from '../job-reactor.error.js';
 import { FrameEncoder } from '../protocol/frame-encoder.js';
 import type { ErrorMessage, Message } from '../protocol/message.js';
 import { MessageReader } from '../protocol/message-reader.js';
-import type { Side } from '../protocol/messages.js';
+import type { Side } from '../protocol/message-entry.js';
 import { ProtocolError } from '../protocol/protocol.error.js';
 import { IN_PROCESS, type CloseReason, type Connection, type Peer } from './connection.js';
 import { FrameWatch } from './frame-watch.js';

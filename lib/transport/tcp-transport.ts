@@ -1,7 +1,7 @@
 import { createConnection, createServer, type Server, type Socket } from 'node:net';
 import type { Clock } from '../clock.js';
 import { JobReactorError } from '../job-reactor.error.js';
-import type { Side } from '../protocol/messages.js';
+import type { Side } from '../protocol/message-entry.js';
 import { STRANGER, type Address, type Connection, type Listening, type Transport } from './connection.js';
 import { HandshakeCounter } from './handshake-counter.js';
 import { connectionError, TcpConnection } from './tcp-connection.js';

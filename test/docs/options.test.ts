@@ -70,7 +70,7 @@ describe('docs/options.md', () => {
     expect(said('node.threads')).toEqual({ export: name, abortGrace, bootTimeout });
     const { removeSucceeded, removeCancelled, removeFailed, dedupRetention } = jobs;
     expect(said('jobs.retention')).toEqual({ removeSucceeded, removeCancelled, removeFailed, dedupRetention });
-    expect(said('jobs')).toMatchObject({ strictNode: jobs.strictNode });
+    expect(said('jobs')).toMatchObject({ strictNode: jobs.strictNode, maxDeliveries: jobs.maxDeliveries });
   });
 
   it('says the defaults that an enqueue has', () => {

@@ -19,6 +19,7 @@ import { Life, type World } from './world.js';
 const JOBS: JobsSettings = {
   defaults: { backoff: { type: 'exponential', delay: 200, max: 2_000 } },
   strictNode: false,
+  maxDeliveries: 1_000,
   removeSucceeded: true,
   removeCancelled: false,
   removeFailed: false,
@@ -153,6 +154,7 @@ export class Cluster {
   #declared(): DeclaredFeedbacks {
     const method = {
       invoke: async (feedback: { status: string; job: { id: string; run: number; period: number | null } }) => {
+        if (this.world.chance(0.2)) throw new Error('could not be told');
         const told = this.told.get(feedback.job.id) ?? [];
         const final = feedback.job.period === null || feedback.status !== 'succeeded';
         told.push({ status: feedback.status, final, run: feedback.job.run });

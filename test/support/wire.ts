@@ -4,7 +4,7 @@ import { FrameEncoder } from '../../lib/protocol/frame-encoder.js';
 import { DEFAULT_FRAME } from '../../lib/protocol/frame.js';
 import type { Message, MessageType } from '../../lib/protocol/message.js';
 import { MessageReader } from '../../lib/protocol/message-reader.js';
-import type { Side } from '../../lib/protocol/messages.js';
+import type { Side } from '../../lib/protocol/message-entry.js';
 import { within } from './deadline.js';
 import { Facts } from './reactor.js';
 

@@ -17,6 +17,7 @@ describe('the options of forRoot', () => {
       jobs: {
         defaults: {},
         strictNode: false,
+        maxDeliveries: 20,
         removeSucceeded: true,
         removeCancelled: true,
         removeFailed: false,
@@ -101,6 +102,7 @@ describe('the options of forRoot', () => {
         timeout: '1m',
         priority: 1,
         strictNode: true,
+        maxDeliveries: 3,
         retention: { removeSucceeded: false, removeCancelled: false, removeFailed: true, dedupRetention: '1d' },
       },
     };
@@ -133,6 +135,7 @@ describe('the options of forRoot', () => {
       jobs: {
         defaults: { maxAttempts: null, backoff, timeout: 60_000, priority: 1 },
         strictNode: true,
+        maxDeliveries: 3,
         removeSucceeded: false,
         removeCancelled: false,
         removeFailed: true,
@@ -228,6 +231,7 @@ describe('the options of forRoot', () => {
     ],
     [{ distributor, jobs: { retain: {} } }, 'There is no option `jobs.retain`'],
     [{ distributor, jobs: { retention: { keep: 1 } } }, 'There is no option `jobs.retention.keep`'],
+    [{ distributor, jobs: { maxDeliveries: 0 } }, 'jobs.maxDeliveries must be'],
     [{ distributor, jobs: { retention: { dedupRetention: -1 } } }, 'jobs.retention.dedupRetention: -1 is negative'],
     [{ distributor, jobs: { maxAttempts: 0 } }, 'jobs.maxAttempts must be a whole number of at least 1'],
     [{ distributor, jobs: { timeout: '101y' } }, "jobs.timeout: '101y' is longer than 100 years"],
