@@ -139,7 +139,7 @@ export class Distributor implements JobGateway {
   /** Lets nodes in. @throws PORT_IN_USE, LISTEN_FAILED */
   async listen(): Promise<void> {
     await this.open();
-    await this.#listener.listen(this.#storage ?? 'memory', (connection) => this.#registry.greet(connection));
+    await this.#listener.listen(this.#storage ?? 'memory', this.#registry);
     this.#runner.open();
   }
 
