@@ -25,7 +25,7 @@ function job(): StoredJob {
     listeners: 'none' as const,
     givenId: false,
   };
-  return newStoredJob(spec, 1, null);
+  return newStoredJob(spec, 1);
 }
 
 if (database !== 'memory') for (const end of ['', '-wal', '-shm', '.lock']) await rm(database + end, { force: true });
@@ -41,7 +41,7 @@ async function worker(): Promise<void> {
     const row = job();
     const { id } = row;
     await group.write({ kind: 'insert', job: row });
-    const change: StoredJob = { ...row, status: 'running', attempt: 1, fence: 1, owner: id, startedAt: Date.now() };
+    const change: StoredJob = { ...row, status: 'running', attempt: 1, fence: 1, startedAt: Date.now() };
     await group.write({ kind: 'start', id, fence: 0, change });
     if ((await group.write({ kind: 'delete', id, fence: 1 })) !== 'done') throw new Error('a job was lost');
     done++;

@@ -59,7 +59,9 @@ export type JobReactorEvent =
       /** In a row with this code. */
       attempts: number;
     }
-  | { event: 'job crashed'; node: string; id: string; name: string; crashes: number; final: boolean }
+  /** `alone`: nothing ran beside it on the node that died. */
+  | { event: 'job crashed'; node: string; id: string; name: string; crashes: number; alone: boolean; final: boolean }
+  | { event: 'job runs alone'; node: string; id: string; name: string; crashes: number }
   | { event: 'job failed'; node: string; id: string; name: string; attempt: number; willRetry: boolean; error: unknown }
   | { event: 'job stuck'; node: string; id: string; name: string; attempt: number }
   | { event: 'job parked'; node: string; name: string; needsThreads: boolean }
@@ -71,7 +73,9 @@ export type JobReactorEvent =
   | { event: 'node not started'; node: string }
   | { event: 'no stop is heard'; node: string; durable: boolean }
   // both
-  | { event: 'storage waited for'; role: string; place: string; milliseconds: number }
+  | { event: 'lease lost'; role: string }
+  | { event: 'lease regained'; role: string }
+  | { event: 'jobs adopted'; role: string; from: string; jobs: number; feedbacks: number }
   | { event: 'job expired'; role: string; id: string; name: string }
   | { event: 'storage failed'; role: string; error: unknown };
 

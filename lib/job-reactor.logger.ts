@@ -143,7 +143,12 @@ function describe(event: Exclude<JobReactorEvent, { event: 'thread log' }>): [Le
     case 'job crashed':
       return [
         'warn',
-        `Job ${event.name} (${event.id}) was running when node '${event.node}' died: crash ${event.crashes}${event.final ? ', it will not run again' : ', it runs again'}`,
+        `Job ${event.name} (${event.id}) was running${event.alone ? ', alone,' : ''} when node '${event.node}' died: crash ${event.crashes}${event.final ? ', it will not run again' : ', it runs again'}`,
+      ];
+    case 'job runs alone':
+      return [
+        'warn',
+        `Job ${event.name} (${event.id}) was running in ${event.crashes === 1 ? 'a crash' : `${event.crashes} crashes`}, and one more would be its last: node '${event.node}' runs it alone, other jobs wait until it has ended`,
       ];
     case 'job failed':
       if (event.willRetry)
@@ -189,10 +194,17 @@ function describe(event: Exclude<JobReactorEvent, { event: 'thread log' }>): [Le
         'error',
         `An errback of job ${event.name} (${event.id}) threw: ${message(event.error)}${place(event.error)}`,
       ];
-    case 'storage waited for':
+    case 'lease lost':
+      return [
+        'error',
+        `The lease of ${event.role} can not be renewed: it starts and sends nothing more until its database can be reached, and others may take over its jobs`,
+      ];
+    case 'lease regained':
+      return ['warn', `The lease of ${event.role} is held again; it goes on with the jobs that nobody has taken over`];
+    case 'jobs adopted':
       return [
         'log',
-        `${event.place} may still be in use by an earlier process of ${event.role}: it is waited for, ${Math.ceil(event.milliseconds / 1000)} s at most`,
+        `${event.jobs} jobs and ${event.feedbacks} feedbacks of '${event.from}', which is gone, now belong to ${event.role}`,
       ];
     case 'storage failed':
       return ['error', `The storage of ${event.role} did not answer as it should: ${message(event.error)}`];

@@ -13,7 +13,6 @@ import type { JobReactorEvent } from './job-reactor.events.js';
 import { JobReactorLogger } from './job-reactor.logger.js';
 import type { ReadOptions } from './job-reactor.read-options.js';
 import { createStorage } from './storage/create-storage.js';
-import type { StorageHooks } from './storage/storage-option.js';
 import { IN_PROCESS, type Address } from './transport/connection.js';
 import { withInProcess } from './transport/in-process.js';
 import { tcpTransport } from './transport/tcp-transport.js';
@@ -57,10 +56,7 @@ export class JobReactorRuntime {
       new Distributor({
         ...shared,
         settings: options.distributor,
-        outbox:
-          options.outbox === 'memory'
-            ? null
-            : createStorage(options.outbox, systemClock, this.#hooks(`distributor '${options.distributor.name}'`)),
+        outbox: options.outbox === 'memory' ? null : createStorage(options.outbox, systemClock),
         declared: this.#declared(),
       });
     this.#node =
@@ -69,15 +65,14 @@ export class JobReactorRuntime {
         ...shared,
         settings: options.node,
         handlers: this.#lazyHandlers(),
-        storage: createStorage(options.storage, systemClock, this.#hooks(`node '${options.node.name}'`)),
+        storage: createStorage(options.storage, systemClock),
         random: Math.random,
         threads: this.#threads(),
+        awaited: (id) => this.#gateway().listeners.awaited(id),
         addresses: this.#addresses(),
       });
     this.distributor = this.#distributor && new JobReactorDistributor(this.#distributor);
-    const gateway = this.#distributor ?? this.#node?.submitter;
-    if (!gateway) throw new JobReactorError('INVALID_OPTIONS', 'Neither `distributor` nor `node` is configured.');
-    this.client = new JobReactorClient(gateway, options.jobs, systemClock);
+    this.client = new JobReactorClient(this.#gateway(), options.jobs, systemClock);
   }
 
   get name(): string | undefined {
@@ -142,10 +137,6 @@ export class JobReactorRuntime {
     this.distributor?.tell(event);
   };
 
-  #hooks(role: string): StorageHooks {
-    return { onWait: (place, milliseconds) => this.#emit({ event: 'storage waited for', role, place, milliseconds }) };
-  }
-
   #warnUnstarted(): void {
     const { node } = this.#options;
     if (!node || this.#nodeStarted) return;
@@ -177,10 +168,16 @@ export class JobReactorRuntime {
     return { names: () => this.#handlers?.names() ?? [], find: (name) => this.#handlers?.find(name) };
   }
 
+  #gateway(): JobGateway {
+    const gateway = this.#distributor ?? this.#node?.submitter;
+    if (gateway) return gateway;
+    throw new JobReactorError('INVALID_OPTIONS', 'Neither `distributor` nor `node` is configured.');
+  }
+
   #threads(): ThreadPool | null {
     const { node, name = null } = this.#options;
     if (!node?.threads) return null;
-    const gateway = (): JobGateway => (this.#distributor ?? this.#node?.submitter) as JobGateway;
+    const gateway = (): JobGateway => this.#gateway();
     const parts = { node: node.name, forRoot: name, settings: node.threads, gateway, clock: systemClock };
     return new ThreadPool({ ...parts, emit: this.#emit });
   }

@@ -9,6 +9,8 @@ export class ConnectedNode {
   readonly instance: string;
   readonly storage: string;
   readonly durable: boolean;
+  /** Id of the database its storage is in, if others may share that. */
+  readonly database: string | undefined;
   readonly slots: number;
   /** It has worker threads, so jobs enqueued with `thread: true` may go to it. */
   readonly threads: boolean;
@@ -33,6 +35,7 @@ export class ConnectedNode {
     this.instance = hello.instance;
     this.storage = hello.storage.id;
     this.durable = hello.storage.durable;
+    this.database = offer.database;
     this.slots = offer.slots;
     this.threads = offer.threads ?? false;
     this.handoffTimeout = offer.handoffTimeout;

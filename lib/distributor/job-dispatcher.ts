@@ -103,7 +103,10 @@ export class JobDispatcher {
   takeUp(job: HeldJob): void {
     const { held, registry, timers } = this.#parts;
     held.add(job);
-    if (job.state === 'pending') return held.wait(job);
+    if (job.state === 'pending') {
+      held.wait(job);
+      return this.wake();
+    }
     timers.after(LEFTOVERS_WAIT, () => {
       if (held.get(job.spec.id) !== job || job.state !== 'sent') return;
       if (job.holder === null || !registry.byStorage(job.holder)) this.#giveUp(job);
@@ -151,7 +154,9 @@ export class JobDispatcher {
 
   /** Where it goes is written down before it goes there: after a crash it must not go elsewhere as well. */
   async #assignAndSend(node: ConnectedNode, job: HeldJob): Promise<void> {
-    await this.#parts.outbox.assign(job).catch(() => undefined);
+    const ours = await this.#parts.outbox.assign(job).catch(() => true);
+    // Another instance of this application has it, as this one was taken for dead.
+    if (!ours) return this.#parts.held.remove(job);
     if (job.state === 'sent' && job.holder === node.storage) this.dispatch(job, node);
   }
 

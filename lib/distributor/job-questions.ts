@@ -18,6 +18,7 @@ export interface QuestionParts {
 
 /** Storages whose node is away, and cancels kept for them. */
 const MAX_AWAY = 1_000;
+const MAX_KEPT = 100_000;
 
 /** Cancel and find for jobs that are, or may be, on a node. */
 export class JobQuestions {
@@ -27,15 +28,24 @@ export class JobQuestions {
   readonly #whereabouts = new Map<string, string>();
   /** Durable storages whose node was lost, with the cancels that wait for it. */
   readonly #away = new Map<string, Map<string, string>>();
+  /** Ids of the jobs that a cancel is kept for; some may have been delivered. */
+  readonly #kept = new Set<string>();
 
   constructor(parts: QuestionParts) {
     this.#parts = parts;
     this.#requests = parts.requests;
   }
 
-  /** A node with this storage confirmed the job. */
-  seen(id: string, storage: string): void {
-    if (this.#parts.listeners.has(id)) this.#whereabouts.set(id, storage);
+  /** This node confirmed the job. */
+  seen(id: string, node: ConnectedNode): void {
+    if (this.#parts.listeners.has(id)) this.#whereabouts.set(id, node.storage);
+    if (!this.#kept.has(id)) return;
+    // It was kept for a node that is gone, whose jobs this one has taken over.
+    this.#kept.delete(id);
+    for (const cancels of this.#away.values()) {
+      const reason = cancels.get(id);
+      if (cancels.delete(id) && reason !== undefined) void this.#requests.cancel(node, id, reason);
+    }
   }
 
   forget(id: string): void {
@@ -50,7 +60,13 @@ export class JobQuestions {
     const holder = storage === undefined || storage === null ? undefined : registry.byStorage(storage);
     if (storage && !holder) return this.#keepCancel([storage], id, reason);
     const nodes = holder ? [holder] : [...registry.nodes()];
-    const answers = await Promise.all(nodes.map((node) => this.#requests.cancel(node, id, reason)));
+    const ask = (asked: ConnectedNode[]) => Promise.all(asked.map((node) => this.#requests.cancel(node, id, reason)));
+    const answers = await ask(nodes);
+    if (holder && answers[0]?.answer === 'unknown') {
+      const others = this.#others(holder);
+      nodes.push(...others);
+      answers.push(...(await ask(others)));
+    }
     const told = answers.map((answer) => answer?.answer);
     for (const answer of ['cancelled', 'already-final', 'pending'] as const) if (told.includes(answer)) return answer;
     // Its node had it and has it no more: it ended, and only the word of it is still on its way.
@@ -68,7 +84,9 @@ export class JobQuestions {
     const storage = job?.holder ?? this.#whereabouts.get(id);
     const holder = storage ? registry.byStorage(storage) : undefined;
     const nodes = job?.state === 'pending' ? [] : holder ? [holder] : [...registry.nodes()];
-    const answers = await Promise.all(nodes.map((node) => this.#requests.find(node, id)));
+    const ask = (asked: ConnectedNode[]) => Promise.all(asked.map((node) => this.#requests.find(node, id)));
+    const answers = await ask(nodes);
+    if (holder && answers[0] && !answers[0].job) answers.push(...(await ask(this.#others(holder))));
     const found = answers.find((answer) => answer?.job);
     if (found?.job) return found.job;
     if (!job || held.hasEnded(id)) return null;
@@ -114,7 +132,15 @@ export class JobQuestions {
     );
   }
 
+  /** A job of a shared database may be with another node than the one that confirmed it. */
+  #others(holder: ConnectedNode): ConnectedNode[] {
+    if (holder.database === undefined) return [];
+    return [...this.#parts.registry.nodes()].filter((node) => node !== holder && node.database === holder.database);
+  }
+
   #keepCancel(storages: string[], id: string, reason: string): CancelAnswer {
+    if (this.#kept.size >= MAX_KEPT) this.#kept.clear();
+    this.#kept.add(id);
     for (const storage of storages) {
       const cancels = this.#away.get(storage);
       if (cancels) cancels.set(id, reason);

@@ -26,6 +26,8 @@ export interface AdmissionParts {
   instance: string;
   /** Storage id of the outbox, null for memory. */
   storage: () => string | null;
+  /** Id of the database the outbox is in, if others may share that. */
+  database: () => string | undefined;
   /** Null: nodes are let in without a proof. */
   auth: AuthSettings | null;
   clock: Clock;
@@ -146,9 +148,11 @@ export class NodeAdmission {
       this.#events.admitted(newcomer, offer);
     });
     const storage = this.#parts.storage();
+    const database = this.#parts.database();
     const key = proven && auth?.keys.find(({ id }) => id === proven.key);
     const mac = key && distributorMac(key, proven, storage);
-    connection.send({ type: 'welcome', protocol, name, instance, storage, ...(mac === undefined ? {} : { mac }) });
+    const more = { ...(database === undefined ? {} : { database }), ...(mac === undefined ? {} : { mac }) };
+    connection.send({ type: 'welcome', protocol, name, instance, storage, ...more });
   }
 
   /** Until it has come, nothing else is taken; after it nothing, until the next is expected. */

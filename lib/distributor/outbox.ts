@@ -54,7 +54,7 @@ export class Outbox {
     const { storage, distributor, instance } = this.#parts;
     if (!storage) return { id: null, left: [], ended: [] };
     const { id } = await storage.open({ role: 'outbox', name: distributor, instance });
-    return { id, left: await this.#left(storage), ended: await this.#ended(storage) };
+    return { id, left: await this.#left(storage), ended: await this.ended() };
   }
 
   /** True when the id was given by a caller and its job has come and gone. */
@@ -87,12 +87,23 @@ export class Outbox {
     return results;
   }
 
-  /** Writes down which node it goes to, before it goes there. */
-  async assign(job: HeldJob): Promise<void> {
-    if (!this.#commit) return;
+  /** Writes down which node it goes to, before it goes there. False when it is no longer this outbox's. */
+  async assign(job: HeldJob): Promise<boolean> {
+    if (!this.#commit) return true;
     const { fence } = job;
     job.fence++;
-    await this.#persist({ kind: 'save', id: job.spec.id, fence, change: outboxRow(job) });
+    return (await this.#persist({ kind: 'save', id: job.spec.id, fence, change: outboxRow(job) })) !== 'stale';
+  }
+
+  /** The ends of jobs that came to their end while they waited, and were not told yet. @throws STORAGE */
+  async ended(): Promise<FeedbackRecord[]> {
+    const ended: FeedbackRecord[] = [];
+    for (let after: string | null = null; ;) {
+      const page: FeedbackRecord[] = (await this.#parts.storage?.feedbacks({ after, limit: PAGE })) ?? [];
+      ended.push(...page);
+      after = page.at(-1)?.id ?? null;
+      if (page.length < PAGE) return ended;
+    }
   }
 
   /** A node has stored it, or it has ended; `ended` is the word of that, when it is to be heard whatever happens. */
@@ -142,21 +153,10 @@ export class Outbox {
     }
   }
 
-  async #ended(storage: JobStorage): Promise<FeedbackRecord[]> {
-    const ended: FeedbackRecord[] = [];
-    for (let after: string | null = null; ;) {
-      const page: FeedbackRecord[] = await storage.feedbacks({ after, limit: PAGE });
-      ended.push(...page);
-      after = page.at(-1)?.id ?? null;
-      if (page.length < PAGE) return ended;
-    }
-  }
-
-  async #persist(write: JobWrite): Promise<void> {
-    for (let wait = FIRST_RETRY; this.#commit; wait = Math.min(wait * 2, LONGEST_RETRY)) {
+  async #persist(write: JobWrite): Promise<WriteResult> {
+    for (let wait = FIRST_RETRY; ; wait = Math.min(wait * 2, LONGEST_RETRY)) {
       try {
-        await this.#commit.write(write);
-        return;
+        return await this.#commit!.write(write);
       } catch (error) {
         this.#parts.emit({ event: 'storage failed', role: `distributor ${this.#parts.distributor}`, error });
         if (this.#stopped) throw error;

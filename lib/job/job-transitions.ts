@@ -48,6 +48,15 @@ export function willRetry(job: StoredJob, policy: RetryPolicy, unrecoverable: bo
   return !unrecoverable && attemptsLeft(policy.maxAttempts, job.attempt, job.options.period !== undefined) > 0;
 }
 
+/**
+ * Whether the next attempt of a job that ran in a process that died is to have the node to itself: one more death would
+ * end the job, and it must not be a neighbour's doing. A job that has not met a crash is never held back for one.
+ */
+export function isLastChance(job: StoredJob, maxCrashes: number, policy: RetryPolicy): boolean {
+  if (job.crashes === 0) return false;
+  return job.crashes + 1 >= maxCrashes || !willRetry({ ...job, attempt: job.attempt + 1 }, policy, false);
+}
+
 /** The only loop: what follows from the outcome of an attempt. */
 export function conclude(job: StoredJob, outcome: JobOutcome, context: TransitionContext): Transition {
   switch (outcome.kind) {

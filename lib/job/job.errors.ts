@@ -24,8 +24,8 @@ export class JobTimeout extends JobReactorError {
 
 /** The node is stopping; the reason of `ctx.signal`. The attempt is not counted and runs again. */
 export class JobInterrupted extends JobReactorError {
-  constructor() {
-    super('JOB_INTERRUPTED', 'The node is stopping. The attempt is not counted, the job runs again.');
+  constructor(why = 'The node is stopping.') {
+    super('JOB_INTERRUPTED', `${why} The attempt is not counted, the job runs again.`);
   }
 }
 

@@ -20,6 +20,8 @@ export interface Hello {
 /** What the node can do: its first word after the welcome, so that strangers learn nothing of it. */
 export interface Offer {
   type: 'offer';
+  /** When others may share the database its jobs are in: the id of that database. */
+  database?: string;
   /** Job names it has handlers for. */
   jobs: string[];
   /** When present: the only job names it takes. */
@@ -55,6 +57,8 @@ export interface Welcome {
   instance: string;
   /** Storage id of the outbox, null for a memory outbox: two instances with the same one are one application restarted. */
   storage: string | null;
+  /** Of an outbox in a database that others may share: its id. */
+  database?: string;
   /** The distributor's own proof, where there was a challenge. */
   mac?: string;
 }
@@ -172,10 +176,10 @@ export interface Answered {
   /** Names of nodes the answer does not speak of. */
   missing: string[];
 }
-/** A node with this storage was lost, said to the nodes that share it. */
+/** A node or distributor that keeps its jobs in this database was lost, said to those who share it. */
 export interface PeerLost {
   type: 'peer-lost';
-  storage: string;
+  database: string;
   instance: string;
   name: string;
 }

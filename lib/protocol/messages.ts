@@ -15,10 +15,11 @@ import {
   uuid,
 } from './field.js';
 import type { RetryAnswer } from '../job/job-query.js';
-import type { Hello, Message, MessageType, QueryKind, RefuseCode, WireErrorCode } from './message.js';
+import type { Hello, Message, MessageType, QueryKind, RefuseCode } from './message.js';
 import {
   count,
   cut,
+  errorCode,
   feedback,
   filter,
   LONGEST_NAME,
@@ -119,6 +120,7 @@ export const MESSAGES: { readonly [T in MessageType]: Entry<MessageOf<T>> } = {
       name: label,
       instance: uuid,
       storage: nullable(uuid),
+      database: optional(uuid),
       mac: optional(bytes32),
     },
     parts: [],
@@ -237,7 +239,7 @@ export const MESSAGES: { readonly [T in MessageType]: Entry<MessageOf<T>> } = {
     number: 19,
     from: 'both',
     state: 'after',
-    fields: { storage: uuid, instance: uuid, name },
+    fields: { database: uuid, instance: uuid, name },
     parts: [],
   },
   ping: { ...nothing, number: 20 },
@@ -249,19 +251,7 @@ export const MESSAGES: { readonly [T in MessageType]: Entry<MessageOf<T>> } = {
     from: 'both',
     state: 'any',
     fields: {
-      code: oneOf<WireErrorCode>(
-        'PROTOCOL',
-        'VERSION',
-        'TOO_LARGE',
-        'HANDSHAKE_TIMEOUT',
-        'TOO_MANY',
-        'STORAGE_IN_USE',
-        'REPLACED',
-        'DEAD',
-        'SLOW',
-        'AUTHENTICATION',
-        'STOPPING',
-      ),
+      code: errorCode,
       message: remark,
     },
     parts: [],
@@ -288,6 +278,7 @@ export const MESSAGES: { readonly [T in MessageType]: Entry<MessageOf<T>> } = {
     state: 'after',
     once: true,
     fields: {
+      database: optional(uuid),
       jobs: names,
       accepts: optional(names),
       labels: optional(list(name, 1000)),

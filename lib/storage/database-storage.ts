@@ -9,6 +9,7 @@ import type {
   JobStorage,
   JobWrite,
   StorageOwner,
+  StoragePeers,
   WriteResult,
 } from './job-storage.js';
 import type {
@@ -37,6 +38,10 @@ export class DatabaseStorage implements JobStorage {
 
   get driverName(): string | undefined {
     return this.opened?.driverName;
+  }
+
+  get peers(): StoragePeers | undefined {
+    return this.opened?.peers;
   }
 
   async open(owner: StorageOwner): Promise<{ id: string }> {
@@ -108,7 +113,7 @@ export class DatabaseStorage implements JobStorage {
       return new SqliteDialect(options, clock, hooks);
     }
     const { ServerDialect } = await import('./typeorm/server/server-dialect.js');
-    return new ServerDialect(await this.engine(options), clock, hooks);
+    return new ServerDialect(await this.engine(options), clock);
   }
 
   private async engine(options: PostgresStorageOptions | MysqlStorageOptions): Promise<Engine> {

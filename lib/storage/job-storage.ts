@@ -1,4 +1,4 @@
-import type { FeedbackDelivery, FeedbackRecord, JobChange, KeptFeedback, StoredJob } from '../job/job.js';
+import type { FeedbackDelivery, FeedbackRecord, JobChange, JobOptions, KeptFeedback, StoredJob } from '../job/job.js';
 import type { JobStatus } from '../job/job-status.js';
 
 /*
@@ -67,11 +67,57 @@ export interface StorageOwner {
   instance: string;
 }
 
+/** Another process whose rows are in the same database. */
+export interface StoragePeer {
+  /** Its storage id. */
+  id: string;
+  /** Of the node or distributor. */
+  name: string;
+  /** Instance id of the process that held its lease last. */
+  instance: string;
+  /** Milliseconds until its rows may be taken over, if its lease is not renewed; 0: now. */
+  left: number;
+  /** Rises with every renewal. */
+  expiresAt: number;
+}
+
+/**
+ * - `lost`: the lease may run out before it can be renewed. From then on others may take over the rows: nothing may start
+ *   any more, and what runs is to end.
+ * - `regained`: it is held again; rows that were in memory may belong to others by now.
+ */
+export type LeaseChange = 'lost' | 'regained';
+
+/** What a page of a dead peer's rows came to. */
+export interface Adopted {
+  /** Those whose status is not final, as they are now. */
+  jobs: StoredJob[];
+  /** Feedback rows taken over. */
+  feedbacks: number;
+}
+
+/** Of a storage that lies in a database with others of its kind: each process holds a lease to its rows. */
+export interface StoragePeers {
+  /** UUID of the database, the same for all that use it. Known once open. */
+  readonly database: string;
+  /** Set by the owner once the storage is open. */
+  onLease: (change: LeaseChange) => void;
+  /** Whose rows could be taken over one day: nodes for a node, outboxes of the same name for an outbox. @throws STORAGE */
+  list(): Promise<StoragePeer[]>;
+  /**
+   * Takes over the rows of a peer whose lease has run out, those that `wants` says yes to; each gets a higher fence.
+   * Ends early when the lease is alive after all. @throws STORAGE
+   */
+  adopt(peer: StoragePeer, wants: (row: { name: string; options: JobOptions }) => boolean): AsyncIterable<Adopted>;
+}
+
 export interface JobStorage {
   /** True when what was committed survives the process. */
   readonly durable: boolean;
   /** What it runs on, for the log: known once open, absent where there is nothing to tell. */
   readonly driverName?: string;
+  /** Present where several processes share a database. */
+  readonly peers?: StoragePeers | undefined;
   /**
    * Connects, creates or migrates the schema, and makes sure nobody else has this storage open.
    * @returns the storage id: a UUID kept in the storage itself (for memory: new each time)

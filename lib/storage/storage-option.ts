@@ -72,6 +72,4 @@ export type StorageOption = 'memory' | DatabaseOptions | DataSourceLike | JobSto
 export interface StorageHooks {
   /** Sees every SQL statement, BEGIN and COMMIT included: how a test shows that an idle storage asks nothing. */
   onStatement?(sql: string): void;
-  /** A process that may be dead seems to have the storage open; it is waited for that long at most, in milliseconds. */
-  onWait?(place: string, milliseconds: number): void;
 }

@@ -3,7 +3,7 @@ import type { JobHandlers } from '../handlers/job-handler.js';
 import { isInstant, type JobSpec, type StoredJob } from '../job/job.js';
 import type { EmitEvent } from '../job-reactor.events.js';
 import type { NodeSettings } from '../job-reactor.options.js';
-import { PROTOCOL_VERSION, type Hello, type Message, type Offer } from '../protocol/message.js';
+import { PROTOCOL_VERSION, type Hello, type Message, type Offer, type Welcome } from '../protocol/message.js';
 import type { Address, Transport } from '../transport/connection.js';
 import { DistributorLink } from './distributor-link.js';
 
@@ -32,7 +32,7 @@ export class DistributorLinks {
   readonly #parts: LinksParts;
   readonly #events: LinksEvents;
   readonly #links: DistributorLink[] = [];
-  readonly #open = new Map<DistributorLink, string>();
+  readonly #open = new Map<DistributorLink, Welcome | undefined>();
   readonly #acks = new Map<DistributorLink, [string, number][]>();
   #grantNext: { instant: number; stored: number } | undefined;
   #draining = false;
@@ -42,7 +42,7 @@ export class DistributorLinks {
     this.#events = events;
   }
 
-  start(storage: Hello['storage']): void {
+  start(storage: Hello['storage'], database: string | undefined): void {
     const { settings, instance, handlers, transport, clock, random, emit } = this.#parts;
     const jobs = handlers.names();
     if (settings.insecure) {
@@ -59,6 +59,7 @@ export class DistributorLinks {
     });
     const offer = (): Offer => ({
       type: 'offer',
+      ...(database === undefined ? {} : { database }),
       jobs: settings.accepts ? jobs.filter((name) => settings.accepts?.includes(name)) : jobs,
       ...(settings.accepts ? { accepts: settings.accepts } : {}),
       labels: settings.labels,
@@ -120,9 +121,15 @@ export class DistributorLinks {
     }
   }
 
-  /** Whoever is connected learns that the job has a new life. */
-  retried({ id, assignment }: StoredJob): void {
+  /** Whoever is connected learns that the job is here now: it has a new life, or was another node's. */
+  here({ id, assignment }: StoredJob): void {
     for (const link of this.#open.keys()) this.stored(link, id, assignment);
+  }
+
+  /** Those who share the database are to look whether this node's lease, or that of a distributor, still holds. */
+  peerLost(database: string, lost: { instance: string; name: string }): void {
+    const { instance, name } = lost;
+    for (const link of this.#open.keys()) link.send({ type: 'peer-lost', database, instance, name });
   }
 
   drain(): void {
@@ -135,16 +142,17 @@ export class DistributorLinks {
   }
 
   #opened(link: DistributorLink): void {
-    this.#open.set(link, link.distributor?.instance ?? '');
+    this.#open.set(link, link.distributor);
     if (this.#draining) link.send({ type: 'drain' });
     this.#events.opened(link);
   }
 
   #closed(link: DistributorLink): void {
-    const instance = this.#open.get(link) ?? '';
+    const welcome = this.#open.get(link);
     this.#open.delete(link);
     this.#acks.delete(link);
-    this.#events.closed(link, instance);
+    if (welcome?.database !== undefined) this.peerLost(welcome.database, welcome);
+    this.#events.closed(link, welcome?.instance ?? '');
   }
 }
 

@@ -89,6 +89,7 @@ export class FeedbackReporter {
   }
 
   async acknowledged(ids: readonly string[]): Promise<void> {
+    if (this.#stopped) return; // They are sent again by whoever has them next.
     const known = ids.filter((id) => this.#outstanding.delete(id));
     if (known.length === 0) return;
     this.#whenAcknowledged?.();
@@ -118,6 +119,12 @@ export class FeedbackReporter {
   stop(): void {
     this.#stopped = true;
     this.#timer?.cancel();
+  }
+
+  /** Feedbacks of others are in the storage now. */
+  more(): void {
+    this.#moreInStorage = true;
+    if (!this.#loading && this.#outstanding.size < WINDOW) void this.#load();
   }
 
   async #load(): Promise<void> {

@@ -11,12 +11,13 @@ import {
   conclude,
   crash,
   expire,
+  isLastChance,
   retry,
   type RetryPolicy,
   type Transition,
   type TransitionContext,
 } from '../job/job-transitions.js';
-import type { JobsSettings } from '../job-reactor.options.js';
+import type { JobsSettings, NodeSettings } from '../job-reactor.options.js';
 import { isFinal } from '../job/job-status.js';
 import type { EmitEvent } from '../job-reactor.events.js';
 import type { GroupCommit } from '../storage/group-commit.js';
@@ -27,7 +28,7 @@ const LONGEST_STORAGE_RETRY = 5_000;
 
 export interface CompleterParts {
   node: string;
-  maxCrashes: number;
+  settings: NodeSettings;
   jobs: JobsSettings;
   handlers: JobHandlers;
   commit: GroupCommit;
@@ -80,9 +81,10 @@ export class JobCompleter {
     return this.#commit(job, cancel(job, reason, 'success', { now: clock.now(), node }), settled);
   }
 
-  /** A job that was running when the process died. */
-  crash(job: StoredJob): Promise<Completed | null> {
-    return this.#commit(job, crash(job, this.#parts.maxCrashes, this.#context(job)), () => false);
+  /** A job that was running when the process of this node died. */
+  crash(job: StoredJob, node = this.#parts.node): Promise<Completed | null> {
+    const { maxCrashes } = this.#parts.settings;
+    return this.#commit(job, crash(job, maxCrashes, { ...this.#context(job), node }), () => false);
   }
 
   /** A job that was not started in time. */
@@ -128,6 +130,11 @@ export class JobCompleter {
   #context(job: StoredJob): TransitionContext {
     const { node, clock, random } = this.#parts;
     return { now: clock.now(), node, random, policy: this.policy(job) };
+  }
+
+  /** Whether its next attempt is to have the node to itself. */
+  isLastChance(job: StoredJob): boolean {
+    return isLastChance(job, this.#parts.settings.maxCrashes, this.policy(job));
   }
 
   timeout(job: StoredJob): number | undefined {

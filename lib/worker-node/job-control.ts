@@ -72,6 +72,8 @@ export class JobControl {
 
   /** The job went to another node: an unstarted copy goes, a started one ends as it will. True when it went. */
   async supersede(id: string): Promise<boolean> {
+    // In a shared database a job is there once: whoever was sent it next has found this very copy.
+    if (this.#parts.storage.peers) return false;
     const entry = this.#parts.scheduler.remove(id);
     if (!entry) return false;
     await this.#parts.completer.drop(entry);

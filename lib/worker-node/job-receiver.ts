@@ -19,6 +19,8 @@ export type Received = { stored: StoredJob | null } | { refused: RefuseCode };
 export class JobReceiver {
   readonly #parts: ReceiverParts;
   draining = false;
+  /** The node has lost its lease: whatever it has or is sent is others' business. */
+  fenced = false;
 
   constructor(parts: ReceiverParts) {
     this.#parts = parts;
@@ -27,6 +29,7 @@ export class JobReceiver {
   async receive(message: JobMessage, stored: number, known: boolean): Promise<Received> {
     const { settings, handlers, commit } = this.#parts;
     const { name } = message.job;
+    if (this.fenced) return { refused: 'STORAGE' };
     if (this.draining && !known) return { refused: 'DRAINING' };
     if (!handlers.find(name) || (settings.accepts && !settings.accepts.includes(name)))
       return { refused: 'UNKNOWN_JOB' };

@@ -1,21 +1,17 @@
 import type { Clock, ClockTimer } from '../clock.js';
-import { Heap, type HeapEntry } from '../heap.js';
+import { Heap } from '../heap.js';
 import type { StoredJob } from '../job/job.js';
 import { expiryOf } from '../job/job-expiry.js';
+import type { NodeSettings } from '../job-reactor.options.js';
+import type { JobStorage } from '../storage/job-storage.js';
 import { TimerQueue } from '../timer-queue.js';
+import { ReadyJobs, type ReadyJob } from './ready-jobs.js';
 
 /** A job that waits on this node, for its time or for a slot. */
-export interface WaitingJob extends HeapEntry {
-  id: string;
+export interface WaitingJob extends ReadyJob {
   name: string;
-  dueAt: number;
-  priority: number;
   fence: number;
-  /** Where it stands among its equals. */
-  order: number;
   ready: boolean;
-  /** It waits for a free worker thread as well. */
-  thread: boolean;
   /** The distributor will not send it again. */
   settled: boolean;
   /** Null while it waits for its time in a durable storage: a million deferred jobs must not hold their args in memory. */
@@ -26,10 +22,12 @@ export interface WaitingJob extends HeapEntry {
 
 export interface SchedulerParts {
   clock: Clock;
-  slots: number;
-  dropArgs: boolean;
+  settings: Pick<NodeSettings, 'concurrency'>;
+  storage: Pick<JobStorage, 'durable'>;
   /** A free worker thread is kept for the job that starts next; false when there is none. */
   reserveThread: () => boolean;
+  /** True when something in this process waits for the end of this job. */
+  awaited: (id: string) => boolean;
   start: (job: WaitingJob) => void;
   /** A job has expired while it waited, and waits no more. */
   expired: (job: WaitingJob) => void;
@@ -39,8 +37,8 @@ export interface SchedulerParts {
 const KEEP_ARGS_FOR = 1_000;
 
 /**
- * Decides when a job may start: its time has come and a slot is free. One timer over a heap, no look at any storage.
- * Jobs that wait for a slot go by priority, then by time; one that needs a thread lets others pass while none is free.
+ * Decides when a job may start: its time has come, a slot is free and it is its turn. One timer over a heap, no look at
+ * any storage.
  */
 export class JobScheduler {
   readonly #clock: Clock;
@@ -51,9 +49,7 @@ export class JobScheduler {
   readonly #timers: TimerQueue;
   readonly #waiting = new Map<string, WaitingJob>();
   readonly #deferred = new Heap<WaitingJob>((a, b) => a.dueAt < b.dueAt || (a.dueAt === b.dueAt && a.order < b.order));
-  readonly #ready = new Heap<WaitingJob>(goesFirst);
-  readonly #readyForThread = new Heap<WaitingJob>(goesFirst);
-  readonly #reserveThread: () => boolean;
+  readonly #ready: ReadyJobs<WaitingJob>;
   #timer: ClockTimer | undefined;
   #timerFor = Infinity;
   #taken = 0;
@@ -62,9 +58,9 @@ export class JobScheduler {
 
   constructor(parts: SchedulerParts) {
     this.#clock = parts.clock;
-    this.#slots = parts.slots;
-    this.#dropArgs = parts.dropArgs;
-    this.#reserveThread = parts.reserveThread;
+    this.#slots = parts.settings.concurrency;
+    this.#dropArgs = parts.storage.durable;
+    this.#ready = new ReadyJobs({ ...parts, slots: this.#slots, changed: () => this.#fill() });
     this.#start = parts.start;
     this.#expired = parts.expired;
     this.#timers = new TimerQueue(parts.clock, 'wall');
@@ -75,15 +71,16 @@ export class JobScheduler {
   }
 
   get readyCount(): number {
-    return this.#ready.size + this.#readyForThread.size;
+    return this.#ready.size;
   }
 
   get takenSlots(): number {
     return this.#taken;
   }
 
-  get freeSlots(): number {
-    return Math.max(0, this.#slots - this.#taken);
+  /** Those that are taken, or kept free for a job that is to run alone. */
+  get busySlots(): number {
+    return this.#ready.holdsBack ? this.#slots : this.#taken;
   }
 
   get(id: string): WaitingJob | undefined {
@@ -97,7 +94,7 @@ export class JobScheduler {
     return latest.at(-1)?.dueAt ?? null;
   }
 
-  add(job: StoredJob, settled: boolean, thread: boolean): void {
+  add(job: StoredJob, { settled, thread, alone }: Pick<WaitingJob, 'settled' | 'thread' | 'alone'>): void {
     const wait = job.dueAt - this.#clock.now();
     const entry: WaitingJob = {
       id: job.id,
@@ -108,6 +105,7 @@ export class JobScheduler {
       order: this.#order++,
       ready: wait <= 0,
       thread,
+      alone,
       settled,
       job: this.#dropArgs && wait > KEEP_ARGS_FOR ? null : job,
       expiry: null,
@@ -116,7 +114,7 @@ export class JobScheduler {
     const expires = expiryOf(job);
     if (expires !== undefined) entry.expiry = this.#timers.at(expires, () => this.#expire(entry));
     this.#waiting.set(job.id, entry);
-    this.#heapOf(entry).push(entry);
+    this.#placeOf(entry).push(entry);
     if (entry.ready) this.#fill();
     else this.#arm();
   }
@@ -127,14 +125,22 @@ export class JobScheduler {
     if (!entry) return undefined;
     this.#waiting.delete(id);
     entry.expiry?.cancel();
-    this.#heapOf(entry).remove(entry);
+    this.#placeOf(entry).remove(entry);
     this.#arm();
+    // It may have been what the others waited for.
+    if (entry.alone && entry.ready) this.#fill();
     return entry;
   }
 
+  /** Forgets every job that waits. */
+  clear(): void {
+    for (const id of this.#waiting.keys()) this.remove(id);
+  }
+
   /** An attempt is over. */
-  freeSlot(): void {
+  freeSlot(job: WaitingJob): void {
     this.#taken--;
+    this.#ready.ended(job);
     this.#fill();
   }
 
@@ -152,14 +158,14 @@ export class JobScheduler {
   pause(): void {
     this.#paused = true;
     this.#timers.stop();
+    this.#ready.stop();
     this.#timer = undefined;
   }
 
   #fill(): void {
     while (!this.#paused && this.#taken < this.#slots) {
-      const entry = this.#next();
+      const entry = this.#ready.take(this.#taken);
       if (!entry) return;
-      this.#heapOf(entry).remove(entry);
       this.#waiting.delete(entry.id);
       entry.expiry?.cancel();
       this.#taken++;
@@ -172,16 +178,8 @@ export class JobScheduler {
     if (!this.#paused && this.remove(entry.id)) this.#expired(entry);
   }
 
-  /** The most urgent job that can have all it needs. */
-  #next(): WaitingJob | undefined {
-    const [plain, threaded] = [this.#ready.peek(), this.#readyForThread.peek()];
-    if (!threaded || (plain && goesFirst(plain, threaded))) return plain;
-    return this.#reserveThread() ? threaded : plain;
-  }
-
-  #heapOf({ ready, thread }: WaitingJob): Heap<WaitingJob> {
-    if (!ready) return this.#deferred;
-    return thread ? this.#readyForThread : this.#ready;
+  #placeOf({ ready }: WaitingJob): { push(entry: WaitingJob): void; remove(entry: WaitingJob): void } {
+    return ready ? this.#ready : this.#deferred;
   }
 
   #arm(): void {
@@ -200,14 +198,9 @@ export class JobScheduler {
     for (let next = this.#deferred.peek(); next && next.dueAt <= now; next = this.#deferred.peek()) {
       this.#deferred.remove(next);
       next.ready = true;
-      this.#heapOf(next).push(next);
+      this.#ready.push(next);
     }
     this.#fill();
     this.#arm();
   }
-}
-
-function goesFirst(a: WaitingJob, b: WaitingJob): boolean {
-  if (a.priority !== b.priority) return a.priority > b.priority;
-  return a.dueAt < b.dueAt || (a.dueAt === b.dueAt && a.order < b.order);
 }

@@ -25,9 +25,14 @@ export class NodeFacts {
     this.#emit({ event: 'job parked', node: this.#node, name, needsThreads });
   }
 
-  crashed({ id, name }: StoredJob, { transition }: Completed): void {
+  /** `on`: the node whose process died. */
+  crashed({ id, name }: StoredJob, { transition }: Completed, alone: boolean, on = this.#node): void {
     const { crashes } = transition.job;
-    this.#emit({ event: 'job crashed', node: this.#node, id, name, crashes, final: transition.kind === 'end' });
+    this.#emit({ event: 'job crashed', node: on, id, name, crashes, alone, final: transition.kind === 'end' });
+  }
+
+  runsAlone({ id, name, crashes }: StoredJob): void {
+    this.#emit({ event: 'job runs alone', node: this.#node, id, name, crashes });
   }
 
   expired({ id, name }: StoredJob): void {

@@ -41,12 +41,13 @@ export class UnrunJobs {
     if (row) await this.expires(row, settled).catch(() => undefined);
   }
 
-  /** One that was running when the process died has spent an attempt and counts a crash. */
-  async crashed(job: StoredJob): Promise<void> {
+  /** One that was running when the process died (this node's last, or `on` another node) has spent an attempt and counts a crash. */
+  async crashed(job: StoredJob, on?: string): Promise<void> {
     const { completer, facts, conclude } = this.#parts;
-    const completed = await completer.crash(job);
+    const alone = completer.isLastChance({ ...job, attempt: job.attempt - 1 });
+    const completed = await completer.crash(job, on);
     if (!completed) return;
-    facts.crashed(job, completed);
+    facts.crashed(job, completed, alone, on);
     conclude(completed, false);
   }
 }

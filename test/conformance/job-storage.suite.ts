@@ -581,10 +581,9 @@ export function jobStorageSuite(name: string, make: () => Promise<StorageUnderTe
       });
 
       it('if durable: is refused to a second one while the first has it open', async ({ skip }) => {
-        if (!made.reopen) return skip();
+        if (!made.reopen || made.shared) return skip();
         const second = await made.reopen();
-        const other: StorageOwner = made.shared ? { ...OWNER, instance: OTHER } : { ...OWNER, role: 'outbox' };
-        await expect(second.open(other)).rejects.toMatchObject({ code: 'STORAGE_IN_USE' });
+        await expect(second.open({ ...OWNER, role: 'outbox' })).rejects.toMatchObject({ code: 'STORAGE_IN_USE' });
         expect(await insert(sampleJob())).toEqual(['done']);
         await second.close();
       });
@@ -599,11 +598,11 @@ export function jobStorageSuite(name: string, make: () => Promise<StorageUnderTe
       };
       beforeEach(({ skip }) => skip(!made.shared, 'not shared'));
 
-      it('each role and name has an id, rows and feedbacks of its own', async () => {
+      it('each process has an id, rows and feedbacks of its own, replicas of one name too', async () => {
         const [mine, theirs, ended] = [sampleJob(), sampleJob(), sampleJob({ status: 'failed', finishedAt: 1 })];
         await insert(mine, ended);
         await one({ kind: 'delete', id: ended.id, fence: 0, feedback: sampleFeedback(ended) });
-        for (const owner of [{ name: 'other-node' }, { role: 'outbox' as const }]) {
+        for (const owner of [{}, { name: 'other-node' }, { role: 'outbox' as const }]) {
           const { other, id } = await open(owner);
           expect(id).not.toBe(openedId);
           await other.commit([{ kind: 'insert', job: { ...theirs, id: randomUUID() } }]);
@@ -649,6 +648,83 @@ export function jobStorageSuite(name: string, make: () => Promise<StorageUnderTe
         await one({ kind: 'delete', id: job.id, fence: 0, tombstoneUntil: Date.now() + HOUR });
         const { other } = await open({ role: 'outbox' });
         expect(await other.commit([{ kind: 'insert', job }])).toEqual(['duplicate']);
+      });
+
+      describe('what a peer left that gave up its lease', () => {
+        const adopted = async (by: JobStorage, from: string, wants: (name: string) => boolean = () => true) => {
+          const peer = (await by.peers!.list()).find(({ id }) => id === from)!;
+          const jobs: StoredJob[] = [];
+          let feedbacks = 0;
+          for await (const page of by.peers!.adopt(peer, (row) => wants(row.name))) {
+            jobs.push(...page.jobs);
+            feedbacks += page.feedbacks;
+          }
+          return { jobs, feedbacks };
+        };
+        const byId = (a: StoredJob, b: StoredJob): number => (a.id < b.id ? -1 : 1);
+
+        it('all who use the database see one id of it, and each other', async () => {
+          const { other, id } = await open({ name: 'other-node' });
+          const { other: outbox } = await open({ role: 'outbox' });
+          expect(other.peers!.database).toBe(storage.peers!.database);
+          expect(outbox.peers!.database).toBe(storage.peers!.database);
+          const [seen, ...more] = await other.peers!.list();
+          expect(more).toEqual([]);
+          expect(seen).toMatchObject({ id: openedId, name: OWNER.name, instance: OWNER.instance });
+          expect(seen!.left).toBeGreaterThan(20_000);
+          expect(await outbox.peers!.list()).toEqual([]);
+          expect((await storage.peers!.list()).map((peer) => peer.id)).toEqual([id]);
+        });
+
+        it('is taken over: jobs with a higher fence, what is kept of ended ones, and feedbacks', async () => {
+          const { other, id } = await open({ name: 'other-node' });
+          const jobs = Array.from({ length: 1_203 }, (_, i) => sampleJob({ dueAt: i % 7, fence: i % 3 }));
+          const failed = sampleJob({ status: 'failed', finishedAt: 1 });
+          const told = sampleJob();
+          await other.commit([...jobs, failed, told].map((job): JobWrite => ({ kind: 'insert', job })));
+          await other.commit([{ kind: 'delete', id: told.id, fence: 0, feedback: sampleFeedback(told) }]);
+          await other.close();
+          const taken = await adopted(storage, id);
+          const higher = jobs.map((job) => ({ ...job, fence: job.fence + 1 }));
+          expect(taken.jobs.sort(byId)).toEqual(higher.sort(byId));
+          expect(taken.feedbacks).toBe(1);
+          expect((await storage.unfinished({ after: null, limit: 2000 })).sort(byId)).toEqual(higher);
+          expect(await stored(failed.id)).toEqual({ ...failed, fence: 1 });
+          expect(await allFeedbacks()).toEqual([sampleFeedback(told)]);
+          expect(await adopted(storage, id)).toEqual({ jobs: [], feedbacks: 0 });
+        });
+
+        it('stays where it is if it is not wanted, and others may take it', async () => {
+          const { other, id } = await open({ name: 'other-node' });
+          const [wanted, unwanted] = [sampleJob({ name: 'wanted' }), sampleJob({ name: 'unwanted' })];
+          await other.commit([wanted, unwanted].map((job): JobWrite => ({ kind: 'insert', job })));
+          await other.close();
+          const names = async (by: JobStorage): Promise<string[]> =>
+            (await adopted(by, id, (name) => name !== 'unwanted')).jobs.map((job) => job.name);
+          expect(await names(storage)).toEqual(['wanted']);
+          const { other: third } = await open({ name: 'third-node' });
+          expect((await adopted(third, id)).jobs.map((job) => job.name)).toEqual(['unwanted']);
+        });
+
+        it('goes to one of those who take it over at once, each row', async () => {
+          const { other, id } = await open({ name: 'other-node' });
+          const jobs = Array.from({ length: 2_000 }, () => sampleJob());
+          await other.commit(jobs.map((job): JobWrite => ({ kind: 'insert', job })));
+          const heirs = [storage, (await open({ name: 'a' })).other, (await open({ name: 'b' })).other];
+          await other.close();
+          const taken = await Promise.all(heirs.map((heir) => adopted(heir, id)));
+          const ids = taken.flatMap((each) => each.jobs.map((job) => job.id));
+          expect(ids.sort()).toEqual(jobs.map((job) => job.id).sort());
+          for (const [i, heir] of heirs.entries()) expect(await heir.countUnfinished()).toBe(taken[i]!.jobs.length);
+        });
+
+        it('is not to be had while the peer is alive', async () => {
+          const { other, id } = await open({ name: 'other-node' });
+          const job = sampleJob();
+          await other.commit([{ kind: 'insert', job }]);
+          expect(await adopted(storage, id)).toEqual({ jobs: [], feedbacks: 0 });
+          expect(await other.get([job.id])).toEqual([job]);
+        });
       });
 
       it('whoever opens it when it was closed finds the rows of that name', async () => {

@@ -99,15 +99,25 @@ describe('nodes with storages of different kinds side by side', () => {
     );
   });
 
-  it.each(databaseKinds.slice(1))('a second node of one name on one %s is refused and told why', async (kind) => {
+  it.each(databaseKinds.slice(1))('three replicas of one node on one %s share its jobs', async (kind) => {
     const storage = await system.database(kind);
-    await system.node({ name: 'one', to: web, providers: [Where], storage });
-    const second = system.node({ name: 'one', to: web, providers: [Where], storage });
-    await expect(second).rejects.toMatchObject({
-      code: 'STORAGE_IN_USE',
-      message: expect.stringContaining("Another node 'one' is running"),
-    });
-    expect(await web.client.run('where', {})).toBe('one');
+    const ran = new Map<number, number>();
+    const replica = (number: number) => {
+      @Injectable()
+      class Replica {
+        @Job('replica')
+        run(): number {
+          ran.set(number, (ran.get(number) ?? 0) + 1);
+          return number;
+        }
+      }
+      return Replica;
+    };
+    for (const number of [1, 2, 3]) await system.node({ name: 'one', to: web, providers: [replica(number)], storage });
+    const jobs = await web.client.enqueueMany(Array.from({ length: 300 }, () => ({ job: 'replica', args: {} })));
+    const results = await Promise.all(jobs.map((job) => job.result()));
+    expect(new Set(results)).toEqual(new Set([1, 2, 3]));
+    expect([...ran.values()].reduce((sum, each) => sum + each)).toBe(300);
   });
 
   it('two nodes on one SQLite file: the second is refused and told why', async () => {

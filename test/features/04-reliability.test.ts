@@ -251,6 +251,11 @@ describe.each(databaseKinds)('a node killed with SIGKILL and started again on it
     await second.exit;
     await system.process(options, [web]);
     await result;
+    expect(await web.client.find(job.id)).toMatchObject({
+      status: 'dead',
+      attempt: 2,
+      lastError: { code: 'JOB_DEAD' },
+    });
   });
 });
 

@@ -65,6 +65,10 @@ export class Cluster {
   readonly early: string[] = [];
   readonly unhandled: string[] = [];
   storageTrouble = 0;
+  /** What started beside a job that was to run alone, and how many such there were. */
+  readonly beside: string[] = [];
+  ranAlone = 0;
+  readonly #alone = new Map<string, { id: string; context: JobContext | null }>();
   readonly threads: SimulatedThreads[] = [];
   /** In every second world everybody proves that they know the secret. */
   readonly #auth: AuthSettings | null;
@@ -72,6 +76,7 @@ export class Cluster {
   constructor(
     readonly world: World,
     faults: Faults,
+    readonly maxCrashes: number,
   ) {
     this.network = new SimulatedNetwork(world, faults);
     this.#auth = world.seed % 2 === 0 ? { keys: [new SharedKey(Buffer.alloc(32, 's'))] } : null;
@@ -79,6 +84,10 @@ export class Cluster {
 
   emit = (event: JobReactorEvent): void => {
     if (event.event === 'job handed over') this.handedOver.add(event.id);
+    if (event.event === 'job runs alone') {
+      this.ranAlone++;
+      this.#alone.set(event.node, { id: event.id, context: null });
+    }
     this.world.note(JSON.stringify(event, (key, value: unknown) => (key === 'error' ? String(value) : value)));
   };
 
@@ -109,7 +118,7 @@ export class Cluster {
       accepts: null,
       labels: [],
       drainTimeout: 5_000,
-      maxCrashes: 1_000,
+      maxCrashes: this.maxCrashes,
       handoffTimeout: 3_000,
       threads: threads > 0 ? THREADS : null,
       auth: this.#auth,
@@ -118,6 +127,7 @@ export class Cluster {
     };
     return new Member(this.world, name, (life) => {
       const handlers = this.#handlers(life, name);
+      this.#alone.delete(name);
       const pool = threads > 0 ? new SimulatedThreads(this.world, life, handlers, threads) : null;
       if (pool) this.threads.push(pool);
       const node = new WorkerNode({
@@ -126,6 +136,7 @@ export class Cluster {
         instance: randomUUID(),
         handlers,
         threads: pool,
+        awaited: () => false,
         storage: disk ? this.#storage(disk, life) : new MemoryStorage(life.clock),
         transport: this.network.transport(life),
         clock: life.clock,
@@ -160,6 +171,7 @@ export class Cluster {
       const run = async (context: JobContext): Promise<unknown> => {
         this.#started(context, node);
         await new Promise<void>((resolve) => void life.clock.after(this.world.random() * 400, resolve));
+        if (this.#alone.get(node)?.context === context) this.#alone.delete(node);
         return job(context);
       };
       handlers.set(name, {
@@ -197,6 +209,9 @@ export class Cluster {
     starts.push({ time: this.world.now, dueAt: runAt, attempt, node, run });
     this.starts.set(id, starts);
     this.world.note(`start ${id} attempt ${attempt} on ${node}`);
+    const alone = this.#alone.get(node);
+    if (alone?.id === id) alone.context = context;
+    else if (alone?.context && !alone.context.signal.aborted) this.beside.push(`${id} beside ${alone.id} on ${node}`);
     if (this.world.now < runAt) this.early.push(`${id} at ${this.world.now}, due ${runAt}`);
   }
 }

@@ -43,7 +43,8 @@ function newJob(world: World): NewJob {
 async function simulate(seed: number): Promise<Cluster> {
   counter = 0;
   const world = new World(seed);
-  const cluster = new Cluster(world, { latency: world.between(1, 50), duplicate: world.random() * 0.2 });
+  const faults = { latency: world.between(1, 50), duplicate: world.random() * 0.2 };
+  const cluster = new Cluster(world, faults, world.between(2, 4));
   cluster.storageTrouble = world.chance(0.5) ? world.random() * 0.1 : 0;
   const apps = [
     cluster.distributor('app-durable', 1, new Disk(world, 'disk-of-app')),
@@ -107,6 +108,7 @@ async function simulate(seed: number): Promise<Cluster> {
 
 function faultsOf(cluster: Cluster): string[] {
   const faults = cluster.early.map((what) => `started early: ${what}`);
+  faults.push(...cluster.beside.map((what) => `did not run alone: ${what}`));
   for (const [id, job] of cluster.accepted) {
     const told = cluster.told.get(id) ?? [];
     const finals = told.filter(({ final }) => final);
@@ -187,6 +189,7 @@ function look({ accepted, told, looks, world }: Cluster, app: Member<Distributor
 
 it(`nothing accepted is lost, every job has one final state, none starts early (${SEEDS} seeds)`, async () => {
   let deaths = 0;
+  let alone = 0;
   for (let seed = FIRST_SEED; seed < FIRST_SEED + SEEDS; seed++) {
     const cluster = await simulate(seed);
     const faults = faultsOf(cluster);
@@ -194,10 +197,11 @@ it(`nothing accepted is lost, every job has one final state, none starts early (
     if (faults.length > 0 && SEEDS === 1) console.log(cluster.world.journal.join('\n'));
     expect(faults, replay).toEqual([]);
     expect(cluster.accepted.size, replay).toBeGreaterThan(0);
+    alone += cluster.ranAlone;
     deaths += cluster.threads.reduce((sum, pool) => sum + pool.deaths, 0);
   }
   // One seed may have none; many without any would mean that the threads were never used.
-  if (SEEDS >= 20) expect(deaths).toBeGreaterThan(0);
+  if (SEEDS >= 20) expect([deaths, alone].every((count) => count > 0)).toBe(true);
 }, 300_000);
 
 it('the questions are asked and answered in these worlds', async () => {

@@ -152,6 +152,7 @@ export const ARBITRARY: { [T in MessageType]: fc.Arbitrary<MessageOf<T>> } = {
   offer: fc.record(
     {
       type: fc.constant('offer'),
+      database: uuid,
       jobs: names,
       accepts: names,
       labels: names,
@@ -176,6 +177,7 @@ export const ARBITRARY: { [T in MessageType]: fc.Arbitrary<MessageOf<T>> } = {
       name: label,
       instance: uuid,
       storage: nullable(uuid),
+      database: uuid,
       mac: bytes32,
     },
     { requiredKeys: ['type', 'protocol', 'name', 'instance', 'storage'] },
@@ -242,7 +244,7 @@ export const ARBITRARY: { [T in MessageType]: fc.Arbitrary<MessageOf<T>> } = {
     origin: nullable(origin),
     missing: names,
   }),
-  'peer-lost': fc.record({ type: fc.constant('peer-lost'), storage: uuid, instance: uuid, name }),
+  'peer-lost': fc.record({ type: fc.constant('peer-lost'), database: uuid, instance: uuid, name }),
   ping: fc.constant({ type: 'ping' }),
   pong: fc.constant({ type: 'pong' }),
   drain: fc.constant({ type: 'drain' }),

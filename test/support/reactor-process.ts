@@ -30,17 +30,22 @@ export interface Started {
 export interface Work {
   /**
    * `return` (default): at once. `wait`: until the parent says `finish`. `hang`: never. `fail`: throws.
-   * `fail-once`: throws in the first attempt. `count`: adds 1 to `args.count` and returns it.
+   * `fail-once`: throws in the first attempt. `count`: adds 1 to `args.count` and returns it. `nap`: returns after
+   * `args.for` milliseconds. `exit`: kills the process at once; the others of `KILLS` do it after `args.for`.
    */
-  do?: 'return' | 'wait' | 'hang' | 'fail' | 'fail-once' | 'count' | 'exit';
+  do?: 'return' | 'wait' | 'hang' | 'fail' | 'fail-once' | 'count' | 'nap' | 'exit' | Kill;
+  for?: number;
   result?: unknown;
   count?: number;
   [more: string]: unknown;
 }
 
+export type Kill = 'process.exit' | 'process.abort' | 'out of memory' | 'unhandledRejection' | 'uncaughtException';
+
 export type FromReactor =
   | { ready: number }
   | { started: Started }
+  | { returned: string }
   | { enqueued: number; id: string; error?: string }
   | { ended: string; result?: unknown; error?: string }
   | { exited: number | null };
@@ -49,6 +54,22 @@ export type FromParent =
   | { enqueue: number; name: string; args: unknown; options: Record<string, unknown> }
   | { resultOf: string };
 
+const KILLS: Record<Kill, () => unknown> = {
+  'process.exit': () => process.exit(7),
+  'process.abort': () => process.abort(),
+  'out of memory': () => {
+    for (const hog: unknown[] = []; ;) hog.push(Array.from({ length: 100_000 }, (_, at) => ({ at })));
+  },
+  unhandledRejection: () => new Promise(() => void Promise.reject(new Error('nobody handles this'))),
+  uncaughtException: () =>
+    new Promise(() => {
+      setTimeout(() => {
+        throw new Error('nobody catches this');
+      });
+    }),
+};
+
+const sleep = (milliseconds: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, milliseconds));
 const finishing = new Map<string, (result: unknown) => void>();
 const tell = (message: FromReactor): void => void (process.connected && process.send?.(message));
 
@@ -67,6 +88,17 @@ class Works {
         return new Promise(() => {});
       case 'exit':
         return process.kill(process.pid, 'SIGKILL');
+      case 'nap':
+        await sleep(args.for ?? 0);
+        tell({ returned: id });
+        return args.result;
+      case 'process.exit':
+      case 'process.abort':
+      case 'out of memory':
+      case 'unhandledRejection':
+      case 'uncaughtException':
+        await sleep(args.for ?? 0);
+        return KILLS[args.do]();
       case 'fail':
         throw new Error('told to fail');
       case 'fail-once':

@@ -10,7 +10,15 @@ const lib = sourceFiles('lib');
 const byPath = new Map(lib.map((file) => [file.path, file]));
 
 /** Level 0 files beside the folder job/. */
-const BASE = ['clock', 'heap', 'timer-queue', 'job-reactor.error', 'job-reactor.events', 'job-reactor.tokens'];
+const BASE = [
+  'clock',
+  'heap',
+  'recent',
+  'timer-queue',
+  'job-reactor.error',
+  'job-reactor.events',
+  'job-reactor.tokens',
+];
 /** Level 5: the composition root and what only it uses. */
 const ROOT = [
   'index',
@@ -98,24 +106,28 @@ describe('the layers', () => {
     expect(cycles()).toEqual([]);
   });
 
-  it('a stage is made by its spine alone, and knows of no other stage but by type', () => {
-    for (const spine of ['lib/distributor/distributor.ts', 'lib/worker-node/worker-node.ts']) {
+  it('a stage is made in the file of the stages alone, and knows of no other stage but by type', () => {
+    for (const [spine, maker] of [
+      ['lib/distributor/distributor.ts', 'lib/distributor/distributor-stages.ts'],
+      ['lib/worker-node/worker-node.ts', 'lib/worker-node/node-stages.ts'],
+    ] as const) {
       const folder = spine.slice(0, spine.lastIndexOf('/'));
       const stages = byPath
-        .get(spine)!
+        .get(maker)!
         .imports.flatMap(({ file, typeOnly, names }) =>
           file?.startsWith(`${folder}/`) &&
           !TOOLS.includes(file) &&
           !typeOnly &&
-          names.some((name) => makes(spine, name))
+          names.some((name) => makes(maker, name))
             ? [file]
             : [],
         );
       expect(stages.length).toBeGreaterThan(5);
       const found = offences(function* ({ path, imports }) {
-        if (path === spine || !path.startsWith(folder)) return;
+        if (path === maker || !path.startsWith(folder)) return;
         for (const { file, typeOnly } of imports) {
           if (!typeOnly && file !== null && stages.includes(file)) yield `imports the stage ${file}`;
+          if (file === maker && path !== spine) yield 'imports the makers of stages';
           if (file === spine && path !== `${folder}/job-reactor-distributor.ts`) yield 'imports its spine';
         }
       });

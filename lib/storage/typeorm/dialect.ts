@@ -1,6 +1,6 @@
 import type { DataSource, DataSourceOptions } from 'typeorm';
 import type { StoredJob } from '../../job/job.js';
-import type { Enlisted, JobPage, JobWrite, StorageOwner, WriteResult } from '../job-storage.js';
+import type { Enlisted, JobPage, JobWrite, StorageOwner, StoragePeers, WriteResult } from '../job-storage.js';
 import type { Row, RowValue } from './job-rows.js';
 import type { JobReads } from './job-reads.js';
 import type { TableNames } from './table-names.js';
@@ -13,6 +13,8 @@ export interface Dialect {
   readonly durable: boolean;
   readonly driverName: string;
   readonly tables: TableNames;
+  /** See JobStorage.peers. */
+  readonly peers?: StoragePeers;
   /** How to connect. What has to be had before that is taken here. @throws STORAGE_IN_USE, NO_SQLITE_DRIVER */
   claim(owner: StorageOwner): Promise<DataSourceOptions>;
   /** Connects `dataSource`, before anything is asked of it. @throws STORAGE */

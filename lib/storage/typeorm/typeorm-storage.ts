@@ -2,11 +2,19 @@ import { DataSource } from 'typeorm';
 import { JobReactorError } from '../../job-reactor.error.js';
 import type { KeptFeedback, StoredJob } from '../../job/job.js';
 import type { JobStatus } from '../../job/job-status.js';
-import type { FeedbackPage, JobPage, JobStorage, JobWrite, StorageOwner, WriteResult } from '../job-storage.js';
+import type {
+  FeedbackPage,
+  JobPage,
+  JobStorage,
+  JobWrite,
+  StorageOwner,
+  StoragePeers,
+  WriteResult,
+} from '../job-storage.js';
 import type { Dialect } from './dialect.js';
 import { JobReads, type Read } from './job-reads.js';
 import { isUuid, toFeedback, toStoredJob, type Row } from './job-rows.js';
-import { SCHEMA_VERSION } from './schema.js';
+import { SCHEMA_VERSION, TOO_NEW } from './schema.js';
 
 /** So many ids in one statement, well below any database's limit of parameters. */
 const IDS_AT_ONCE = 500;
@@ -14,6 +22,7 @@ const IDS_AT_ONCE = 500;
 /** Jobs in a database through TypeORM: the statements that look are the same for all, those of the hot path the dialect's. */
 export class TypeOrmStorage implements JobStorage {
   readonly durable: boolean;
+  readonly peers: StoragePeers | undefined;
   readonly enlist?: NonNullable<JobStorage['enlist']>;
   private dataSource: DataSource | undefined;
   private opened: JobReads | undefined;
@@ -23,6 +32,7 @@ export class TypeOrmStorage implements JobStorage {
     private readonly migrate: boolean,
   ) {
     this.durable = dialect.durable;
+    this.peers = dialect.peers;
     if (dialect.enlist) this.enlist = (...given) => dialect.enlist!(...given);
   }
 
@@ -117,8 +127,10 @@ export class TypeOrmStorage implements JobStorage {
       });
     const row = rows[0];
     const version = Number(row?.['schema_version'] ?? 0);
-    if (version > SCHEMA_VERSION) {
-      const message = `The storage was made by a newer version of nestjs-job-reactor (schema ${version}, this one knows ${SCHEMA_VERSION}).`;
+    if (version >= TOO_NEW) {
+      const message =
+        `The tables were changed by a newer version of nestjs-job-reactor in a way that this one can not work with (schema ${version}, ` +
+        `this one knows ${SCHEMA_VERSION} and takes what is below ${TOO_NEW}). Update nestjs-job-reactor here as well.`;
       throw new JobReactorError('STORAGE', message);
     }
     if (!row || version < SCHEMA_VERSION) throw outdated();

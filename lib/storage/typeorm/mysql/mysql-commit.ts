@@ -12,7 +12,7 @@ import {
   type Row,
   type RowValue,
 } from '../job-rows.js';
-import { LeaseLost, type Owner, type Session } from '../server/engine.js';
+import { LeaseExpired, type Owner, type Session } from '../server/engine.js';
 import type { TableNames } from '../table-names.js';
 import { Overtaken } from './mysql-errors.js';
 import { jsonTable } from './mysql-json.js';
@@ -30,9 +30,13 @@ const DELIVERY = `feedback_id, ${DELIVERY_COLUMNS}`;
  * is done again.
  */
 export class MysqlCommit {
-  constructor(private readonly tables: TableNames) {}
+  /** `now`: the database's clock. */
+  constructor(
+    private readonly tables: TableNames,
+    private readonly now: string,
+  ) {}
 
-  /** Inside a transaction. @throws LeaseLost, Overtaken */
+  /** Inside a transaction. @throws LeaseExpired, Overtaken */
   async apply(session: Session, owner: Owner, writes: readonly JobWrite[], now: number): Promise<WriteResult[]> {
     const known = await this.look(session, owner, writes, now);
     const results = writes.map((write): WriteResult => {
@@ -52,7 +56,7 @@ export class MysqlCommit {
     const changed = writes.flatMap((write) => ('id' in write ? [write.id] : []));
     const all = [...inserted, ...changed];
     const selects = [
-      `SELECT 'lease' AS what, id, NULL AS fence, NULL AS unfinished, NULL AS owner, NULL AS role FROM ${leases} WHERE id = ? AND instance = ?`,
+      `SELECT 'lease' AS what, id, NULL AS fence, NULL AS unfinished, NULL AS owner, NULL AS role FROM ${leases} WHERE id = ? AND instance = ? AND expires_at > ${this.now}`,
     ];
     const params: RowValue[] = [owner.id, owner.instance];
     if (all.length > 0) {
@@ -188,7 +192,7 @@ class Known {
       else if (row['what'] === 'job') this.jobs.set(row['id'] as string, row);
       else this.past.add(row['id'] as string);
     }
-    if (!mine) throw new LeaseLost('The lease is held by another process.');
+    if (!mine) throw new LeaseExpired('The lease has run out.');
   }
 
   job(id: string): Row | undefined {

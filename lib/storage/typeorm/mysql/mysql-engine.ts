@@ -38,7 +38,7 @@ export class MysqlEngine implements Engine {
     this.place = placeOf(options);
     this.prefix = options.entityPrefix ?? '';
     this.tables = tableNames({ prefix: this.prefix, schema: undefined }, '`');
-    this.commits = new MysqlCommit(this.tables);
+    this.commits = new MysqlCommit(this.tables, this.now);
   }
 
   dataSourceOptions(): DataSourceOptions {

@@ -13,7 +13,7 @@ import {
   type Row,
   type RowValue,
 } from '../job-rows.js';
-import { LeaseLost, type Owner, type Session } from '../server/engine.js';
+import { LeaseExpired, type Owner, type Session } from '../server/engine.js';
 import type { TableNames } from '../table-names.js';
 import { assignments, columnsOf, excluded, listOf, listParams, unnest, type Column } from './postgres-arrays.js';
 
@@ -52,7 +52,11 @@ interface Group {
 export class PostgresCommit {
   private readonly texts = new Map<string, string>();
 
-  constructor(private readonly tables: TableNames) {}
+  /** `now`: the database's clock. */
+  constructor(
+    private readonly tables: TableNames,
+    private readonly now: string,
+  ) {}
 
   async apply(session: Session, owner: Owner, writes: readonly JobWrite[], now: number): Promise<WriteResult[]> {
     const group = sorted(writes);
@@ -63,7 +67,7 @@ export class PostgresCommit {
     const params = [owner.id, owner.instance, ...parts.flatMap((part) => this.params(part, group, owner, now))];
     const { rows } = await session.query(text, params, true);
     const row = rows[0];
-    if (!row?.['mine']) throw new LeaseLost('The lease is held by another process.');
+    if (!row?.['mine']) throw new LeaseExpired('The lease has run out.');
     const [inserted, started, saved, deleted] = ANSWERING.map((part) => new Set(idsOf(row[part]))) as Answers;
     const late = group.inserts.filter(({ id }) => !inserted.has(id));
     if (late.length > 0) await this.raiseAssignments(session, owner, late);
@@ -77,7 +81,7 @@ export class PostgresCommit {
 
   private text(parts: readonly Part[], role: Owner['role']): string {
     const { leases } = this.tables;
-    const mine = `mine AS MATERIALIZED (SELECT 1 FROM ${leases} WHERE id = ? AND instance = ?)`;
+    const mine = `mine AS MATERIALIZED (SELECT 1 FROM ${leases} WHERE id = ? AND instance = ? AND expires_at > ${this.now})`;
     const withs = parts.map((part) => `${part} AS (${this.part(part, parts, role)})`);
     const answers = parts
       .filter((part) => (ANSWERING as readonly Part[]).includes(part))

@@ -36,7 +36,7 @@ export class PostgresEngine implements Engine {
     this.place = placeOf(options);
     this.prefix = options.entityPrefix ?? '';
     this.tables = tableNames({ prefix: this.prefix, schema: options.schema }, '"');
-    this.commits = new PostgresCommit(this.tables);
+    this.commits = new PostgresCommit(this.tables, this.now);
   }
 
   dataSourceOptions(): DataSourceOptions {

@@ -1,5 +1,5 @@
 import type { DataSource, DataSourceOptions } from 'typeorm';
-import type { JobWrite, WriteResult } from '../../job-storage.js';
+import type { JobWrite, StorageOwner, WriteResult } from '../../job-storage.js';
 import type { Row } from '../job-rows.js';
 import type { TableNames } from '../table-names.js';
 
@@ -10,14 +10,18 @@ export interface Session {
 }
 
 /** Whose rows are written: an owner, and the instance that has to hold its lease. */
-export interface Owner {
+export interface Owner extends StorageOwner {
   readonly id: string;
-  readonly instance: string;
-  readonly role: 'node' | 'outbox';
 }
 
-/** The lease is no longer ours: nothing was written. */
+/** The lease is another's: nothing was written. */
 export class LeaseLost extends Error {}
+
+/** The database is not the one it was: nothing was written. */
+export class SetBack extends Error {}
+
+/** The lease has run out, or is another's: nothing was written. */
+export class LeaseExpired extends Error {}
 
 /**
  * - `row`: the values of one row are refused; nothing was written.
@@ -44,7 +48,7 @@ export interface Engine {
   /** A statement with `?` as this server takes it. */
   text(sql: string): string;
   session<T>(work: (session: Session) => Promise<T>): Promise<T>;
-  /** All of `writes`, none of which is about the same job as another, in one go. @throws LeaseLost */
+  /** All of `writes`, none of which is about the same job as another, in one go. @throws LeaseExpired */
   apply(session: Session, owner: Owner, writes: readonly JobWrite[], now: number): Promise<WriteResult[]>;
   /** Reason why this value can't be kept, beyond what any database refuses. */
   trouble(error: unknown): Trouble;

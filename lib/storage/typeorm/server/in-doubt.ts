@@ -15,6 +15,11 @@ export class InDoubt {
     }
   }
 
+  /** Nothing can be said any more of what was in doubt: it is told as it looks. */
+  clear(): void {
+    this.ids.clear();
+  }
+
   /** Those whose row has to be looked at before the answer can be given. */
   doubtful(writes: readonly JobWrite[], results: readonly WriteResult[]): string[] {
     if (this.ids.size === 0) return [];

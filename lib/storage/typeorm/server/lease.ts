@@ -1,124 +1,178 @@
 import { randomUUID } from 'node:crypto';
 import type { Clock, ClockTimer } from '../../../clock.js';
-import { JobReactorError } from '../../../job-reactor.error.js';
-import type { StorageOwner } from '../../job-storage.js';
-import { transaction, type Engine, type Owner, type Session } from './engine.js';
+import type { LeaseChange, StorageOwner } from '../../job-storage.js';
+import { LeaseLost, SetBack, transaction, type Engine, type Owner, type Session } from './engine.js';
 import { isGone, processMark } from './process-mark.js';
 
 /** How long a process that says nothing is still taken for alive, by the database's clock. */
 export const LEASE = 25_000;
+/** So much later its rows may be taken over: more than a statement of its takes, which began in time. */
+export const GRACE = 5_000;
 /** The only statement of a storage that has nothing to do. */
 export const RENEWAL = 10_000;
 const RETRY = 1_000;
+/** Before its end the lease counts as lost, so that what runs has ended when others may begin. */
+const MARGIN = 3_000;
+/** What is left of a process that had no rows goes after so long. */
+const FORGET_AFTER = 3_600_000;
 
-interface Held {
-  expiresAt: number;
-  left: number;
-}
-
-/** A process's claim to an owner's rows, renewed until it is released. */
+/**
+ * A process's claim to an owner's rows, renewed until it is released. The database's clock says when it runs out; how
+ * long it is sure to be held is known here by the monotonic clock, counted from before the statement that renewed it.
+ */
 export class Lease {
-  private timer: ClockTimer | undefined;
+  private renewal: ClockTimer | undefined;
+  private fence: ClockTimer | undefined;
+  private renewing: Promise<void> | undefined;
+  private lost = false;
   private released = false;
 
   private constructor(
     readonly owner: Owner,
+    private readonly mark: string,
+    private until: number,
     private readonly engine: Engine,
     private readonly clock: Clock,
+    readonly changed: (change: LeaseChange) => void,
   ) {
     this.arm(RENEWAL);
   }
 
   /**
-   * Takes the lease of this role and name, with the rows that belong to it. If a process seems to hold it, waits until
-   * that is known to be dead, which is after 25 s at most.
-   * @throws {JobReactorError} STORAGE_IN_USE when it is alive
+   * Takes up what a process of this role and name left that gave its lease up, or was killed on this machine; else it is
+   * a new owner. Processes may share a name, so none is waited for: what others leave is adopted when they are known to be dead.
    */
   static async take(
     engine: Engine,
     owner: StorageOwner,
     clock: Clock,
-    onWait: (milliseconds: number) => void,
+    changed: (change: LeaseChange) => void,
   ): Promise<Lease> {
     const mark = await processMark();
-    let seen: Held | undefined;
-    for (;;) {
-      const taken = await engine.session((session) => claim(session, engine, owner, mark, seen));
-      if (typeof taken === 'string') {
-        return new Lease({ id: taken, instance: owner.instance, role: owner.role }, engine, clock);
-      }
-      if (seen && taken.expiresAt > seen.expiresAt) throw inUse(engine, owner);
-      if (!seen) onWait(taken.left);
-      seen = taken;
-      // A living one renews it before half of the time is over.
-      await new Promise<void>((resolve) => clock.after(Math.min(taken.left, RENEWAL + RETRY) + 50, resolve));
-    }
+    const until = clock.monotonic() + LEASE;
+    const id = await engine.session((session) => claim(session, engine, owner, mark));
+    return new Lease({ id, ...owner }, mark, until, engine, clock, changed);
   }
 
-  /** Gives it up, so that a successor need not wait. Twice is safe. */
+  /** Gives it up, so that whoever takes over need not wait. Twice is safe. */
   async release(): Promise<void> {
     if (this.released) return;
     this.released = true;
-    this.timer?.cancel();
-    await this.update('0').catch(() => undefined);
+    this.renewal?.cancel();
+    this.fence?.cancel();
+    await this.renewing?.catch(() => undefined);
+    await this.set('0').catch(() => undefined);
+  }
+
+  /** Now: when a commit found that it had run out. @throws LeaseLost */
+  renew(): Promise<void> {
+    this.renewing ??= this.renewNow().finally(() => (this.renewing = undefined));
+    return this.renewing;
+  }
+
+  private async renewNow(): Promise<void> {
+    this.renewal?.cancel();
+    const until = this.clock.monotonic() + LEASE;
+    let ranOut = false;
+    try {
+      const { now } = this.engine;
+      if ((await this.set(`${now} + ${LEASE}`, `AND expires_at > ${now}`)) === 0) {
+        await this.comeBack();
+        ranOut = true;
+      }
+    } catch (error) {
+      if (!this.released && !(error instanceof LeaseLost)) this.arm(RETRY);
+      throw error;
+    }
+    if (this.released) return;
+    const back = ranOut || this.lost;
+    this.lost = false;
+    this.until = until;
+    this.arm(RENEWAL);
+    if (back) this.changed('regained');
   }
 
   private arm(delay: number): void {
-    this.timer = this.clock.after(delay, () => void this.renew(), false);
+    this.renewal?.cancel();
+    this.fence?.cancel();
+    this.renewal = this.clock.after(delay, () => void this.renew().catch(() => undefined), false);
+    const left = this.until - MARGIN - this.clock.monotonic();
+    if (!this.lost) this.fence = this.clock.after(Math.max(0, left), () => void this.end(), false);
   }
 
-  private async renew(): Promise<void> {
-    const renewed = await this.update(`${this.engine.now} + ${LEASE}`).catch(() => null);
-    // Gone means that another process took it. Every commit finds that by itself, so there is nothing to do here.
-    if (!this.released && renewed !== 0) this.arm(renewed === null ? RETRY : RENEWAL);
+  private async end(): Promise<void> {
+    // Too late to be on time: this process was frozen, or did not get round to it. What runs may still be its own.
+    if (this.clock.monotonic() > this.until) await this.renew().catch(() => undefined);
+    if (this.released || this.lost || this.clock.monotonic() < this.until - MARGIN) return;
+    this.lost = true;
+    this.changed('lost');
   }
 
-  private async update(expiresAt: string): Promise<number> {
-    const sql = `UPDATE ${this.engine.tables.leases} SET expires_at = ${expiresAt} WHERE id = ? AND instance = ?`;
+  private async set(expiresAt: string, condition = ''): Promise<number> {
+    const sql = `UPDATE ${this.engine.tables.leases} SET expires_at = ${expiresAt} WHERE id = ? AND instance = ? ${condition}`;
     const { id, instance } = this.owner;
     return (await this.engine.session((session) => session.query(sql, [id, instance]))).count;
   }
+
+  /** It ran out: what was ours may be adopted by now, and the row itself be gone. @throws LeaseLost when it is another's */
+  private comeBack(): Promise<void> {
+    const { id, instance } = this.owner;
+    const { tables, now } = this.engine;
+    return this.engine.session((session) =>
+      transaction(session, async () => {
+        await session.query(`SELECT id FROM ${tables.storage} FOR UPDATE`);
+        const { rows } = await session.query(`SELECT instance FROM ${tables.leases} WHERE id = ? FOR UPDATE`, [id]);
+        if (rows.length === 0) {
+          // Nobody deletes it within that time: the tables were emptied, or are those of a backup.
+          if (this.clock.monotonic() - this.until < FORGET_AFTER)
+            throw new SetBack('The lease of this process is not there.');
+          return insert(session, this.engine, this.owner, this.mark);
+        }
+        if (rows[0]!['instance'] !== instance) throw new LeaseLost('The lease is held by another process.');
+        await session.query(`UPDATE ${tables.leases} SET expires_at = ${now} + ${LEASE} WHERE id = ?`, [id]);
+      }),
+    );
+  }
 }
 
-/** The lease's id when it is ours now, else what is known of who holds it. */
-async function claim(
-  session: Session,
-  { tables, now }: Engine,
-  owner: StorageOwner,
-  mark: string,
-  seen: Held | undefined,
-): Promise<string | Held> {
+async function claim(session: Session, engine: Engine, owner: StorageOwner, mark: string): Promise<string> {
+  const { tables, now } = engine;
   return transaction(session, async () => {
     // One at a time; there is always this one row.
     await session.query(`SELECT id FROM ${tables.storage} FOR UPDATE`);
     const { rows } = await session.query(
-      `SELECT id, process, expires_at, expires_at - (${now}) AS time_left FROM ${tables.leases} WHERE role = ? AND name = ?`,
+      `SELECT id, process, expires_at FROM ${tables.leases} WHERE role = ? AND name = ? ORDER BY id`,
       [owner.role, owner.name],
     );
-    const row = rows[0];
-    if (!row) {
-      const id = randomUUID();
+    for (const row of rows) {
+      if (Number(row['expires_at']) > 0 && !(await isGone(row['process'] as string))) continue;
       await session.query(
-        `INSERT INTO ${tables.leases} (id, role, name, instance, process, expires_at) VALUES (?, ?, ?, ?, ?, ${now} + ${LEASE})`,
-        [id, owner.role, owner.name, owner.instance, mark],
+        `UPDATE ${tables.leases} SET instance = ?, process = ?, expires_at = ${now} + ${LEASE} WHERE id = ?`,
+        [owner.instance, mark, row['id']],
       );
-      return id;
+      return row['id'] as string;
     }
-    const held = { expiresAt: Number(row['expires_at']), left: Number(row['time_left']) };
-    const unchanged = seen === undefined || seen.expiresAt === held.expiresAt;
-    if (held.left > 0 && !(unchanged && (await isGone(row['process'] as string)))) return held;
-    await session.query(
-      `UPDATE ${tables.leases} SET instance = ?, process = ?, expires_at = ${now} + ${LEASE} WHERE id = ?`,
-      [owner.instance, mark, row['id']],
-    );
-    return row['id'] as string;
+    await forgetEmpty(session, engine);
+    const fresh = { ...owner, id: randomUUID() };
+    await insert(session, engine, fresh, mark);
+    return fresh.id;
   });
 }
 
-function inUse(engine: Engine, owner: StorageOwner): JobReactorError {
-  const who = owner.role === 'node' ? `node '${owner.name}'` : `distributor '${owner.name}'`;
-  return new JobReactorError(
-    'STORAGE_IN_USE',
-    `Another ${who} is running on ${engine.place}. In one database each needs a name of its own.`,
+async function insert(session: Session, { tables, now }: Engine, owner: Owner, mark: string): Promise<void> {
+  await session.query(
+    `INSERT INTO ${tables.leases} (id, role, name, instance, process, expires_at) VALUES (?, ?, ?, ?, ?, ${now} + ${LEASE})`,
+    [owner.id, owner.role, owner.name, owner.instance, mark],
   );
+}
+
+/** Replicas come and go under names that are never used again. */
+async function forgetEmpty(session: Session, { tables: { leases, jobs, feedbacks }, now }: Engine): Promise<void> {
+  const { rows } = await session.query(`SELECT id FROM ${leases} WHERE expires_at < ${now} - ${FORGET_AFTER}`);
+  for (const { id } of rows) {
+    const owned = [jobs, feedbacks].map((table) => `SELECT 1 FROM ${table} WHERE owner = ? LIMIT 1`);
+    let empty = true;
+    for (const sql of owned) empty &&= (await session.query(sql, [id])).rows.length === 0;
+    if (empty) await session.query(`DELETE FROM ${leases} WHERE id = ?`, [id]);
+  }
 }

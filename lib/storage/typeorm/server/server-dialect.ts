@@ -3,15 +3,15 @@ import type { Clock } from '../../../clock.js';
 import { JobReactorError } from '../../../job-reactor.error.js';
 import type { StoredJob } from '../../../job/job.js';
 import type { Enlisted, JobPage, JobWrite, StorageOwner, WriteResult } from '../../job-storage.js';
-import type { StorageHooks } from '../../storage-option.js';
 import type { Dialect } from '../dialect.js';
 import type { JobReads } from '../job-reads.js';
 import { toStoredJob, type Row, type RowValue } from '../job-rows.js';
 import type { TableNames } from '../table-names.js';
 import { CallersTransactions, sessionOf } from './callers-transaction.js';
-import { LeaseLost, transaction, type Engine, type Session } from './engine.js';
+import { LeaseExpired, LeaseLost, SetBack, transaction, type Engine, type Session } from './engine.js';
 import { InDoubt } from './in-doubt.js';
 import { Lease } from './lease.js';
+import { ServerPeers } from './server-peers.js';
 import { refusal } from './storable.js';
 
 /** How often a group is tried again at once, after a deadlock or the like. */
@@ -24,9 +24,9 @@ const PRUNED_AT_ONCE = 1_000;
 /** A database that many processes use: each row has an owner, and a lease says which process that is. */
 export class ServerDialect implements Dialect {
   readonly durable = true;
+  readonly peers: ServerPeers;
   private owner: StorageOwner | undefined;
   private lease: Lease | undefined;
-  private database = '';
   private readonly doubts = new InDoubt();
   private readonly transactions = new CallersTransactions();
   private pruneAt = -Infinity;
@@ -34,8 +34,13 @@ export class ServerDialect implements Dialect {
   constructor(
     private readonly engine: Engine,
     private readonly clock: Clock,
-    private readonly hooks: StorageHooks,
-  ) {}
+  ) {
+    this.peers = new ServerPeers(
+      engine,
+      () => this.open().owner,
+      (work) => this.storage(work),
+    );
+  }
 
   get driverName(): string {
     return this.engine.driverName;
@@ -60,10 +65,13 @@ export class ServerDialect implements Dialect {
   }
 
   async identify(database: string): Promise<{ id: string; owner: string }> {
-    this.database = database;
-    const wait = (milliseconds: number): void => this.hooks.onWait?.(this.engine.place, milliseconds);
-    const take = (): Promise<Lease> => Lease.take(this.engine, this.owner as StorageOwner, this.clock, wait);
-    this.lease = await this.storage(take);
+    this.peers.database = database;
+    const changed: Lease['changed'] = (change) => {
+      // Rows may have changed hands: what is there now need not be what was written here.
+      if (change === 'regained') this.doubts.clear();
+      this.peers.onLease(change);
+    };
+    this.lease = await this.storage(() => Lease.take(this.engine, this.owner as StorageOwner, this.clock, changed));
     const { id } = this.lease.owner;
     return { id, owner: id };
   }
@@ -90,12 +98,10 @@ export class ServerDialect implements Dialect {
   async enlist(given: object, jobs: readonly StoredJob[], changed: () => void): Promise<Enlisted> {
     const manager = given as EntityManager;
     const session = sessionOf(manager, (sql) => this.engine.text(sql));
-    const { owner } = this.open();
-    await this.transactions.assertSameDatabase(manager, session, this.tables.storage, this.database);
+    await this.transactions.assertSameDatabase(manager, session, this.tables.storage, this.peers.database);
     const writes = jobs.map((job): JobWrite => ({ kind: 'insert', job }));
-    const results = await refusing(writes, (good) => this.engine.apply(session, owner, good, this.clock.now())).catch(
-      (cause: unknown) => Promise.reject(notEnlisted(cause)),
-    );
+    const apply = (good: readonly JobWrite[]): Promise<WriteResult[]> => this.held(() => this.apply(session, good));
+    const results = await refusing(writes, apply).catch((cause: unknown) => Promise.reject(notEnlisted(cause)));
     return { results, state: this.transactions.watch(manager, changed) };
   }
 
@@ -117,7 +123,8 @@ export class ServerDialect implements Dialect {
   }
 
   private async commitGood(writes: readonly JobWrite[]): Promise<WriteResult[]> {
-    const results = await this.again(() => this.engine.session((session) => this.commitGroup(session, writes)));
+    const group = (): Promise<WriteResult[]> => this.engine.session((session) => this.commitGroup(session, writes));
+    const results = await this.held(() => this.again(group));
     const doubtful = this.doubts.doubtful(writes, results);
     const rows = doubtful.length === 0 ? [] : await this.engine.session((session) => this.look(session, doubtful));
     return this.doubts.settle(writes, results, rows);
@@ -162,6 +169,17 @@ export class ServerDialect implements Dialect {
     return (await session.query(sql, [this.open().owner.id, ...ids])).rows;
   }
 
+  /** A process that was away for too long first takes up its lease again: what it wants to write may be stale by then. */
+  private async held<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      if (!(error instanceof LeaseExpired)) throw error;
+      await this.open().renew();
+      return work();
+    }
+  }
+
   /** Expired tombstones go with a commit that happens anyway: a timer would wake an idle storage. */
   private async prune(): Promise<void> {
     const now = this.clock.now();
@@ -197,6 +215,7 @@ export class ServerDialect implements Dialect {
     } catch (error) {
       if (error instanceof JobReactorError) throw error;
       if (error instanceof LeaseLost) throw lost(this.engine.place, error);
+      if (error instanceof SetBack) throw setBack(this.engine.place, error);
       this.doubts.add(writes);
       const message = String((error as Error)?.message || error);
       throw new JobReactorError('STORAGE', `The storage ${this.engine.place} failed: ${message}`, { cause: error });
@@ -225,4 +244,11 @@ function notEnlisted(cause: unknown): JobReactorError {
 function lost(place: string, cause: Error): JobReactorError {
   const message = `Another process of the same name has taken over the jobs in ${place}, as this one was not heard of for too long. Start it again.`;
   return new JobReactorError('STORAGE_IN_USE', message, { cause });
+}
+
+function setBack(place: string, cause: Error): JobReactorError {
+  const message =
+    `The tables in ${place} are not those this process wrote to: they were emptied, or set back to a backup. It writes nothing more, ` +
+    'as what it knows and what is there no longer fit. Start every process that uses them again.';
+  return new JobReactorError('STORAGE', message, { cause });
 }

@@ -1,0 +1,136 @@
+import type { Clock } from '../clock.js';
+import type { JobGateway, NewJob, Intake } from '../job/job-gateway.js';
+import { JobListeners } from '../job/job-listeners.js';
+import type { FeedbackRecord } from '../job/job.js';
+import type { EmitEvent } from '../job-reactor.events.js';
+import type { DistributorSettings, JobsSettings } from '../job-reactor.options.js';
+import type { Message } from '../protocol/message.js';
+import type { JobStorage } from '../storage/job-storage.js';
+import { TimerQueue } from '../timer-queue.js';
+import type { Transport } from '../transport/connection.js';
+import { ClusterQueries } from './cluster-queries.js';
+import type { ConnectedNode } from './connected-node.js';
+import { FeedbackRunner, type DeclaredFeedbacks } from './feedback-runner.js';
+import { HeldJobs } from './held-jobs.js';
+import { JobAcceptor } from './job-acceptor.js';
+import { JobDispatcher } from './job-dispatcher.js';
+import { JobEndings } from './job-endings.js';
+import { JobQuestions } from './job-questions.js';
+import { JobRequests } from './job-requests.js';
+import { NodeListener } from './node-listener.js';
+import { NodeRegistry } from './node-registry.js';
+import { NodeRequests } from './node-requests.js';
+import { Outbox } from './outbox.js';
+import { ResultAcks } from './result-acks.js';
+import { ResultForwarder } from './result-forwarder.js';
+import { OutboxPeers } from './outbox-peers.js';
+import { TickBatch } from './tick-batch.js';
+
+/** Everything a distributor is made of that is not its own: handed in, so that a simulation can hand in others. */
+export interface DistributorParts {
+  settings: DistributorSettings;
+  jobs: JobsSettings;
+  /** UUID of this process start. */
+  instance: string;
+  /** Null: the outbox is memory. */
+  outbox: JobStorage | null;
+  declared: DeclaredFeedbacks;
+  transport: Transport;
+  clock: Clock;
+  emit: EmitEvent;
+}
+
+/** What the stages come back to the spine with. */
+export interface DistributorFlow extends Pick<JobGateway, 'cancel' | 'find'> {
+  /** Storage id of the outbox, null for memory. */
+  storage(): string | null;
+  accept(jobs: readonly NewJob[], distributor: undefined, submitter: string): Promise<Intake[]>;
+  joined(node: ConnectedNode): void;
+  message(node: ConnectedNode, message: Message): void;
+  lost(node: ConnectedNode): void;
+  /** A job has ended: true when everybody who listens has been told. */
+  tell(feedback: FeedbackRecord): Promise<boolean>;
+}
+
+/** The stages of a distributor, made and connected; who calls them and in which order is the spine's. */
+export class DistributorStages {
+  readonly listeners = new JobListeners();
+  readonly held = new HeldJobs((job) => this.endings.watch(job));
+  readonly timers: TimerQueue;
+  readonly outbox: Outbox;
+  readonly listener: NodeListener;
+  readonly registry: NodeRegistry;
+  readonly acceptor: JobAcceptor;
+  readonly dispatcher: JobDispatcher;
+  readonly runner: FeedbackRunner;
+  readonly endings: JobEndings;
+  readonly asking: JobRequests;
+  readonly questions: JobQuestions;
+  readonly queries: ClusterQueries;
+  readonly requests: NodeRequests;
+  readonly forwarder: ResultForwarder;
+  readonly settled: TickBatch;
+  readonly acks: ResultAcks;
+  readonly peers: OutboxPeers;
+
+  constructor(parts: DistributorParts, flow: DistributorFlow) {
+    const { settings, jobs, instance, declared, clock, emit } = parts;
+    const distributor = settings.name;
+    const storage = (): string | null => flow.storage();
+    const common = { distributor, instance, clock, emit, held: this.held, listeners: this.listeners };
+    this.timers = new TimerQueue(clock, 'monotonic', false);
+    this.outbox = new Outbox({ ...common, storage: parts.outbox, dedupRetention: jobs.dedupRetention });
+    this.listener = new NodeListener(parts);
+    this.runner = new FeedbackRunner({ ...common, declared });
+    this.registry = new NodeRegistry(
+      { ...common, auth: settings.auth, storage, database: () => this.peers.id },
+      {
+        joined: (node) => flow.joined(node),
+        message: (node, message) => flow.message(node, message),
+        lost: (node) => flow.lost(node),
+        drained: () => this.dispatcher.wake(),
+      },
+    );
+    this.asking = new JobRequests(clock);
+    const { outbox, registry, timers, asking: requests } = this;
+    const stages = { ...common, outbox, registry, timers, requests };
+    this.endings = new JobEndings({ ...stages, tell: (feedback) => flow.tell(feedback) });
+    this.dispatcher = new JobDispatcher({
+      ...stages,
+      givenUp: (job) => this.endings.givenUp(job, this.questions.keptCancel(job)),
+    });
+    this.acceptor = new JobAcceptor({
+      ...stages,
+      maxPending: settings.maxPending,
+      origin: (submitter) => ({ distributor, instance, storage: flow.storage(), submitter }),
+      declares: (name) => this.runner.declares(name),
+      choose: (job) => this.dispatcher.choose(job),
+      accepted: (job, node) => this.dispatcher.dispatch(job, node),
+    });
+    this.questions = new JobQuestions({ ...stages, sent: (id) => this.dispatcher.sent(id) });
+    this.queries = new ClusterQueries({
+      ...stages,
+      storage,
+      sent: () => this.dispatcher.allSent(),
+      cancelWaiting: (job, reason) => this.endings.cancel(job, reason),
+      retried: (id, origin) => this.forwarder.retried(id, origin),
+    });
+    this.requests = new NodeRequests({
+      accept: (accepted, submitter) => flow.accept(accepted, undefined, submitter),
+      cancel: (id, reason) => flow.cancel(id, reason),
+      find: (id) => flow.find(id),
+      queries: this.queries,
+    });
+    this.forwarder = new ResultForwarder(registry, timers);
+    this.settled = new TickBatch(clock, (node, ids) => node.send({ type: 'settled', ids }));
+    this.acks = new ResultAcks(clock);
+    this.peers = new OutboxPeers({
+      ...stages,
+      storage: parts.outbox,
+      adopted: (job) => this.dispatcher.takeUp(job),
+      ended: async () => {
+        for (const feedback of await outbox.ended()) void this.endings.tell(feedback);
+      },
+    });
+  }
+}

@@ -1,0 +1,111 @@
+import type { Clock } from '../clock.js';
+import type { EmitEvent } from '../job-reactor.events.js';
+import type { PeerLost } from '../protocol/message.js';
+import type { JobStorage } from '../storage/job-storage.js';
+import { PeerWatch } from '../storage/peer-watch.js';
+import type { ConnectedNode } from './connected-node.js';
+import { fromOutboxRow, type HeldJob } from './held-job.js';
+import type { HeldJobs } from './held-jobs.js';
+import type { NodeRegistry } from './node-registry.js';
+
+/** Jobs looked at in one statement. */
+const PAGE = 1_000;
+
+export interface OutboxPeersParts {
+  distributor: string;
+  /** Null: the outbox is memory. */
+  storage: JobStorage | null;
+  registry: NodeRegistry;
+  held: HeldJobs;
+  clock: Clock;
+  emit: EmitEvent;
+  /** A job that another instance of this application accepted, whose process is gone. */
+  adopted: (job: HeldJob) => void;
+  /** Ends that were not told yet came along. */
+  ended: () => Promise<void>;
+}
+
+/**
+ * What comes of several processes keeping jobs in one database: nodes that share it are told of each other's loss, and an
+ * outbox takes over what an instance of the same application left in it that does not come back.
+ */
+export class OutboxPeers {
+  readonly #parts: OutboxPeersParts;
+  #watch: PeerWatch | undefined;
+
+  constructor(parts: OutboxPeersParts) {
+    this.#parts = parts;
+  }
+
+  /** Id of the database the outbox lies in, if others may share it. */
+  get id(): string | undefined {
+    return this.#parts.storage?.peers?.database;
+  }
+
+  /** Once the outbox is open. */
+  start(): void {
+    const { storage, clock, distributor, emit, adopted } = this.#parts;
+    const peers = storage?.peers;
+    if (!peers) return;
+    const role = `distributor '${distributor}'`;
+    peers.onLease = (change) => {
+      emit({ event: change === 'lost' ? 'lease lost' : 'lease regained', role });
+      if (change === 'regained') void this.#forgetTaken();
+    };
+    this.#watch = new PeerWatch({
+      peers,
+      clock,
+      wants: () => true,
+      adopted: async ({ jobs, feedbacks }, { name: from }) => {
+        emit({ event: 'jobs adopted', role, from, jobs: jobs.length, feedbacks });
+        for (const row of jobs) adopted(fromOutboxRow(row));
+        if (feedbacks > 0) await this.#parts.ended();
+      },
+      failed: (error) => emit({ event: 'storage failed', role, error }),
+    });
+    this.#watch.look();
+  }
+
+  joined(): void {
+    this.#watch?.look();
+  }
+
+  /** Those who share its database are to see whether it comes back. */
+  lost({ database, instance, name }: ConnectedNode): void {
+    if (database === undefined) return;
+    for (const peer of this.#parts.registry.nodes()) {
+      if (peer.database === database) peer.send({ type: 'peer-lost', database, instance, name });
+    }
+  }
+
+  /** Of itself, which those who share its database are told, or of another distributor. */
+  peerLost(node: ConnectedNode, { database, instance }: PeerLost): void {
+    if (database === this.id) this.#watch?.look();
+    if (instance !== node.instance || database !== node.database) return;
+    for (const peer of this.#parts.registry.nodes()) {
+      if (peer !== node && peer.database === database)
+        peer.send({ type: 'peer-lost', database, instance, name: node.name });
+    }
+  }
+
+  async stop(): Promise<void> {
+    await this.#watch?.stop();
+  }
+
+  /** This process was away for so long that another may have its jobs. */
+  async #forgetTaken(): Promise<void> {
+    const { storage, held, emit, distributor } = this.#parts;
+    const jobs = [...held.all()].filter(({ state }) => state === 'pending' || state === 'sent');
+    try {
+      for (let i = 0; i < jobs.length; i += PAGE) {
+        const page = jobs.slice(i, i + PAGE);
+        const rows = (await storage?.get(page.map(({ spec }) => spec.id))) ?? [];
+        const ours = new Set(rows.map(({ id }) => id));
+        for (const job of page) if (!ours.has(job.spec.id) && job.state !== 'confirmed') held.remove(job);
+      }
+    } catch (error) {
+      // What is taken is found out one by one, before it would be sent.
+      emit({ event: 'storage failed', role: `distributor '${distributor}'`, error });
+    }
+  }
+}

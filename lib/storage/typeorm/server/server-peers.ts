@@ -1,0 +1,165 @@
+import type { StoredJob } from '../../../job/job.js';
+import type { Adopted, LeaseChange, StoragePeer, StoragePeers } from '../../job-storage.js';
+import { JOB_COLUMNS, toStoredJob } from '../job-rows.js';
+import { transaction, type Engine, type Owner, type Session } from './engine.js';
+import { GRACE } from './lease.js';
+import { isGone } from './process-mark.js';
+
+/** Rows that change hands in one transaction. */
+const PAGE = 500;
+
+type Wants = Parameters<StoragePeers['adopt']>[1];
+interface Candidate {
+  id: string;
+  dueAt: number;
+  wanted: boolean;
+}
+
+/** The other owners in the database: which of them are dead, and how their rows change hands. */
+export class ServerPeers implements StoragePeers {
+  database = '';
+  onLease: (change: LeaseChange) => void = () => undefined;
+
+  constructor(
+    private readonly engine: Engine,
+    /** @throws STORAGE when it is not open */
+    private readonly owner: () => Owner,
+    /** Turns what fails into a STORAGE error. */
+    private readonly storage: <T>(work: () => Promise<T>) => Promise<T>,
+  ) {}
+
+  async list(): Promise<StoragePeer[]> {
+    const { id, role, name } = this.owner();
+    const { tables, now } = this.engine;
+    const [same, params] = role === 'outbox' ? [' AND name = ?', [name]] : ['', []];
+    const sql =
+      `SELECT id, name, instance, process, expires_at, expires_at + ${GRACE} - (${now}) AS time_left FROM ${tables.leases} ` +
+      `WHERE role = ? AND id <> ?${same} ORDER BY id`;
+    const { rows } = await this.asking((session) => session.query(sql, [role, id, ...params]));
+    const peers: StoragePeer[] = [];
+    for (const row of rows) {
+      const [peerId, peerName, instance] = [row['id'], row['name'], row['instance']] as string[];
+      const peer = { id: peerId!, name: peerName!, instance: instance!, expiresAt: Number(row['expires_at']) };
+      let left = Math.max(0, Number(row['time_left']));
+      if (left > 0 && (await isGone(row['process'] as string)) && (await this.bury(peer))) left = 0;
+      peers.push({ ...peer, left });
+    }
+    return peers;
+  }
+
+  async *adopt(peer: StoragePeer, wants: Wants): AsyncIterable<Adopted> {
+    const { jobs, feedbacks } = this.engine.tables;
+    let after: Candidate | undefined;
+    for (let more = true; more;) {
+      const range = after ? ' AND due_at >= ? AND (due_at > ? OR id > ?)' : '';
+      const params = after ? [after.dueAt, after.dueAt, after.id] : [];
+      const sql = `SELECT id, name, options, due_at FROM ${jobs} WHERE owner = ? AND unfinished = TRUE${range} ORDER BY due_at, id`;
+      const page = await this.candidates(sql, [peer.id, ...params], wants);
+      const taken = await this.takeJobs(peer, page);
+      if (taken === null) return;
+      if (taken.length > 0) yield { jobs: taken, feedbacks: 0 };
+      after = page.at(-1);
+      more = page.length === PAGE;
+    }
+    // Then what has ended: jobs kept to be looked at or run again, and feedbacks nobody acknowledged.
+    const ended = `SELECT id, name, options FROM ${jobs} WHERE owner = ? AND unfinished = FALSE`;
+    if (!(await this.adoptEnded(peer, ended, wants, (ids) => this.takeJobs(peer, ids)))) return;
+    const outstanding = `SELECT id, name FROM ${feedbacks} WHERE owner = ?`;
+    let count = 0;
+    await this.adoptEnded(peer, outstanding, wants, async (page) => {
+      const taken = await this.takeFeedbacks(peer, page);
+      count += taken ?? 0;
+      return taken;
+    });
+    if (count > 0) yield { jobs: [], feedbacks: count };
+  }
+
+  /** False when the peer turned out to be alive. */
+  private async adoptEnded(
+    peer: StoragePeer,
+    sql: string,
+    wants: Wants,
+    take: (page: readonly Candidate[]) => Promise<unknown>,
+  ): Promise<boolean> {
+    for (let after = ''; ;) {
+      const range = after === '' ? '' : ' AND id > ?';
+      const page = await this.candidates(
+        `${sql}${range} ORDER BY id`,
+        after === '' ? [peer.id] : [peer.id, after],
+        wants,
+      );
+      if ((await take(page)) === null) return false;
+      if (page.length < PAGE) return true;
+      after = page.at(-1)!.id;
+    }
+  }
+
+  private async candidates(sql: string, params: readonly unknown[], wants: Wants): Promise<Candidate[]> {
+    const { rows } = await this.asking((session) => session.query(`${sql} LIMIT ${PAGE}`, params));
+    return rows.map((row) => ({
+      id: row['id'] as string,
+      dueAt: Number(row['due_at'] ?? 0),
+      wanted: wants({ name: row['name'] as string, options: JSON.parse((row['options'] as string | null) ?? '{}') }),
+    }));
+  }
+
+  /** As they are now; null when the peer is alive. */
+  private takeJobs(peer: StoragePeer, page: readonly Candidate[]): Promise<StoredJob[] | null> {
+    const { jobs } = this.engine.tables;
+    return this.taking(peer, page, [], async (session, ids) => {
+      const marks = ids.map(() => '?').join(', ');
+      const { rows } = await session.query(
+        `SELECT ${JOB_COLUMNS} FROM ${jobs} WHERE owner = ? AND id IN (${marks}) FOR UPDATE`,
+        [peer.id, ...ids],
+      );
+      const taken = rows.map(toStoredJob);
+      if (taken.length === 0) return [];
+      const theirs = taken.map(({ id }) => id);
+      await session.query(
+        `UPDATE ${jobs} SET owner = ?, fence = fence + 1 WHERE owner = ? AND id IN (${theirs.map(() => '?').join(', ')})`,
+        [this.owner().id, peer.id, ...theirs],
+      );
+      return taken.map((job) => ({ ...job, fence: job.fence + 1 }));
+    });
+  }
+
+  private takeFeedbacks(peer: StoragePeer, page: readonly Candidate[]): Promise<number | null> {
+    const { feedbacks } = this.engine.tables;
+    return this.taking(peer, page, 0, async (session, ids) => {
+      const sql = `UPDATE ${feedbacks} SET owner = ? WHERE owner = ? AND id IN (${ids.map(() => '?').join(', ')})`;
+      return (await session.query(sql, [this.owner().id, peer.id, ...ids])).count;
+    });
+  }
+
+  /** In one transaction in which the peer can't come back to life, and only while our own lease is held. */
+  private async taking<T>(
+    peer: StoragePeer,
+    page: readonly Candidate[],
+    none: T,
+    take: (session: Session, ids: readonly string[]) => Promise<T>,
+  ): Promise<T | null> {
+    const ids = page.filter(({ wanted }) => wanted).map(({ id }) => id);
+    if (ids.length === 0) return none;
+    const { tables, now } = this.engine;
+    const { id, instance } = this.owner();
+    return this.asking((session) =>
+      transaction(session, async () => {
+        const dead = `SELECT id FROM ${tables.leases} WHERE id = ? AND expires_at + ${GRACE} <= ${now} FOR UPDATE`;
+        if ((await session.query(dead, [peer.id])).rows.length === 0) return null;
+        const alive = `SELECT id FROM ${tables.leases} WHERE id = ? AND instance = ? AND expires_at > ${now}`;
+        if ((await session.query(alive, [id, instance])).rows.length === 0) return null;
+        return take(session, ids);
+      }),
+    );
+  }
+
+  /** Its process was on this machine and is no more, so its lease need not run out. False when it has been renewed. */
+  private async bury({ id, expiresAt }: { id: string; expiresAt: number }): Promise<boolean> {
+    const sql = `UPDATE ${this.engine.tables.leases} SET expires_at = 0 WHERE id = ? AND expires_at = ?`;
+    return (await this.asking((session) => session.query(sql, [id, expiresAt]))).count === 1;
+  }
+
+  private asking<T>(work: (session: Session) => Promise<T>): Promise<T> {
+    return this.storage(() => this.engine.session(work));
+  }
+}

@@ -1,0 +1,138 @@
+import type { StoredJob } from '../job/job.js';
+import type { JobsSettings } from '../job-reactor.options.js';
+import type { Message } from '../protocol/message.js';
+import { GroupCommit } from '../storage/group-commit.js';
+import type { JobStorage } from '../storage/job-storage.js';
+import { DistributorLinks, type LinksParts } from './distributor-links.js';
+import type { DistributorLink } from './distributor-link.js';
+import { FeedbackReporter } from './feedback-reporter.js';
+import { IdleWait } from './idle-wait.js';
+import { JobAdopter } from './job-adopter.js';
+import { JobAnswers } from './job-answers.js';
+import { JobClearing } from './job-clearing.js';
+import { JobCompleter, type Completed } from './job-completer.js';
+import { JobControl } from './job-control.js';
+import { JobExecutor } from './job-executor.js';
+import { JobReceiver } from './job-receiver.js';
+import { JobRecoverer } from './job-recoverer.js';
+import { JobScheduler, type SchedulerParts, type WaitingJob } from './job-scheduler.js';
+import { JobSubmitter } from './job-submitter.js';
+import { LeaseLoss } from './lease-loss.js';
+import { NodeFacts } from './node-facts.js';
+import { ProgressReporter } from './progress-reporter.js';
+import type { RunningJob } from './running-jobs.js';
+import type { JobThreads } from './threads/job-threads.js';
+import { UnrunJobs } from './unrun-jobs.js';
+
+/** Everything a node is made of that is not its own: handed in, so that a simulation can hand in others. */
+export interface WorkerNodeParts extends LinksParts, Pick<SchedulerParts, 'awaited'> {
+  jobs: JobsSettings;
+  storage: JobStorage;
+  /** For jobs with `thread: true`; null: this node has no worker threads. */
+  threads: JobThreads | null;
+}
+
+/** What the stages come back to the spine with. */
+export interface NodeFlow {
+  readonly running: Map<string, RunningJob>;
+  /** Jobs on their way into the storage. */
+  readonly arriving: ReadonlyMap<string, Promise<unknown>>;
+  /** The time of a job has come and it has a slot. */
+  run(job: WaitingJob): void;
+  /** A stored job is to wait on this node. */
+  recovered(job: StoredJob): Promise<void>;
+  /** The same of a job that was another node's, whose process is gone. */
+  adopted(job: StoredJob, from: string): Promise<void>;
+  /** A job that has ended is to run again. */
+  retried(job: StoredJob): void;
+  concluded(completed: Completed, settled: boolean): void;
+  /** A copy was dropped without a word. */
+  dropped(): void;
+  /** The lease in a shared database is held again, with so many jobs stored. */
+  back(stored: number): void;
+  opened(link: DistributorLink): void;
+  closed(link: DistributorLink, instance: string): void;
+  message(link: DistributorLink, message: Message): void;
+}
+
+/** The stages of a node, made and connected; who calls them and in which order is the spine's. */
+export class NodeStages {
+  readonly commit: GroupCommit;
+  readonly links: DistributorLinks;
+  readonly receiver: JobReceiver;
+  readonly scheduler: JobScheduler;
+  readonly executor: JobExecutor;
+  readonly completer: JobCompleter;
+  readonly reporter: FeedbackReporter;
+  readonly recoverer: JobRecoverer;
+  readonly adopter: JobAdopter;
+  readonly leaseLoss: LeaseLoss;
+  readonly answers: JobAnswers;
+  readonly submitter: JobSubmitter;
+  readonly facts: NodeFacts;
+  readonly progress: ProgressReporter;
+  readonly unrun: UnrunJobs;
+  readonly idle: IdleWait;
+
+  constructor(parts: WorkerNodeParts, flow: NodeFlow) {
+    const { settings, storage, clock, emit, threads, instance } = parts;
+    const node = settings.name;
+    const { running } = flow;
+    this.commit = new GroupCommit(storage, clock);
+    const common = { ...parts, node, commit: this.commit, running };
+    this.facts = new NodeFacts(common);
+    this.submitter = new JobSubmitter(node, instance, clock, emit);
+    this.receiver = new JobReceiver(common);
+    const scheduler = new JobScheduler({
+      ...common,
+      reserveThread: () => threads?.reserve() ?? false,
+      start: (job) => flow.run(job),
+      expired: (job) => void this.unrun.expired(job),
+    });
+    this.scheduler = scheduler;
+    this.idle = new IdleWait(clock, () => running.size === 0 && scheduler.takenSlots === 0);
+    this.executor = new JobExecutor(common);
+    const completer = new JobCompleter(common);
+    this.completer = completer;
+    this.reporter = new FeedbackReporter(common);
+    const recoverer = new JobRecoverer({
+      ...common,
+      scheduler,
+      recovered: (job) => flow.recovered(job),
+      known: (id) => running.has(id) || scheduler.get(id) !== undefined || flow.arriving.has(id),
+    });
+    this.recoverer = recoverer;
+    this.adopter = new JobAdopter({
+      ...common,
+      adopted: (job, from) => flow.adopted(job, from),
+      feedbacks: () => this.reporter.more(),
+    });
+    this.leaseLoss = new LeaseLoss({
+      ...common,
+      scheduler,
+      recoverer,
+      receiver: this.receiver,
+      announce: (database) => this.links.peerLost(database, { name: node, instance }),
+      back: (stored) => flow.back(stored),
+    });
+    const conclude = (completed: Completed, settled: boolean): void => flow.concluded(completed, settled);
+    this.unrun = new UnrunJobs({ clock, completer, recoverer, facts: this.facts, conclude });
+    this.answers = new JobAnswers({
+      node,
+      control: new JobControl({ ...common, scheduler, completer }),
+      clearing: new JobClearing({ ...common, scheduler, completer }),
+      emit,
+      arrived: async (id) => (id === undefined ? Promise.all(flow.arriving.values()) : flow.arriving.get(id)),
+      ended: (completed) => flow.concluded(completed, false),
+      retried: (job) => flow.retried(job),
+      dropped: () => flow.dropped(),
+    });
+    this.progress = new ProgressReporter(clock, (job, value) => this.links.progress(job, value));
+    this.links = new DistributorLinks(parts, {
+      opened: (link) => flow.opened(link),
+      closed: (link, closed) => flow.closed(link, closed),
+      message: (link, message) => flow.message(link, message),
+      drained: () => this.reporter.flush(),
+    });
+  }
+}

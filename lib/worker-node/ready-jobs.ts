@@ -1,0 +1,173 @@
+import type { Clock, ClockTimer } from '../clock.js';
+import { Heap, type HeapEntry } from '../heap.js';
+
+/** What the order goes by. */
+export interface ReadyJob extends HeapEntry {
+  id: string;
+  dueAt: number;
+  priority: number;
+  /** Where it stands among its equals. */
+  order: number;
+  /** It waits for a free worker thread as well. */
+  thread: boolean;
+  /** Nothing may run beside it on this node. */
+  alone: boolean;
+}
+
+export interface ReadyParts {
+  clock: Clock;
+  slots: number;
+  /** A free worker thread is kept for the job that starts next; false when there is none. */
+  reserveThread: () => boolean;
+  /** True when something in this process waits for the end of this job. */
+  awaited: (id: string) => boolean;
+  /** `take` may give something now that it did not before. */
+  changed: () => void;
+}
+
+/** While others are held back it is looked this often at what may go on all the same. Memory is looked at, no storage. */
+const LOOK_EVERY = 1_000;
+/** For so long the slots are left to empty themselves for a job that is to run alone; then for twice as long, and so on. */
+const FIRST_PATIENCE = 60_000;
+/** A job that has run alone for so long has company from then on: it may wait, without our knowing, for one held back. */
+const LONGEST_ALONE = 3_600_000;
+
+/**
+ * The jobs whose time has come, and which of them is next: by priority, then by time; one that needs a thread lets
+ * others pass while none is free. A job that is to run alone has its turn when nothing runs, and nothing starts before it
+ * has ended. Neither side waits for ever: once it is due no other starts before it, and after it as many others as there
+ * are slots have their turn before the next such job.
+ *
+ * What is held back may be what a running job waits for. Where that is known, since it is awaited in this process, it
+ * starts; where it can't be known, the limits above see to it that the node does not stand still.
+ */
+export class ReadyJobs<T extends ReadyJob> {
+  readonly #parts: ReadyParts;
+  readonly #plain = new Heap<T>(goesFirst);
+  readonly #threaded = new Heap<T>(goesFirst);
+  readonly #alone = new Heap<T>(goesFirst);
+  /** How many others may start before the next job that is to run alone. */
+  #othersFirst = 0;
+  #runsAlone: T | undefined;
+  #heldSince = 0;
+  #patience = FIRST_PATIENCE;
+  #looking = false;
+  #stopped = false;
+  #timer: ClockTimer | undefined;
+
+  constructor(parts: ReadyParts) {
+    this.#parts = parts;
+  }
+
+  get size(): number {
+    return this.#plain.size + this.#threaded.size + this.#alone.size;
+  }
+
+  /** Free slots are of no use to others: they are kept for a job that is to run alone, or one runs. */
+  get holdsBack(): boolean {
+    return this.#runsAlone !== undefined || (this.#alone.size > 0 && this.#othersFirst === 0);
+  }
+
+  push(job: T): void {
+    this.#heapOf(job).push(job);
+    this.#watch();
+  }
+
+  remove(job: T): void {
+    this.#heapOf(job).remove(job);
+    this.#watch();
+  }
+
+  /** Takes the job that starts now, with the thread it needs; undefined when none can. `taken`: how many slots are. */
+  take(taken: number): T | undefined {
+    const job = this.#next(taken);
+    if (!job) return undefined;
+    this.#heapOf(job).remove(job);
+    if (job.alone) {
+      this.#runsAlone = job;
+      this.#othersFirst = this.#parts.slots;
+      this.#heldSince = this.#parts.clock.monotonic();
+      this.#patience = FIRST_PATIENCE;
+    } else if (this.#alone.size > 0 && this.#othersFirst > 0) {
+      this.#othersFirst--;
+    }
+    this.#watch();
+    return job;
+  }
+
+  ended(job: T): void {
+    if (this.#runsAlone === job) this.#runsAlone = undefined;
+  }
+
+  /** Nothing starts any more. */
+  stop(): void {
+    this.#stopped = true;
+    this.#watch();
+  }
+
+  #next(taken: number): T | undefined {
+    if (this.#runsAlone) return this.#awaited();
+    const alone = this.#alone.peek();
+    if (!alone) return this.#other();
+    const other = this.#othersFirst > 0 ? this.#other() : undefined;
+    if (other) return other;
+    if (taken > 0) return this.#awaited();
+    if (!alone.thread || this.#parts.reserveThread()) return alone;
+    // Its thread may take long to come, or never do: the others go on meanwhile.
+    this.#othersFirst = this.#parts.slots;
+    return this.#other();
+  }
+
+  #other(): T | undefined {
+    const [plain, threaded] = [this.#plain.peek(), this.#threaded.peek()];
+    if (!threaded || (plain && goesFirst(plain, threaded))) return plain;
+    return this.#parts.reserveThread() ? threaded : plain;
+  }
+
+  /** One of the others that something in this process waits for; all of them are looked through, so not at each change. */
+  #awaited(): T | undefined {
+    if (!this.#looking) return undefined;
+    for (const job of this.#plain) if (this.#parts.awaited(job.id)) return job;
+    for (const job of this.#threaded) if (this.#parts.awaited(job.id) && this.#parts.reserveThread()) return job;
+    return undefined;
+  }
+
+  /** Looks every second for as long as others are held back. */
+  #watch(): void {
+    const needed = this.holdsBack && !this.#stopped;
+    if (needed === (this.#timer !== undefined)) return;
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    if (!needed) return;
+    const { clock } = this.#parts;
+    if (!this.#looking && !this.#runsAlone) this.#heldSince = clock.monotonic();
+    this.#timer = clock.after(LOOK_EVERY, () => this.#look(), false);
+  }
+
+  #look(): void {
+    this.#timer = undefined;
+    const { clock, slots, changed } = this.#parts;
+    const heldFor = clock.monotonic() - this.#heldSince;
+    if (this.#runsAlone && heldFor >= LONGEST_ALONE) {
+      this.#runsAlone = undefined;
+    } else if (!this.#runsAlone && heldFor >= this.#patience) {
+      this.#othersFirst = slots;
+      this.#patience *= 2;
+      this.#heldSince = clock.monotonic();
+    }
+    this.#looking = true;
+    changed();
+    this.#watch();
+    this.#looking = false;
+  }
+
+  #heapOf({ thread, alone }: T): Heap<T> {
+    if (alone) return this.#alone;
+    return thread ? this.#threaded : this.#plain;
+  }
+}
+
+function goesFirst(a: ReadyJob, b: ReadyJob): boolean {
+  if (a.priority !== b.priority) return a.priority > b.priority;
+  return a.dueAt < b.dueAt || (a.dueAt === b.dueAt && a.order < b.order);
+}

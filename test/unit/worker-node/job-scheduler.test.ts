@@ -1,0 +1,215 @@
+import { describe, expect, it } from 'vitest';
+import { JobScheduler, type WaitingJob } from '../../../lib/worker-node/job-scheduler.js';
+import { ManualClock } from '../../support/manual-clock.js';
+import { sampleJob } from '../../support/sample-job.js';
+import { seededRandom } from '../../simulation/world.js';
+
+/** A scheduler of its own, whose jobs run until the test says that they end. */
+function scheduling({ slots = 4, threads = Infinity }: { slots?: number; threads?: number } = {}) {
+  const clock = new ManualClock();
+  const running = new Map<string, WaitingJob>();
+  const order: string[] = [];
+  const awaited = new Set<string>();
+  let free = threads;
+  const scheduler = new JobScheduler({
+    clock,
+    settings: { concurrency: slots },
+    storage: { durable: false },
+    reserveThread: () => free > 0 && free-- > 0,
+    awaited: (id) => awaited.has(id),
+    start: (job) => {
+      running.set(job.name, job);
+      order.push(job.name);
+    },
+    expired: () => undefined,
+  });
+  scheduler.resume();
+  return {
+    clock,
+    scheduler,
+    awaited,
+    order,
+    running: (): string[] => [...running.keys()],
+    add(name: string, { after = 0, alone = false, thread = false, priority = 0 } = {}): string {
+      const job = sampleJob({ name, dueAt: clock.now() + after, priority });
+      scheduler.add(job, { settled: false, thread, alone });
+      return job.id;
+    },
+    end(name: string): void {
+      const job = running.get(name)!;
+      running.delete(name);
+      if (job.thread) free++;
+      scheduler.freeSlot(job);
+    },
+    thread(): void {
+      free++;
+      scheduler.wake();
+    },
+  };
+}
+
+describe('a job that is to run alone', () => {
+  it('waits for what runs, and once it is due nothing starts before it', () => {
+    const { add, end, running } = scheduling();
+    add('a');
+    add('b');
+    add('suspect', { alone: true });
+    add('urgent', { priority: 9 });
+    expect(running()).toEqual(['a', 'b']);
+    end('a');
+    expect(running()).toEqual(['b']);
+    end('b');
+    expect(running()).toEqual(['suspect']);
+  });
+
+  it('has nothing beside it until it has ended', () => {
+    const { add, end, running, scheduler } = scheduling();
+    add('suspect', { alone: true });
+    add('a');
+    add('b', { thread: true });
+    scheduler.wake();
+    expect(running()).toEqual(['suspect']);
+    expect(scheduler.busySlots).toBe(4);
+    end('suspect');
+    expect(running()).toEqual(['a', 'b']);
+    expect(scheduler.busySlots).toBe(2);
+  });
+
+  it('holds nobody back before its time, nor when it is cancelled', () => {
+    const { add, clock, running, scheduler } = scheduling();
+    const id = add('suspect', { alone: true, after: 5_000 });
+    add('a');
+    expect(running()).toEqual(['a']);
+    clock.advance(5_000);
+    add('b');
+    expect(running()).toEqual(['a']);
+    scheduler.remove(id);
+    expect(running()).toEqual(['a', 'b']);
+  });
+
+  it('lets as many others as there are slots have their turn before the next one', () => {
+    const { add, end, order } = scheduling({ slots: 2 });
+    for (let n = 1; n <= 3; n++) add(`suspect ${n}`, { alone: true });
+    for (let n = 1; n <= 5; n++) add(`other ${n}`);
+    end('suspect 1');
+    expect(order).toEqual(['suspect 1', 'other 1', 'other 2']);
+    end('other 2');
+    end('other 1');
+    end('suspect 2');
+    end('other 3');
+    end('other 4');
+    end('suspect 3');
+    expect(order.slice(3)).toEqual(['suspect 2', 'other 3', 'other 4', 'suspect 3', 'other 5']);
+  });
+
+  it('goes at once after the last one when no others wait', () => {
+    const { add, end, order } = scheduling();
+    for (let n = 1; n <= 3; n++) add(`suspect ${n}`, { alone: true });
+    end('suspect 1');
+    end('suspect 2');
+    expect(order).toEqual(['suspect 1', 'suspect 2', 'suspect 3']);
+  });
+
+  it('and needs a thread while there is none lets others go on meanwhile', () => {
+    const { add, end, thread, running, order } = scheduling({ slots: 2, threads: 0 });
+    add('suspect', { alone: true, thread: true });
+    for (let n = 1; n <= 4; n++) add(`other ${n}`);
+    expect(running()).toEqual(['other 1', 'other 2']);
+    thread();
+    end('other 1');
+    expect(running()).toEqual(['other 2']);
+    end('other 2');
+    expect(running()).toEqual(['suspect']);
+    end('suspect');
+    expect(order).toEqual(['other 1', 'other 2', 'suspect', 'other 3', 'other 4']);
+  });
+});
+
+describe('what a running job waits for in this process', () => {
+  it('starts within a second although a job is waiting to run alone', () => {
+    const { add, clock, awaited, running, end } = scheduling();
+    add('parent');
+    add('suspect', { alone: true });
+    awaited.add(add('child'));
+    add('other');
+    clock.advance(1_000);
+    expect(running()).toEqual(['parent', 'child']);
+    end('child');
+    end('parent');
+    expect(running()).toEqual(['suspect']);
+  });
+
+  it('starts beside the very job that runs alone and waits for it, which still keeps others away', () => {
+    const { add, clock, awaited, running, end } = scheduling();
+    add('suspect', { alone: true });
+    const child = add('child');
+    add('other');
+    clock.advance(10_000);
+    expect(running()).toEqual(['suspect']);
+    awaited.add(child);
+    clock.advance(1_000);
+    expect(running()).toEqual(['suspect', 'child']);
+    end('child');
+    clock.advance(10_000);
+    expect(running()).toEqual(['suspect']);
+    end('suspect');
+    expect(running()).toEqual(['other']);
+  });
+});
+
+describe('a node that holds jobs back never stands still', () => {
+  it('slots that have not emptied within a minute go to others, then within two', () => {
+    const { add, clock, end, running } = scheduling({ slots: 2 });
+    add('long');
+    add('suspect', { alone: true });
+    for (let n = 1; n <= 4; n++) add(`other ${n}`);
+    clock.advance(59_000);
+    expect(running()).toEqual(['long']);
+    clock.advance(1_000);
+    expect(running()).toEqual(['long', 'other 1']);
+    end('other 1');
+    expect(running()).toEqual(['long', 'other 2']);
+    end('other 2');
+    clock.advance(119_000);
+    expect(running()).toEqual(['long']);
+    clock.advance(2_000);
+    expect(running()).toEqual(['long', 'other 3']);
+    end('other 3');
+    end('other 4');
+    end('long');
+    expect(running()).toEqual(['suspect']);
+  });
+
+  it('a job that has run alone for an hour has company from then on', () => {
+    const { add, clock, running } = scheduling();
+    add('suspect', { alone: true });
+    add('other');
+    clock.advance(3_599_000);
+    expect(running()).toEqual(['suspect']);
+    clock.advance(1_000);
+    expect(running()).toEqual(['suspect', 'other']);
+  });
+
+  it('whatever comes and ends, all run, and nothing starts beside a job that runs alone', () => {
+    for (let seed = 1; seed <= 50; seed++) {
+      const random = seededRandom(seed);
+      const { add, end, running, order, scheduler } = scheduling({ slots: 3 });
+      const total = 200;
+      for (let added = 0, turns = 0; order.length < total || running().length > 0; turns++) {
+        expect(turns, `seed ${seed}: it stands still`).toBeLessThan(10_000);
+        const before = running();
+        if (added < total && random() < 0.6) {
+          const alone = random() < 0.2;
+          add(`${alone ? 'suspect' : 'other'} ${added++}`, { alone });
+        } else if (before.length > 0) {
+          end(before[Math.floor(random() * before.length)]!);
+        }
+        const now = running();
+        const alone = now.filter((name) => name.startsWith('suspect'));
+        if (alone.length > 0) expect(now, `seed ${seed}`).toEqual(alone.slice(0, 1));
+      }
+      expect(new Set(order).size).toBe(total);
+      expect(scheduler.size).toBe(0);
+    }
+  });
+});
