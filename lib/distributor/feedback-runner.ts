@@ -2,6 +2,7 @@ import { readFeedback, type Feedback } from '../job/feedback.js';
 import type { JobListeners } from '../job/job-listeners.js';
 import type { FeedbackRecord } from '../job/job.js';
 import type { EmitEvent } from '../job-reactor.events.js';
+import { Recent } from '../recent.js';
 
 /** One declared `@OnSuccessFeedback` or `@OnErrorFeedback` method. */
 export interface DeclaredFeedback {
@@ -22,8 +23,8 @@ export interface DeclaredFeedbacks {
  */
 export type Told = 'told' | 'undeclared' | { failed: unknown };
 
-/** Feedback ids remembered, so that one sent twice runs once. */
-const REMEMBERED = 100_000;
+/** Feedback ids remembered at least, so that one sent twice runs once. */
+const REMEMBERED = 50_000;
 
 /**
  * Runs the application's code for a feedback: this process's closures first, then the declared methods. When one throws
@@ -35,9 +36,9 @@ export class FeedbackRunner {
   readonly #listeners: JobListeners;
   readonly #declared: DeclaredFeedbacks;
   readonly #emit: EmitEvent;
-  readonly #done = new Set<string>();
+  readonly #done = new Recent<true>(REMEMBERED);
   /** Of a feedback that failed: how many of its methods have returned. */
-  readonly #begun = new Map<string, number>();
+  readonly #begun = new Recent<number>(REMEMBERED);
   readonly #running = new Map<string, Promise<Told>>();
   #opened: () => void = () => undefined;
   readonly #open = new Promise<void>((resolve) => (this.#opened = resolve));
@@ -96,13 +97,10 @@ export class FeedbackRunner {
       } catch (error) {
         this.#failed(feedback, error);
         this.#begun.set(key, at);
-        if (this.#begun.size > REMEMBERED) dropOldest(this.#begun);
         return { failed: error };
       }
     }
-    this.#begun.delete(key);
-    this.#done.add(key);
-    if (this.#done.size > REMEMBERED) dropOldest(this.#done);
+    this.#done.set(key, true);
     return 'told';
   }
 
@@ -128,9 +126,4 @@ export class FeedbackRunner {
  */
 function onceKey({ id, final }: FeedbackRecord): string {
   return final ? `${id} final` : id;
-}
-
-function dropOldest(remembered: Set<string> | Map<string, unknown>): void {
-  const [oldest] = remembered.keys();
-  if (oldest !== undefined) remembered.delete(oldest);
 }

@@ -7,8 +7,15 @@ import { CreateTables1793491200000 } from './migrations/1793491200000-create-tab
 import { AddOwners1795651200000 } from './migrations/1795651200000-add-owners.js';
 import { AddDeliveries1796860800000 } from './migrations/1796860800000-add-deliveries.js';
 
-/** Rises with every migration, which writes it down. */
+/**
+ * Rises with every migration, which writes it down. Within a thousand a migration only adds what an older version of this
+ * package can do without (a column with a default, a table, an index), so that old and new processes run side by side
+ * while a deployment goes through; one that does more begins the next thousand.
+ */
 export const SCHEMA_VERSION = 3;
+
+/** The first version that this code can't work with. */
+export const TOO_NEW = (Math.floor(SCHEMA_VERSION / 1_000) + 1) * 1_000;
 
 export const MIGRATIONS_TABLE = 'job_reactor_migrations';
 

@@ -14,7 +14,7 @@ import type {
 import type { Dialect } from './dialect.js';
 import { JobReads, type Read } from './job-reads.js';
 import { isUuid, toFeedback, toStoredJob, type Row } from './job-rows.js';
-import { SCHEMA_VERSION } from './schema.js';
+import { SCHEMA_VERSION, TOO_NEW } from './schema.js';
 
 /** So many ids in one statement, well below any database's limit of parameters. */
 const IDS_AT_ONCE = 500;
@@ -127,8 +127,10 @@ export class TypeOrmStorage implements JobStorage {
       });
     const row = rows[0];
     const version = Number(row?.['schema_version'] ?? 0);
-    if (version > SCHEMA_VERSION) {
-      const message = `The storage was made by a newer version of nestjs-job-reactor (schema ${version}, this one knows ${SCHEMA_VERSION}).`;
+    if (version >= TOO_NEW) {
+      const message =
+        `The tables were changed by a newer version of nestjs-job-reactor in a way that this one can not work with (schema ${version}, ` +
+        `this one knows ${SCHEMA_VERSION} and takes what is below ${TOO_NEW}). Update nestjs-job-reactor here as well.`;
       throw new JobReactorError('STORAGE', message);
     }
     if (!row || version < SCHEMA_VERSION) throw outdated();

@@ -57,12 +57,7 @@ it('does not call again what had returned when another threw, nor any closure', 
   expect(await runner.run(run)).toEqual({ failed: new Error('no') });
   broken = false;
   expect(await runner.run(run)).toBe('told');
-  expect(runner.hasBegun(run)).toBe(false);
-  expect(heard).toEqual([
-    ...['closure', 'first', 'second', 'feedback failed'],
-    ...['second', 'feedback failed'],
-    ...['second', 'third'],
-  ]);
+  expect(heard.join(', ')).toBe('closure, first, second, feedback failed, second, feedback failed, second, third');
 });
 
 it('a closure that throws has been told', async () => {

@@ -115,7 +115,7 @@ describe('the schema', () => {
 
   it('of a newer version is refused', async () => {
     await withStorage({}, async () => undefined);
-    await (await source()).query('UPDATE job_reactor_storage SET schema_version = 99');
+    await (await source()).query('UPDATE job_reactor_storage SET schema_version = 1000');
     await expect(withStorage({}, async () => undefined)).rejects.toMatchObject({
       code: 'STORAGE',
       message: expect.stringContaining('newer version'),

@@ -140,15 +140,15 @@ describeEachDatabase('a database server', (database) => {
     ).toMatchObject(job);
   });
 
-  it('a schema of a newer version is refused', async () => {
+  it('a schema that a newer version has changed beyond what this one can work with is refused', async () => {
     const option = place();
     const first = create(option);
     await first.open(OWNER);
     await first.close();
-    await (await source(option)).query(`UPDATE ${table(option, 'storage')} SET schema_version = 99`);
+    await (await source(option)).query(`UPDATE ${table(option, 'storage')} SET schema_version = 1000`);
     await expect(create(option).open(OWNER)).rejects.toMatchObject({
       code: 'STORAGE',
-      message: expect.stringContaining('newer version'),
+      message: expect.stringMatching(/newer version .*schema 1000, this one knows \d+/),
     });
   });
 
@@ -247,8 +247,56 @@ describeEachDatabase('a database server', (database) => {
     await storage.commit([insert(job)]);
     await age(option, OWNER.name, -60_000);
     expect(await storage.commit([{ kind: 'start', id: job.id, fence: 0, change: running(job) }])).toEqual(['done']);
-    await (await source(option)).query(`DELETE FROM ${table(option, 'leases')}`);
-    expect(await storage.commit([{ kind: 'delete', id: job.id, fence: 1 }])).toEqual(['done']);
+    expect(await storage.unfinished(FIRST)).toMatchObject([{ id: job.id, status: 'running' }]);
+  });
+
+  it('tables that were emptied under a running process are found out, and nothing more is written', async () => {
+    const option = place();
+    const storage = create(option);
+    await storage.open(OWNER);
+    await storage.commit([insert(sampleJob())]);
+    const dataSource = await source(option);
+    for (const name of ['jobs', 'leases']) await dataSource.query(`DELETE FROM ${table(option, name)}`);
+    const refused = { code: 'STORAGE', message: expect.stringContaining('set back to a backup') };
+    await expect(storage.commit([insert(sampleJob())])).rejects.toMatchObject(refused);
+    await expect(storage.commit([insert(sampleJob())])).rejects.toMatchObject(refused);
+    expect(await dataSource.query(`SELECT id FROM ${table(option, 'jobs')}`)).toEqual([]);
+    await storage.close();
+    const again = create(option);
+    await again.open({ ...OWNER, instance: OTHER });
+    expect(await again.commit([insert(sampleJob())])).toEqual(['done']);
+  });
+
+  it('an old version goes on working while a newer one adds to the tables, and starts on them', async () => {
+    const option = place();
+    const [old, alsoOld] = [create(option), create(option)];
+    await old.open(OWNER);
+    const life = async (storage: JobStorage): Promise<void> => {
+      const [kept, ended] = [sampleJob(), sampleJob()];
+      expect(await storage.commit([insert(kept), insert(ended)])).toEqual(['done', 'done']);
+      expect(await storage.commit([{ kind: 'start', id: ended.id, fence: 0, change: running(ended) }])).toEqual([
+        'done',
+      ]);
+      expect(
+        await storage.commit([{ kind: 'delete', id: ended.id, fence: 1, feedback: sampleFeedback(ended) }]),
+      ).toEqual(['done']);
+      expect(await storage.commit([{ kind: 'save', id: kept.id, fence: 0, change: running(kept) }])).toEqual(['done']);
+      expect(await storage.get([kept.id, ended.id])).toEqual([running(kept)]);
+      expect(await storage.commit([{ kind: 'forget-feedback', ids: [sampleFeedback(ended).id] }])).toEqual(['done']);
+    };
+    await life(old);
+    // What a migration of a later version may do.
+    const dataSource = await source(option);
+    for (const name of ['jobs', 'feedbacks', 'leases', 'storage', 'tombstones']) {
+      await dataSource.query(`ALTER TABLE ${table(option, name)} ADD COLUMN later varchar(10) NOT NULL DEFAULT 'x'`);
+    }
+    await dataSource.query(`UPDATE ${table(option, 'storage')} SET schema_version = 999`);
+    await dataSource.query(
+      `INSERT INTO ${table(option, 'migrations')} (timestamp, name) VALUES (9999999999999, 'Later9999999999999')`,
+    );
+    await life(old);
+    await alsoOld.open({ ...OWNER, instance: OTHER });
+    await life(alsoOld);
   });
 
   it('a lease that was taken over by mistake is gone for good', async () => {

@@ -42,7 +42,7 @@ async function node(maxDeliveries = 20) {
   await storage.open({ role: 'node', name: 'one', instance: randomUUID() });
   const commit = new GroupCommit(storage, clock);
   const { jobs } = readOptions({
-    node: { name: 'one', storage: 'memory', distributors: [{ host: 'x', port: 1 }] },
+    node: { name: 'one', storage: 'memory', distributors: [{ host: '127.0.0.1', port: 1 }] },
     jobs: { maxDeliveries },
   });
   const events: JobReactorEvent[] = [];

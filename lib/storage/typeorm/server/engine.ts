@@ -17,6 +17,9 @@ export interface Owner extends StorageOwner {
 /** The lease is another's: nothing was written. */
 export class LeaseLost extends Error {}
 
+/** The database is not the one it was: nothing was written. */
+export class SetBack extends Error {}
+
 /** The lease has run out, or is another's: nothing was written. */
 export class LeaseExpired extends Error {}
 

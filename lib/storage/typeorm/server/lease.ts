@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Clock, ClockTimer } from '../../../clock.js';
 import type { LeaseChange, StorageOwner } from '../../job-storage.js';
-import { LeaseLost, transaction, type Engine, type Owner, type Session } from './engine.js';
+import { LeaseLost, SetBack, transaction, type Engine, type Owner, type Session } from './engine.js';
 import { isGone, processMark } from './process-mark.js';
 
 /** How long a process that says nothing is still taken for alive, by the database's clock. */
@@ -122,7 +122,12 @@ export class Lease {
       transaction(session, async () => {
         await session.query(`SELECT id FROM ${tables.storage} FOR UPDATE`);
         const { rows } = await session.query(`SELECT instance FROM ${tables.leases} WHERE id = ? FOR UPDATE`, [id]);
-        if (rows.length === 0) return insert(session, this.engine, this.owner, this.mark);
+        if (rows.length === 0) {
+          // Nobody deletes it within that time: the tables were emptied, or are those of a backup.
+          if (this.clock.monotonic() - this.until < FORGET_AFTER)
+            throw new SetBack('The lease of this process is not there.');
+          return insert(session, this.engine, this.owner, this.mark);
+        }
         if (rows[0]!['instance'] !== instance) throw new LeaseLost('The lease is held by another process.');
         await session.query(`UPDATE ${tables.leases} SET expires_at = ${now} + ${LEASE} WHERE id = ?`, [id]);
       }),

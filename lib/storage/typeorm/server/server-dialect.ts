@@ -8,7 +8,7 @@ import type { JobReads } from '../job-reads.js';
 import { toStoredJob, type Row, type RowValue } from '../job-rows.js';
 import type { TableNames } from '../table-names.js';
 import { CallersTransactions, sessionOf } from './callers-transaction.js';
-import { LeaseExpired, LeaseLost, transaction, type Engine, type Session } from './engine.js';
+import { LeaseExpired, LeaseLost, SetBack, transaction, type Engine, type Session } from './engine.js';
 import { InDoubt } from './in-doubt.js';
 import { Lease } from './lease.js';
 import { ServerPeers } from './server-peers.js';
@@ -215,6 +215,7 @@ export class ServerDialect implements Dialect {
     } catch (error) {
       if (error instanceof JobReactorError) throw error;
       if (error instanceof LeaseLost) throw lost(this.engine.place, error);
+      if (error instanceof SetBack) throw setBack(this.engine.place, error);
       this.doubts.add(writes);
       const message = String((error as Error)?.message || error);
       throw new JobReactorError('STORAGE', `The storage ${this.engine.place} failed: ${message}`, { cause: error });
@@ -243,4 +244,11 @@ function notEnlisted(cause: unknown): JobReactorError {
 function lost(place: string, cause: Error): JobReactorError {
   const message = `Another process of the same name has taken over the jobs in ${place}, as this one was not heard of for too long. Start it again.`;
   return new JobReactorError('STORAGE_IN_USE', message, { cause });
+}
+
+function setBack(place: string, cause: Error): JobReactorError {
+  const message =
+    `The tables in ${place} are not those this process wrote to: they were emptied, or set back to a backup. It writes nothing more, ` +
+    'as what it knows and what is there no longer fit. Start every process that uses them again.';
+  return new JobReactorError('STORAGE', message, { cause });
 }
