@@ -15,6 +15,7 @@ const USAGE = `npm run bench -- [options]
   --only a,b             these contenders: ${all.map(({ id }) => id).join(' ')}
   --work W1,W3           these works: ${WORKS.join(' ')}
   --part single,flow     these measurements: ${measurements.map(({ name }) => name).join(', ')}
+  --count 100000         jobs of W1 and W2
   --repetitions 5        of each measurement; the median is shown
   --against <dist>       another build of this project, measured beside it (its rows end in "other build")
   --postgres <url>       default postgres://postgres@127.0.0.1:5432/postgres; a database job_reactor_bench is made there
@@ -29,6 +30,7 @@ const { values } = parseArgs({
     only: { type: 'string' },
     work: { type: 'string' },
     part: { type: 'string' },
+    count: { type: 'string' },
     repetitions: { type: 'string' },
     against: { type: 'string' },
     postgres: { type: 'string', default: 'postgres://postgres@127.0.0.1:5432/postgres' },
@@ -63,7 +65,11 @@ function turned<T>(list: readonly T[], by: number): T[] {
   return [...list.slice(from), ...list.slice(0, from)];
 }
 
-const sizes = values.smoke ? SMOKE : values.quick ? QUICK : FULL;
+const sizes = { ...(values.smoke ? SMOKE : values.quick ? QUICK : FULL) };
+if (values.count !== undefined) {
+  const count = Number(values.count);
+  for (const name of ['single', 'bulk', 'drain', 'flow'] as const) sizes[name] = { count, limit: FULL[name].limit };
+}
 const works = chosen(values.work, WORKS, 'work') as readonly Work[];
 const parts = chosen(
   values.part,

@@ -13,6 +13,8 @@ export type Metric =
   | 'drain'
   | 'flow'
   | 'loop p99'
+  | 'producer µs'
+  | 'worker µs'
   | 'start p50'
   | 'start p99'
   | 'result p50'
@@ -139,13 +141,19 @@ async function flow(session: Session, sizes: Sizes): Promise<Figures> {
   const told = await feedbacks(session, warm.count);
   await worker.call('forget');
   await producer.call('watchLoop');
+  const [mine, its] = [(await producer.call('usage')).cpu, (await worker.call('usage')).cpu];
   const { count, from } = await session.enqueue(sizes.flow);
   const handled = await worker.call('handled', count, sizes.flow.limit);
   const loopDelay = await producer.call('loopDelay');
+  const perJob = 1_000 / handled.count;
+  const costs = {
+    'producer µs': ((await producer.call('usage')).cpu - mine) * perJob,
+    'worker µs': ((await worker.call('usage')).cpu - its) * perJob,
+  };
   let last = handled.lastAt;
   if (told > 0) last = (await feedbacks(session, told + count), (await producer.call('feedbacks')).lastAt);
   if (handled.count === count) await nothingLeft(session, handled.repeated);
-  return { flow: perSecond(handled.count, last - from), 'loop p99': loopDelay };
+  return { flow: perSecond(handled.count, last - from), 'loop p99': loopDelay, ...costs };
 }
 
 /** W3: one job to an idle system. */

@@ -55,10 +55,13 @@ const TABLES: readonly Table[] = [
     note:
       'A backlog that a worker finds when it starts, 64 jobs at once, from the first start to the last; and jobs that are ' +
       'enqueued (64 in flight) and run (64 at once) at the same time, from the first enqueue to the last start, or to the ' +
-      'last feedback. The last column is the 99th percentile of the event-loop delay in the enqueuing process meanwhile.',
+      'last feedback. Then, of the latter: processor time of a job in the two processes (that of the server is not in it), ' +
+      'and the 99th percentile of the event-loop delay in the enqueuing process.',
     columns: [
       { metric: 'drain', title: 'drain' },
       { metric: 'flow', title: 'produce and consume' },
+      { metric: 'producer µs', title: 'application, µs a job' },
+      { metric: 'worker µs', title: 'worker, µs a job' },
       { metric: 'loop p99', title: 'event loop p99, ms', digits: 1 },
     ],
   },

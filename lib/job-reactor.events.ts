@@ -14,6 +14,7 @@ export interface NodeFacts {
 export type JobReactorEvent =
   // distributor
   | { event: 'distributor listening'; distributor: string; host: string; port: number; outbox: string }
+  | { event: 'not secured'; role: string; host: string }
   | { event: 'distributor stopped'; distributor: string; lost: number }
   | { event: 'node joined'; distributor: string; node: NodeFacts; jobs: string[] }
   | { event: 'node lost'; distributor: string; node: NodeFacts; reason: string }
@@ -50,7 +51,10 @@ export type JobReactorEvent =
       node: string;
       remote: string;
       reason: string;
-      /** What the distributor refused it with; UNTRUSTED: this node refused it; null: there was no answer. */
+      /**
+       * What the distributor refused it with. UNTRUSTED: this node refused it; TLS: no session came about; CLOSED: it ended
+       * without a word. Null: nobody answered.
+       */
       code: string | null;
       /** In a row with this code. */
       attempts: number;

@@ -1,5 +1,4 @@
 import { ClientProxy, type ReadPacket, type WritePacket } from '@nestjs/microservices';
-import { v7 as uuidv7 } from 'uuid';
 import type { Clock } from '../clock.js';
 import { isJobDefinition, type InputOf, type JobDefinition } from '../job/define-job.js';
 import {
@@ -20,6 +19,7 @@ import { serialise } from '../job/serialise.js';
 import { JobReactorError } from '../job-reactor.error.js';
 import type { TransactionManager } from '../job/transaction-manager.js';
 import { JobHandle, type ResultOfJob } from './job-handle.js';
+import { JobIds } from './job-ids.js';
 import { snapshot, type FoundJobs, type JobSnapshot, type RetriedJob } from './job-snapshot.js';
 
 /** Jobs enqueued by a plain name take args of any shape. */
@@ -53,6 +53,7 @@ export class JobReactorClient extends ClientProxy {
   readonly #gateway: JobGateway;
   readonly #jobs: EnqueueDefaults;
   readonly #clock: Clock;
+  readonly #ids = new JobIds();
 
   constructor(gateway: JobGateway, jobs: EnqueueDefaults, clock: Clock) {
     super();
@@ -181,30 +182,29 @@ export class JobReactorClient extends ClientProxy {
 
   /** `awaited`: somebody waits for the result already, so it is to survive a lost connection. */
   async #handOver(entries: readonly EnqueueEntry[], awaited: boolean): Promise<JobHandle[]> {
-    const checked = await Promise.all(entries.map((entry) => this.#prepare(entry, awaited)));
-    const prepared = checked.map((one) => this.#listen(one));
-    const answers = await this.#accept(prepared);
-    await Promise.all(prepared.map((one, index) => answers[index] === 'duplicate' && this.#dropIfEnded(one)));
-    const handles = prepared.map(({ job, interest }, index) => {
+    const prepared = entries.map((entry) => this.#prepare(entry, awaited));
+    for (const { job, args } of entries) if (isJobDefinition(job) && job.schema) await checkArgs(job, args);
+    const expected = prepared.map((one) => this.#listen(one));
+    const answers = await this.#accept(expected);
+    for (const [index, one] of expected.entries()) if (answers[index] === 'duplicate') await this.#dropIfEnded(one);
+    const handles = expected.map(({ job, interest }, index) => {
       const parts = { gateway: this.#gateway, clock: this.#clock, interest };
       return new JobHandle(job.id, job.name, answers[index] === 'duplicate', parts);
     });
-    await Promise.all(
-      prepared.map(({ request }, index) => (request.confirm === 'stored' ? handles[index]?.stored() : undefined)),
-    );
+    const confirmed = handles.filter((_, index) => expected[index]?.request.confirm === 'stored');
+    if (confirmed.length > 0) await Promise.all(confirmed.map((handle) => handle.stored()));
     return handles;
   }
 
-  async #prepare({ job, args, options }: EnqueueEntry, awaited: boolean): Promise<Prepared> {
+  #prepare({ job, args, options }: EnqueueEntry, awaited: boolean): Prepared {
     const definition = isJobDefinition(job) ? job : undefined;
     const name = definition ? definition.name : readName(job, 'The job', 'INVALID_JOB');
     const now = this.#clock.now();
     const request = readEnqueueOptions(options as EnqueueOptions | undefined, definition, now, this.#jobs);
-    if (definition) await checkArgs(definition, args);
     return {
       request,
       job: {
-        id: request.id ?? uuidv7(),
+        id: request.id ?? this.#ids.next(now),
         name,
         args: serialise(args, 'args'),
         options: request.options,
@@ -218,17 +218,17 @@ export class JobReactorClient extends ClientProxy {
   }
 
   /** Before the job is sent: no answer can come too early. */
-  #listen(prepared: Prepared): Expected {
+  #listen({ job, request }: Prepared): Expected {
     const { listeners } = this.#gateway;
-    const { job, request } = prepared;
-    const expected = { ...prepared, ...listeners.register(job.id) };
+    const { interest, isNew } = listeners.register(job.id);
     const { onSuccess, onError } = request;
-    if (!onSuccess && !onError) return expected;
-    listeners.onFeedback(job.id, async (record) => {
-      const closure = isSuccess(record) ? onSuccess : onError;
-      await closure?.(readFeedback(record));
-    });
-    return expected;
+    if (onSuccess || onError) {
+      listeners.onFeedback(job.id, async (record) => {
+        const closure = isSuccess(record) ? onSuccess : onError;
+        await closure?.(readFeedback(record));
+      });
+    }
+    return { job, request, interest, isNew };
   }
 
   async #accept(prepared: readonly Expected[]): Promise<('accepted' | 'duplicate')[]> {
@@ -257,8 +257,8 @@ export class JobReactorClient extends ClientProxy {
 
 /** Of jobs enqueued together all or none are in a transaction, and in the same. */
 function transactionOf(prepared: readonly Prepared[]): TransactionManager | undefined {
-  const managers = new Set(prepared.map(({ request }) => request.manager));
-  if (managers.size <= 1) return [...managers][0];
+  const manager = prepared[0]?.request.manager;
+  if (prepared.every(({ request }) => request.manager === manager)) return manager;
   throw new JobReactorError('INVALID_JOB', 'Jobs enqueued together need the same `manager`, or none has one.');
 }
 

@@ -58,9 +58,7 @@ export class Distributor implements JobGateway {
   /** Lets nodes in. @throws PORT_IN_USE, LISTEN_FAILED */
   async listen(): Promise<void> {
     await this.open();
-    await this.#stages.listener.listen(this.#storage ?? 'memory', (connection) =>
-      this.#stages.registry.greet(connection),
-    );
+    await this.#stages.listener.listen(this.#storage ?? 'memory', this.#stages.registry);
     this.#stages.runner.open();
   }
 

@@ -3,6 +3,7 @@ import { readFeedback, type Feedback } from '../job/feedback.js';
 import type { JobListeners } from '../job/job-listeners.js';
 import type { FeedbackRecord } from '../job/job.js';
 import type { EmitEvent } from '../job-reactor.events.js';
+import { Recent } from '../recent.js';
 
 /** One declared `@OnSuccessFeedback` or `@OnErrorFeedback` method. */
 export interface DeclaredFeedback {
@@ -18,8 +19,8 @@ export interface DeclaredFeedbacks {
 /** A declared method that throws is called again after 1 s, 2 s, 4 s, 8 s; then at the node's next connection. */
 const TRIES = 5;
 const FIRST_WAIT = 1_000;
-/** Feedback ids remembered, so that one sent twice runs once. */
-const REMEMBERED = 100_000;
+/** Feedback ids remembered at least, so that one sent twice runs once. */
+const REMEMBERED = 50_000;
 
 /** Runs the application's code for a feedback: this process's closures first, then the declared methods. */
 export class FeedbackRunner {
@@ -28,7 +29,7 @@ export class FeedbackRunner {
   readonly #declared: DeclaredFeedbacks;
   readonly #clock: Clock;
   readonly #emit: EmitEvent;
-  readonly #done = new Set<string>();
+  readonly #done = new Recent<true>(REMEMBERED);
   readonly #running = new Map<string, Promise<boolean>>();
   #opened: () => void = () => undefined;
   readonly #open = new Promise<void>((resolve) => (this.#opened = resolve));
@@ -76,7 +77,7 @@ export class FeedbackRunner {
       feedback.status === 'succeeded' || (feedback.status === 'cancelled' && feedback.side === 'success');
     const methods = succeeded ? this.#declared.success(feedback.name) : this.#declared.error(feedback.name);
     for (const method of methods) if (!(await this.#call(method, feedback))) return false;
-    this.#remember(key);
+    this.#done.set(key, true);
     return true;
   }
 
@@ -95,13 +96,6 @@ export class FeedbackRunner {
 
   #failed({ name, jobId: id }: FeedbackRecord, error: unknown): void {
     this.#emit({ event: 'feedback failed', distributor: this.#distributor, name, id, error });
-  }
-
-  #remember(key: string): void {
-    this.#done.add(key);
-    if (this.#done.size <= REMEMBERED) return;
-    const [oldest] = this.#done;
-    if (oldest !== undefined) this.#done.delete(oldest);
   }
 }
 

@@ -1,10 +1,11 @@
 import type { ClockTimer } from '../clock.js';
 import { nextLife } from '../job/job-life.js';
+import { Recent } from '../recent.js';
 import type { HeldJob } from './held-job.js';
 import { PendingJobs } from './pending-jobs.js';
 
-/** Handed-over and ended jobs remembered, so that an old copy that turns up late is told so. */
-const REMEMBERED = 100_000;
+/** Handed-over and ended jobs remembered at least, so that an old copy that turns up late is told so. */
+const REMEMBERED = 50_000;
 
 /** Every job this distributor answers for, and where it is. */
 export class HeldJobs {
@@ -12,7 +13,7 @@ export class HeldJobs {
   readonly #jobs = new Map<string, HeldJob>();
   readonly #byHolder = new Map<string, Set<HeldJob>>();
   /** Assignment below which a copy is void; once the job has ended, that is every assignment of its life. */
-  readonly #void = new Map<string, { below: number; ended: boolean }>();
+  readonly #void = new Recent<{ below: number; ended: boolean }>(REMEMBERED);
   #unconfirmed = 0;
 
   /** `watch` is called when a job begins to wait for a node; the timer it gives goes when the job waits no more. */
@@ -139,10 +140,6 @@ export class HeldJobs {
   }
 
   #remember(id: string, below: number, ended: boolean): void {
-    this.#void.delete(id);
     this.#void.set(id, { below, ended });
-    if (this.#void.size <= REMEMBERED) return;
-    const [oldest] = this.#void.keys();
-    if (oldest !== undefined) this.#void.delete(oldest);
   }
 }

@@ -1,8 +1,9 @@
-import type { NewJob } from '../job/job-gateway.js';
+import type { Clock } from '../clock.js';
+import type { Intake, NewJob } from '../job/job-gateway.js';
 import type { JobListeners } from '../job/job-listeners.js';
 import type { TransactionManager } from '../job/transaction-manager.js';
 import { EnqueueUnknown, JobRejected } from '../job/job.errors.js';
-import type { JobOrigin, JobSpec, Listeners } from '../job/job.js';
+import type { JobOrigin, JobSpec } from '../job/job.js';
 import type { WriteResult } from '../storage/job-storage.js';
 import type { ConnectedNode } from './connected-node.js';
 import { heldJob, type HeldJob } from './held-job.js';
@@ -21,19 +22,28 @@ export interface AcceptorParts {
   choose: (job: HeldJob) => ConnectedNode | null;
   /** The job is here for good: it goes to the chosen node, or waits for one. */
   accepted: (job: HeldJob, node: ConnectedNode | null) => void;
+  clock: Clock;
 }
+
+/** Jobs an outbox in memory accepts in one tick; who enqueues on and on lets the event loop go on in between. */
+const PER_TICK = 64;
 
 /** Takes jobs in: refuses what does not fit, knows repeats, and answers once the outbox has committed. */
 export class JobAcceptor {
   readonly #parts: AcceptorParts;
   readonly #committing = new Map<string, Promise<WriteResult>>();
+  /** The same for all jobs that this process enqueues. */
+  #origin: JobOrigin | undefined;
+  #inThisTick = 0;
+  #nextTick: Promise<void> | null = null;
 
   constructor(parts: AcceptorParts) {
     this.#parts = parts;
   }
 
   /** @throws {JobRejected | EnqueueUnknown} */
-  async accept(jobs: readonly NewJob[], submitter: string | null): Promise<('accepted' | 'duplicate')[]> {
+  async accept(jobs: readonly NewJob[], submitter: string | null): Promise<Intake[]> {
+    if (!this.#parts.outbox.durable) return this.#acceptInMemory(jobs, submitter);
     const fresh = this.#unknown(jobs);
     this.#refuseBeyondLimit(fresh.size);
     const added = this.#add([...fresh.values()].map((job) => heldJob(this.#sign(job, submitter))));
@@ -47,11 +57,35 @@ export class JobAcceptor {
     );
   }
 
+  /** Here nothing has to be waited for, but the loop that enqueues must not be all that the process does. */
+  async #acceptInMemory(jobs: readonly NewJob[], submitter: string | null): Promise<Intake[]> {
+    const { held, choose, accepted } = this.#parts;
+    this.#refuseBeyondLimit(jobs.length === 1 ? Number(this.#isFresh(jobs[0]!)) : this.#unknown(jobs).size);
+    const answers = jobs.map((job): Intake => {
+      if (!this.#isFresh(job)) return 'duplicate';
+      const one = heldJob(this.#sign(job, submitter));
+      const node = choose(one);
+      held.add(one);
+      accepted(one, node);
+      return 'accepted';
+    });
+    this.#inThisTick += jobs.length;
+    this.#nextTick ??= new Promise((resolve) =>
+      this.#parts.clock.endOfTick(() => {
+        this.#inThisTick = 0;
+        this.#nextTick = null;
+        resolve();
+      }),
+    );
+    if (this.#inThisTick > PER_TICK) await this.#nextTick;
+    return answers;
+  }
+
   /**
    * Within a transaction of the caller's: the job is nobody's before that has committed, and gone if it rolls back.
    * @throws {JobRejected | JobReactorError}
    */
-  async acceptWithin(jobs: readonly NewJob[], manager: TransactionManager): Promise<('accepted' | 'duplicate')[]> {
+  async acceptWithin(jobs: readonly NewJob[], manager: TransactionManager): Promise<Intake[]> {
     const { outbox, held, listeners, accepted } = this.#parts;
     const fresh = this.#unknown(jobs);
     this.#refuseBeyondLimit(fresh.size);
@@ -80,13 +114,13 @@ export class JobAcceptor {
 
   /** By id; of several with one id the first. */
   #unknown(jobs: readonly NewJob[]): Map<string, NewJob> {
-    const { held, outbox } = this.#parts;
     const fresh = new Map<string, NewJob>();
-    for (const job of jobs) {
-      const { id } = job;
-      if (!held.get(id) && !outbox.remembers(id) && !fresh.has(id)) fresh.set(id, job);
-    }
+    for (const job of jobs) if (!fresh.has(job.id) && this.#isFresh(job)) fresh.set(job.id, job);
     return fresh;
+  }
+
+  #isFresh({ id }: NewJob): boolean {
+    return !this.#parts.held.get(id) && !this.#parts.outbox.remembers(id);
   }
 
   #refuseBeyondLimit(more: number): void {
@@ -99,23 +133,30 @@ export class JobAcceptor {
     );
   }
 
-  #sign({ closures, ...job }: NewJob, submitter: string | null): JobSpec {
-    const listeners: Listeners = closures ? 'closures' : this.#parts.declares(job.name) ? 'declared' : 'none';
-    return { ...job, origin: this.#parts.origin(submitter), listeners };
+  #sign(job: NewJob, submitter: string | null): JobSpec {
+    const { origin, declares } = this.#parts;
+    return {
+      id: job.id,
+      name: job.name,
+      args: job.args,
+      options: job.options,
+      priority: job.priority,
+      enqueuedAt: job.enqueuedAt,
+      runAt: job.runAt,
+      origin: submitter === null ? (this.#origin ??= origin(null)) : origin(submitter),
+      listeners: job.closures ? 'closures' : declares(job.name) ? 'declared' : 'none',
+      givenId: job.givenId,
+    };
   }
 
   /** A node is chosen first, so that one commit says both that the job is here and where it goes. */
-  #add(jobs: HeldJob[]): Map<string, Promise<WriteResult> | WriteResult> {
+  #add(jobs: HeldJob[]): Map<string, Promise<WriteResult>> {
     const { held, outbox } = this.#parts;
     const chosen = jobs.map((job) => {
       const node = this.#parts.choose(job);
       held.add(job);
       return node;
     });
-    if (!outbox.durable) {
-      jobs.forEach((job, index) => this.#parts.accepted(job, chosen[index] ?? null));
-      return new Map(jobs.map((job) => [job.spec.id, 'done']));
-    }
     const commit = outbox.add(jobs);
     return new Map(jobs.map((job, index) => [job.spec.id, this.#committed(job, chosen[index] ?? null, commit, index)]));
   }

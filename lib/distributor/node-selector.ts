@@ -19,9 +19,11 @@ export function eligibleNodes(job: Routed, nodes: Iterable<ConnectedNode>): Conn
 /** The eligible node with most free slots that takes the job now; among equals the one whose last job is longest ago. */
 export function selectNode(job: Routed, nodes: Iterable<ConnectedNode>, now: number): ConnectedNode | null {
   const instant = isInstant(job);
+  const { node: preferred, notNode } = job.options;
   let best: ConnectedNode | null = null;
-  for (const node of eligibleNodes(job, nodes)) {
-    if (!node.hasCredit(instant, now)) continue;
+  // Most jobs have no wishes, and then no list of candidates is made.
+  for (const node of preferred || notNode ? eligibleNodes(job, nodes) : nodes) {
+    if (!node.hasCredit(instant, now) || !node.can(job)) continue;
     if (!best || freer(node, best, instant)) best = node;
   }
   return best;

@@ -94,7 +94,7 @@ export class Cluster {
   distributor(name: string, port: number, disk: Disk | null): Member<Distributor> {
     return new Member(this.world, name, (life) => {
       const distributor = new Distributor({
-        settings: { name, host: 'sim', port, maxPending: 100_000, auth: this.#auth },
+        settings: { name, host: 'sim', port, maxPending: 100_000, auth: this.#auth, tls: null, insecure: false },
         jobs: JOBS,
         instance: randomUUID(),
         outbox: disk && this.#storage(disk, life),
@@ -122,6 +122,8 @@ export class Cluster {
       handoffTimeout: 3_000,
       threads: threads > 0 ? THREADS : null,
       auth: this.#auth,
+      tls: null,
+      insecure: false,
     };
     return new Member(this.world, name, (life) => {
       const handlers = this.#handlers(life, name);
