@@ -12,6 +12,7 @@ export type {
   RetentionOptions,
   ThreadOptions,
   ThreadResourceLimits,
+  TlsOptions,
 } from './job-reactor.options.js';
 export { JobReactorClient } from './client/job-reactor-client.js';
 export type { AnyJob, ArgsOfJob, EnqueueEntry } from './client/job-reactor-client.js';

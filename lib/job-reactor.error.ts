@@ -9,8 +9,10 @@ export type JobReactorErrorCode =
   | 'CALLBACK_WITHOUT_JOB'
   | 'PORT_IN_USE'
   | 'LISTEN_FAILED'
-  | 'INSECURE_BIND'
+  | 'INSECURE_BIND' // a distributor that other machines reach, without what keeps strangers out
+  | 'INSECURE_LINK' // a node that dials another machine without TLS
   | 'NO_SQLITE_DRIVER'
+  | 'NO_X509' // certificates were asked for, and the package that makes them is not installed
   | 'NO_PISCINA' // worker threads were asked for, and the package that pools them is not installed
   | 'THREAD_FAILED' // a worker thread could not load or boot its module
   | 'STORAGE' // the storage refused or is away

@@ -14,6 +14,7 @@ export interface NodeFacts {
 export type JobReactorEvent =
   // distributor
   | { event: 'distributor listening'; distributor: string; host: string; port: number; outbox: string }
+  | { event: 'not secured'; role: string; host: string }
   | { event: 'distributor stopped'; distributor: string; lost: number }
   | { event: 'node joined'; distributor: string; node: NodeFacts; jobs: string[] }
   | { event: 'node lost'; distributor: string; node: NodeFacts; reason: string }
@@ -50,7 +51,10 @@ export type JobReactorEvent =
       node: string;
       remote: string;
       reason: string;
-      /** What the distributor refused it with; UNTRUSTED: this node refused it; null: there was no answer. */
+      /**
+       * What the distributor refused it with. UNTRUSTED: this node refused it; TLS: no session came about; CLOSED: it ended
+       * without a word. Null: nobody answered.
+       */
       code: string | null;
       /** In a row with this code. */
       attempts: number;
@@ -69,6 +73,17 @@ export type JobReactorEvent =
   | { event: 'node not started'; node: string }
   | { event: 'no stop is heard'; node: string; durable: boolean }
   // both
+  /** `feedback` is its id, `id` that of the job. */
+  | {
+      event: 'feedback parked';
+      role: string;
+      feedback: string;
+      id: string;
+      name: string;
+      failures: number;
+      error: unknown;
+    }
+  | { event: 'feedback waits'; distributor: string; name: string }
   | { event: 'lease lost'; role: string }
   | { event: 'lease regained'; role: string }
   | { event: 'jobs adopted'; role: string; from: string; jobs: number; feedbacks: number }

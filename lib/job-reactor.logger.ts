@@ -56,6 +56,11 @@ function describe(event: Exclude<JobReactorEvent, { event: 'thread log' }>): [Le
         'log',
         `Distributor '${event.distributor}' listens on ${event.host}:${event.port} (outbox: ${event.outbox})`,
       ];
+    case 'not secured':
+      return [
+        'warn',
+        `${event.role} speaks with other machines (${event.host}) without TLS, or without authentication, as \`allowInsecure\` says: whoever reaches the network can read and run jobs. docs/security.md has the steps to a safe set-up`,
+      ];
     case 'distributor stopped':
       if (event.lost === 0) return ['log', `Distributor '${event.distributor}' stopped`];
       return [
@@ -98,6 +103,16 @@ function describe(event: Exclude<JobReactorEvent, { event: 'thread log' }>): [Le
       return [
         'error',
         `A feedback method for job ${event.name} (${event.id}) threw: ${message(event.error)}${place(event.error)}`,
+      ];
+    case 'feedback parked':
+      return [
+        'error',
+        `The feedback of job ${event.name} (${event.id}) is parked on ${event.role}: its method threw ${event.failures} times, lastly ${message(event.error)}. It is kept; mend the method, then call \`client.feedbacks.redeliver('${event.feedback}')\`.`,
+      ];
+    case 'feedback waits':
+      return [
+        'warn',
+        `Feedbacks of job '${event.name}' wait: no connected instance of application '${event.distributor}' has a method for them. They are kept until one with @OnSuccessFeedback or @OnErrorFeedback for it is there.`,
       ];
     case 'node started':
       if (event.jobs.length === 0)
@@ -213,18 +228,28 @@ function unreachable({
   code,
 }: Extract<JobReactorEvent, { event: 'distributor unreachable' }>): string {
   const advice = code === null ? undefined : REFUSAL_ADVICE.get(code);
-  if (advice === undefined)
-    return `Node '${node}' can't reach its distributor at ${remote} (${reason}). Start the application, or correct host and port in \`node.distributors\`. It keeps trying and says when it is connected.`;
+  if (advice === undefined) {
+    const hint = code === 'CLOSED' ? ' If it has `distributor.tls`, give `node.tls`.' : '';
+    return `Node '${node}' can't reach its distributor at ${remote} (${reason}). Start the application, or correct host and port in \`node.distributors\`.${hint} It keeps trying and says when it is connected.`;
+  }
   return `Node '${node}' is not connected to its distributor at ${remote} (${reason}). ${advice} It keeps trying and says when it is connected.`;
 }
 
 /** What to do about a refusal. */
 const REFUSAL_ADVICE = new Map([
-  ['AUTHENTICATION', 'The log of the application says why. Give both sides the same secret in `auth`.'],
+  [
+    'AUTHENTICATION',
+    'The log of the application says why. Give both sides the same secret in `auth`, and the node a certificate with its name.',
+  ],
   [
     'UNTRUSTED',
     'It was told nothing. Give both sides the same secret in `auth`, or make sure that this is your application.',
   ],
+  [
+    'TLS',
+    'Is `node.tls` right: its `ca`, its certificate, and the host in `node.distributors`? And does the application have `distributor.tls`?',
+  ],
+  ['TOO_LARGE', 'What answers there is no distributor, or one with TLS: then give `node.tls`.'],
   ['VERSION', 'Bring the application and the worker to versions of this package that go together.'],
   ['STORAGE_IN_USE', 'Give each node a storage of its own.'],
 ]);

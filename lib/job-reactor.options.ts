@@ -2,6 +2,7 @@ import type { Duration, JobDefaults, JobDefinition, JobSettings } from './job/de
 import type { StorageOption } from './storage/storage-option.js';
 import type { AuthSettings } from './transport/authentication.js';
 import type { Address } from './transport/connection.js';
+import type { TlsSettings } from './transport/tls.js';
 
 /** What `JobReactorModule.forRoot()` takes: at least one of `distributor` and `node`. */
 export interface JobReactorOptions {
@@ -18,7 +19,7 @@ export interface JobReactorOptions {
 export interface DistributorOptions {
   /** A routing label, 1 to 200 characters; replicas of one application share it. Required. */
   name: string;
-  /** Address to listen on. One that other machines reach needs `allowInsecure`. Default `'127.0.0.1'`. */
+  /** Address to listen on. One that other machines reach needs `tls`, and `auth` or `tls.ca`. Default `'127.0.0.1'`. */
   host?: string;
   /** TCP port, 0 to 65535; 0 takes a free one. Required. */
   port: number;
@@ -28,7 +29,9 @@ export interface DistributorOptions {
   maxPending?: number;
   /** What nodes and this distributor prove to each other. Default: nothing, whoever reaches the port is let in. */
   auth?: AuthOptions;
-  /** Listen for other machines without TLS and authentication: whoever reaches the port can run jobs. Default false. */
+  /** Encryption, and with `ca` certificates that nodes have to show. Default: plain TCP. */
+  tls?: TlsOptions;
+  /** Listen for other machines without what keeps strangers out. Default false. */
   allowInsecure?: boolean;
 }
 
@@ -40,6 +43,25 @@ export interface AuthOptions {
   secret: string | Uint8Array | readonly (string | Uint8Array)[];
 }
 
+/** Certificates and keys are PEM texts, as `readFileSync` gives them, not paths. TLS 1.3 is spoken and nothing older. */
+export interface TlsOptions {
+  /** This side's certificate, and those between it and the authority. Required in a distributor. Default of a node: none. */
+  cert?: string | Buffer;
+  /** The key of `cert`. Required with it. */
+  key?: string | Buffer;
+  /** Opens `key`, if it is encrypted. Default: none. */
+  passphrase?: string;
+  /**
+   * Authorities whose certificates are accepted. In a distributor: nodes have to show one, with their name in it; default:
+   * they show none. In a node: default those that Node.js knows.
+   */
+  ca?: string | Buffer | readonly (string | Buffer)[];
+  /** Lists of revoked certificates. Default: none. */
+  crl?: string | Buffer | readonly (string | Buffer)[];
+  /** Of a node: the name in the distributor's certificate. Default: the host that is dialled. */
+  servername?: string;
+}
+
 export interface NodeOptions {
   /** A routing label, 1 to 200 characters; replicas share it. Required. */
   name: string;
@@ -49,6 +71,10 @@ export interface NodeOptions {
   distributors?: DistributorAddress[];
   /** What this node and its distributors prove to each other, one of the same `forRoot` aside. Default: nothing. */
   auth?: AuthOptions;
+  /** Encryption: distributors have to show a certificate that carries the host they were dialled by. Default: plain TCP. */
+  tls?: TlsOptions;
+  /** Dial other machines without TLS: what answers there is believed and can read results. Default false. */
+  allowInsecure?: boolean;
   /** Jobs it runs at once, at least 1. Default 16. */
   concurrency?: number;
   /** Jobs it takes beyond those that run, so that a free slot finds one at once. Default: as `concurrency`. */
@@ -109,6 +135,8 @@ export interface DistributorAddress {
 export interface JobsOptions extends Omit<JobSettings, 'thread'> {
   /** `node` in enqueue() is required, not preferred. Default false. */
   strictNode?: boolean;
+  /** How often a feedback is delivered whose methods throw before it is parked, at least 1. Default 20, some 8 hours. */
+  maxDeliveries?: number;
   /** What is kept of finished jobs. */
   retention?: RetentionOptions;
 }
@@ -128,6 +156,8 @@ export interface RetentionOptions {
 export interface JobsSettings {
   defaults: JobDefaults;
   strictNode: boolean;
+  /** How often a feedback is delivered whose methods throw before it is parked. */
+  maxDeliveries: number;
   removeSucceeded: boolean;
   removeCancelled: boolean;
   removeFailed: boolean;
@@ -144,6 +174,10 @@ export interface DistributorSettings {
   maxPending: number;
   /** Null: nodes are let in without a proof. */
   auth: AuthSettings | null;
+  /** Null: plain TCP. */
+  tls: TlsSettings | null;
+  /** Other machines reach it, and nothing keeps strangers out. */
+  insecure: boolean;
 }
 
 /** `forRoot({ node })` after validation. */
@@ -161,6 +195,10 @@ export interface NodeSettings {
   handoffTimeout: number;
   /** Null: it neither proves anything nor asks distributors for a proof. */
   auth: AuthSettings | null;
+  /** Null: plain TCP. */
+  tls: TlsSettings | null;
+  /** It dials other machines without TLS. */
+  insecure: boolean;
   /** Null: this node runs no jobs in threads. */
   threads: ThreadSettings | null;
 }

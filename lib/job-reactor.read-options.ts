@@ -11,7 +11,6 @@ import {
   refuseUnknown,
   type UnknownRecord,
 } from './job/read-option.js';
-import { JobReactorError } from './job-reactor.error.js';
 import type {
   DistributorSettings,
   JobReactorOptions,
@@ -19,7 +18,7 @@ import type {
   NodeOptions,
   NodeSettings,
 } from './job-reactor.options.js';
-import { readAuth } from './job-reactor.read-security.js';
+import { isInsecureBind, isInsecureLink, readAuth, readTls } from './job-reactor.read-security.js';
 import { readThreads } from './job-reactor.read-threads.js';
 import type { StorageOption } from './storage/storage-option.js';
 import type { Address } from './transport/connection.js';
@@ -41,7 +40,7 @@ export interface ReadOptions {
 
 /**
  * Validates the options of `forRoot` and fills in every default: the only place that knows them.
- * @throws {JobReactorError} INVALID_OPTIONS, or INSECURE_BIND
+ * @throws {JobReactorError} INVALID_OPTIONS, INSECURE_BIND or INSECURE_LINK
  */
 export function readOptions(options: JobReactorOptions): ReadOptions {
   const given = readObject(options, 'JobReactorModule.forRoot()', CODE);
@@ -61,11 +60,11 @@ export function readOptions(options: JobReactorOptions): ReadOptions {
   };
 }
 
-const DISTRIBUTOR = ['name', 'host', 'port', 'outbox', 'maxPending', 'auth', 'allowInsecure'];
+const DISTRIBUTOR = ['name', 'host', 'port', 'outbox', 'maxPending', 'auth', 'tls', 'allowInsecure'];
 
 function readDistributor(options: unknown): DistributorSettings {
   const given = readObject(options, 'distributor', CODE);
-  refuseUnknown(given, DISTRIBUTOR, 'distributor.', CODE, ['tls']);
+  refuseUnknown(given, DISTRIBUTOR, 'distributor.', CODE);
   const { name, host = '127.0.0.1', port, maxPending = 100_000, allowInsecure = false } = given;
   need(given, 'name', 'distributor', "a label for the application, such as 'web'");
   need(given, 'port', 'distributor', 'the TCP port to listen on, or 0 for a free one');
@@ -75,20 +74,10 @@ function readDistributor(options: unknown): DistributorSettings {
     port: readWhole(port, 'distributor.port', CODE, 0, 65_535),
     maxPending: readWhole(maxPending, 'distributor.maxPending', CODE, 1, Number.MAX_SAFE_INTEGER),
     auth: readAuth(given['auth'], 'distributor.auth'),
+    tls: readTls(given['tls'], 'distributor.tls', 'distributor'),
   };
-  if (!readBoolean(allowInsecure, 'distributor.allowInsecure', CODE) && !isLoopback(settings.host)) {
-    throw new JobReactorError(
-      'INSECURE_BIND',
-      `distributor.host: other machines reach ${describeValue(host)}, and this version has no TLS and no ` +
-        'authentication yet, so whoever reaches the port can run jobs and read their arguments. Listen on ' +
-        "'127.0.0.1', or set `distributor.allowInsecure: true` if only machines you trust reach the port.",
-    );
-  }
-  return settings;
-}
-
-function isLoopback(host: string): boolean {
-  return host.toLowerCase() === 'localhost' || host === '::1' || /^(?:::ffff:)?127(?:\.\d{1,3}){3}$/i.test(host);
+  const isMeant = readBoolean(allowInsecure, 'distributor.allowInsecure', CODE);
+  return { ...settings, insecure: isInsecureBind(settings, isMeant) };
 }
 
 const NODE = [
@@ -96,6 +85,8 @@ const NODE = [
   'storage',
   'distributors',
   'auth',
+  'tls',
+  'allowInsecure',
   'concurrency',
   'prefetch',
   'maxStored',
@@ -109,13 +100,16 @@ const NODE = [
 
 function readNode(options: NodeOptions, hasDistributor: boolean): NodeSettings {
   const given = readObject(options, 'node', CODE);
-  refuseUnknown(given, NODE, 'node.', CODE, ['tls']);
+  refuseUnknown(given, NODE, 'node.', CODE);
   need(given, 'name', 'node', "a label for this worker, such as 'gpu'");
   need(given, 'storage', 'node', "where its jobs survive: { type: 'sqlite', database: 'jobs.sqlite' }, or 'memory'");
   const concurrency = atLeast(1, options.concurrency ?? 16, 'node.concurrency');
+  const distributors = readAddresses(options.distributors, hasDistributor);
+  const tls = readTls(options.tls, 'node.tls', 'node');
+  const isMeant = readBoolean(options.allowInsecure ?? false, 'node.allowInsecure', CODE);
   return {
     name: readName(options.name, 'node.name', CODE),
-    distributors: readAddresses(options.distributors, hasDistributor),
+    distributors,
     concurrency,
     prefetch: atLeast(0, options.prefetch ?? concurrency, 'node.prefetch'),
     maxStored: atLeast(1, options.maxStored ?? 1_000_000, 'node.maxStored'),
@@ -125,6 +119,8 @@ function readNode(options: NodeOptions, hasDistributor: boolean): NodeSettings {
     maxCrashes: atLeast(1, options.maxCrashes ?? 3, 'node.maxCrashes'),
     handoffTimeout: parsePositiveDuration(options.handoffTimeout ?? 30_000, 'node.handoffTimeout'),
     auth: readAuth(options.auth, 'node.auth'),
+    tls,
+    insecure: isInsecureLink(distributors, tls, isMeant),
     threads: options.threads === undefined ? null : readThreads(options.threads),
   };
 }
@@ -138,7 +134,7 @@ function readAddresses(value: unknown, hasDistributor: boolean): Address[] {
   return addresses.map((address, i) => {
     const where = `node.distributors[${i}]`;
     const given = readObject(address, where, CODE);
-    refuseUnknown(given, ['host', 'port'], `${where}.`, CODE, ['tls', 'auth']);
+    refuseUnknown(given, ['host', 'port'], `${where}.`, CODE);
     need(given, 'host', where, 'the host name or address of a distributor');
     need(given, 'port', where, 'the TCP port of a distributor');
     return {
@@ -153,7 +149,7 @@ function readAccepted(job: unknown, i: number): string {
 }
 
 /** Whether a job needs a thread is said of that job, not of all. */
-const JOBS = [...JOB_SETTINGS.filter((name) => name !== 'thread'), 'strictNode', 'retention'];
+const JOBS = [...JOB_SETTINGS.filter((name) => name !== 'thread'), 'strictNode', 'maxDeliveries', 'retention'];
 const RETENTION = ['removeSucceeded', 'removeCancelled', 'removeFailed', 'dedupRetention'];
 
 function readJobs(options: JobReactorOptions['jobs'] = {}, hasNode: boolean): JobsSettings {
@@ -162,12 +158,13 @@ function readJobs(options: JobReactorOptions['jobs'] = {}, hasNode: boolean): Jo
     const where = "Put it in the forRoot of the worker, or in defineJob, which the worker's `@Job` takes as well";
     refuse(`jobs.backoff: a function can't be sent to a node, and this process has none. ${where}.`);
   }
-  const { strictNode = false, retention = {} } = options;
+  const { strictNode = false, maxDeliveries = 20, retention = {} } = options;
   refuseUnknown(readObject(retention, 'jobs.retention', CODE), RETENTION, 'jobs.retention.', CODE);
   const { removeSucceeded = true, removeCancelled = true, removeFailed = false, dedupRetention = 7 * DAY } = retention;
   return {
     defaults: settingsToDefaults(options, 'jobs.'),
     strictNode: readBoolean(strictNode, 'jobs.strictNode', CODE),
+    maxDeliveries: readWhole(maxDeliveries, 'jobs.maxDeliveries', CODE, 1, 1_000_000),
     removeSucceeded: readBoolean(removeSucceeded, 'jobs.retention.removeSucceeded', CODE),
     removeCancelled: readBoolean(removeCancelled, 'jobs.retention.removeCancelled', CODE),
     removeFailed: readBoolean(removeFailed, 'jobs.retention.removeFailed', CODE),

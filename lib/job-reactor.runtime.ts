@@ -46,7 +46,10 @@ export class JobReactorRuntime {
   constructor(options: ReadOptions, explorer: HandlerExplorer) {
     this.#options = options;
     this.#explorer = explorer;
-    const transport = withInProcess(tcpTransport({ clock: systemClock }), systemClock);
+    const listenTls = options.distributor?.tls ?? null;
+    const connectTls = options.node?.tls ?? null;
+    const tcp = tcpTransport({ clock: systemClock, listenTls, connectTls });
+    const transport = withInProcess(tcp, systemClock);
     const shared = { jobs: options.jobs, instance: randomUUID(), transport, clock: systemClock, emit: this.#emit };
     this.#distributor =
       options.distributor &&

@@ -10,7 +10,7 @@ import { TimerQueue } from '../timer-queue.js';
 import type { Transport } from '../transport/connection.js';
 import { ClusterQueries } from './cluster-queries.js';
 import type { ConnectedNode } from './connected-node.js';
-import { FeedbackRunner, type DeclaredFeedbacks } from './feedback-runner.js';
+import { FeedbackRunner, type DeclaredFeedbacks, type Told } from './feedback-runner.js';
 import { HeldJobs } from './held-jobs.js';
 import { JobAcceptor } from './job-acceptor.js';
 import { JobDispatcher } from './job-dispatcher.js';
@@ -24,6 +24,7 @@ import { Outbox } from './outbox.js';
 import { ResultAcks } from './result-acks.js';
 import { ResultForwarder } from './result-forwarder.js';
 import { OutboxPeers } from './outbox-peers.js';
+import { OwnFeedbacks } from './own-feedbacks.js';
 import { TickBatch } from './tick-batch.js';
 
 /** Everything a distributor is made of that is not its own: handed in, so that a simulation can hand in others. */
@@ -48,8 +49,8 @@ export interface DistributorFlow extends Pick<JobGateway, 'cancel' | 'find'> {
   joined(node: ConnectedNode): void;
   message(node: ConnectedNode, message: Message): void;
   lost(node: ConnectedNode): void;
-  /** A job has ended: true when everybody who listens has been told. */
-  tell(feedback: FeedbackRecord): Promise<boolean> | true;
+  /** A job has ended: everybody who listens is told. */
+  tell(feedback: FeedbackRecord): Promise<Told> | Told;
 }
 
 /** The stages of a distributor, made and connected; who calls them and in which order is the spine's. */
@@ -64,6 +65,7 @@ export class DistributorStages {
   readonly dispatcher: JobDispatcher;
   readonly runner: FeedbackRunner;
   readonly endings: JobEndings;
+  readonly own: OwnFeedbacks;
   readonly asking: JobRequests;
   readonly questions: JobQuestions;
   readonly queries: ClusterQueries;
@@ -94,7 +96,9 @@ export class DistributorStages {
     this.asking = new JobRequests(clock);
     const { outbox, registry, timers, asking: requests } = this;
     const stages = { ...common, outbox, registry, timers, requests };
-    this.endings = new JobEndings({ ...stages, tell: (feedback) => flow.tell(feedback) });
+    const tell = async (feedback: FeedbackRecord): Promise<Told> => flow.tell(feedback);
+    this.own = new OwnFeedbacks({ ...common, rows: outbox.feedbacks, maxDeliveries: jobs.maxDeliveries, tell });
+    this.endings = new JobEndings({ ...stages, tell: (feedback) => this.own.deliver(feedback) });
     this.dispatcher = new JobDispatcher({
       ...stages,
       givenUp: (job) => this.endings.givenUp(job, this.questions.keptCancel(job)),
@@ -128,9 +132,7 @@ export class DistributorStages {
       ...stages,
       storage: parts.outbox,
       adopted: (job) => this.dispatcher.takeUp(job),
-      ended: async () => {
-        for (const feedback of await outbox.ended()) void this.endings.tell(feedback);
-      },
+      ended: () => this.own.scan(),
     });
   }
 }

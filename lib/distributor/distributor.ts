@@ -11,6 +11,7 @@ import type { Address } from '../transport/connection.js';
 import type { ClusterQueries } from './cluster-queries.js';
 import type { ConnectedNode } from './connected-node.js';
 import { DistributorStages, type DistributorParts } from './distributor-stages.js';
+import type { Told } from './feedback-runner.js';
 
 export type { DistributorParts };
 
@@ -59,9 +60,7 @@ export class Distributor implements JobGateway {
   /** Lets nodes in. @throws PORT_IN_USE, LISTEN_FAILED */
   async listen(): Promise<void> {
     await this.open();
-    await this.#stages.listener.listen(this.#storage ?? 'memory', (connection) =>
-      this.#stages.registry.greet(connection),
-    );
+    await this.#stages.listener.listen(this.#storage ?? 'memory', this.#stages.registry);
     this.#stages.runner.open();
   }
 
@@ -137,27 +136,27 @@ export class Distributor implements JobGateway {
   }
 
   // 11, 12
-  async #result(node: ConnectedNode, feedback: FeedbackRecord): Promise<string | null> {
-    const { id, jobId, final, assignment } = feedback;
+  async #result(node: ConnectedNode, feedback: FeedbackRecord): Promise<Told> {
+    const { jobId, final, assignment } = feedback;
     const job = this.#stages.held.get(jobId);
-    if (this.#stages.held.isRepeat(jobId, assignment)) return id;
-    const told = this.#tell(feedback);
-    if (told !== true && !(await told)) return null;
-    if (final) {
+    if (this.#stages.held.isRepeat(jobId, assignment)) return 'told';
+    const telling = this.#tell(feedback);
+    const told = telling instanceof Promise ? await telling : telling;
+    if (told === 'told' && final) {
       this.#stages.held.ended(jobId, Math.max(assignment, job?.assignment ?? 0));
       this.#stages.questions.forget(jobId);
       const ending = job && this.#stages.endings.end(job, node);
       if (ending) await ending;
     }
-    return id;
+    return told;
   }
 
-  /** True at once where nobody has to be waited for, as of most jobs. */
-  #tell(feedback: FeedbackRecord): Promise<boolean> | true {
-    const forwarded = this.#stages.forwarder.result(feedback);
-    const told = this.#stages.runner.run(feedback);
-    if (forwarded === true) return told;
-    return Promise.all([forwarded, told]).then((both) => both.every(Boolean));
+  /** At once where nobody has to be waited for, as of most jobs. */
+  #tell(feedback: FeedbackRecord): Promise<Told> | Told {
+    const { runner, forwarder } = this.#stages;
+    const forwarded = forwarder.result(feedback, runner.hasBegun(feedback));
+    const told = runner.run(feedback);
+    return forwarded ? Promise.all([told, forwarded]).then(([what]) => what) : told;
   }
 
   #joined(node: ConnectedNode): void {
@@ -186,7 +185,7 @@ export class Distributor implements JobGateway {
         for (const [id, assignment] of message.jobs) void this.#stored(node, id, assignment);
         return;
       case 'result':
-        return this.#stages.acks.when(this.#result(node, feedbackFrom(message)), node);
+        return this.#stages.acks.when(message.feedback.id, this.#result(node, feedbackFrom(message)), node);
       case 'refuse':
         return this.#stages.dispatcher.refused(node, message);
       case 'submit':
@@ -212,11 +211,11 @@ export class Distributor implements JobGateway {
   }
 
   async #open(): Promise<void> {
-    const { id, left, ended } = await this.#stages.outbox.open();
+    const { id, left } = await this.#stages.outbox.open();
     this.#storage = id;
     this.#isOpen = true;
     for (const job of left) this.#stages.dispatcher.takeUp(job);
-    for (const feedback of ended) void this.#stages.endings.tell(feedback);
+    this.#stages.own.scan();
     this.#stages.peers.start();
   }
 
@@ -228,6 +227,7 @@ export class Distributor implements JobGateway {
     this.#stages.registry.stop();
     this.#stages.timers.stop();
     this.#stages.endings.stop();
+    this.#stages.own.stop();
     await this.#stages.acceptor.idle();
     await this.#stages.peers.stop();
     await this.#stages.outbox.close();

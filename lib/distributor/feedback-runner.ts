@@ -1,4 +1,3 @@
-import type { Clock } from '../clock.js';
 import { readFeedback, type Feedback } from '../job/feedback.js';
 import type { JobListeners } from '../job/job-listeners.js';
 import type { FeedbackRecord } from '../job/job.js';
@@ -16,36 +15,46 @@ export interface DeclaredFeedbacks {
   error(name: string): readonly DeclaredFeedback[];
 }
 
-/** A declared method that throws is called again after 1 s, 2 s, 4 s, 8 s; then at the node's next connection. */
-const TRIES = 5;
-const FIRST_WAIT = 1_000;
+/**
+ * What came of telling the application.
+ * - `told`: everybody has been told, and whoever keeps the feedback may forget it.
+ * - `undeclared`: it is for declared methods, and this instance has none.
+ * - `failed`: a method threw.
+ */
+export type Told = 'told' | 'undeclared' | { failed: unknown };
+
 /** Feedback ids remembered at least, so that one sent twice runs once. */
 const REMEMBERED = 50_000;
 
-/** Runs the application's code for a feedback: this process's closures first, then the declared methods. */
+/**
+ * Runs the application's code for a feedback: this process's closures first, then the declared methods. When one throws
+ * the rest waits for the next delivery, in which those that had returned are not called again by this process.
+ */
 export class FeedbackRunner {
   readonly #distributor: string;
+  readonly #instance: string;
   readonly #listeners: JobListeners;
   readonly #declared: DeclaredFeedbacks;
-  readonly #clock: Clock;
   readonly #emit: EmitEvent;
   readonly #done = new Recent<true>(REMEMBERED);
-  readonly #running = new Map<string, Promise<boolean>>();
+  /** Of a feedback that failed: how many of its methods have returned. */
+  readonly #begun = new Recent<number>(REMEMBERED);
+  readonly #running = new Map<string, Promise<Told>>();
   #isOpen = false;
   #opened: () => void = () => undefined;
   readonly #open = new Promise<void>((resolve) => (this.#opened = resolve));
 
   constructor(parts: {
     distributor: string;
+    instance: string;
     listeners: JobListeners;
     declared: DeclaredFeedbacks;
-    clock: Clock;
     emit: EmitEvent;
   }) {
     this.#distributor = parts.distributor;
+    this.#instance = parts.instance;
     this.#listeners = parts.listeners;
     this.#declared = parts.declared;
-    this.#clock = parts.clock;
     this.#emit = parts.emit;
   }
 
@@ -59,18 +68,22 @@ export class FeedbackRunner {
     return this.#declared.success(name).length > 0 || this.#declared.error(name).length > 0;
   }
 
+  /** True when it has failed here: its closures, and whoever else was told of it, have had it. */
+  hasBegun(feedback: FeedbackRecord): boolean {
+    return this.#begun.has(onceKey(feedback));
+  }
+
   /**
-   * True when everybody has been told and the feedback can be acknowledged, at once if nobody has to be waited for. One
-   * that was told before is not told again.
+   * Calls the methods once; at once where nobody has to be waited for. A feedback of which everybody was told before is
+   * not told again.
    */
-  run(feedback: FeedbackRecord): Promise<boolean> | true {
+  run(feedback: FeedbackRecord): Promise<Told> | Told {
     const key = onceKey(feedback);
-    if (this.#done.has(key)) return true;
-    const quick = this.#isOpen && !this.#running.has(key) && this.#methods(feedback).length === 0;
-    if (quick && !this.#listeners.hasClosures(feedback.jobId)) {
+    if (this.#done.has(key)) return 'told';
+    if (this.#isOpen && this.#concernsNobody(feedback) && !this.#running.has(key)) {
       void this.#listeners.deliver(feedback);
       this.#done.set(key, true);
-      return true;
+      return 'told';
     }
     let running = this.#running.get(key);
     if (!running) {
@@ -80,13 +93,25 @@ export class FeedbackRunner {
     return running;
   }
 
-  async #tell(feedback: FeedbackRecord, key: string): Promise<boolean> {
+  async #tell(feedback: FeedbackRecord, key: string): Promise<Told> {
     await this.#open;
+    const begun = this.#begun.get(key);
     // A closure that threw has run: it belongs to one call, and is not called twice.
-    await this.#listeners.deliver(feedback)?.catch((error: unknown) => this.#failed(feedback, error));
-    for (const method of this.#methods(feedback)) if (!(await this.#call(method, feedback))) return false;
+    if (begun === undefined)
+      await this.#listeners.deliver(feedback)?.catch((error: unknown) => this.#failed(feedback, error));
+    if (this.#isForOthers(feedback)) return 'undeclared';
+    const methods = this.#methods(feedback);
+    for (let at = begun ?? 0; at < methods.length; at++) {
+      try {
+        await methods[at]!.invoke(readFeedback(feedback));
+      } catch (error) {
+        this.#failed(feedback, error);
+        this.#begun.set(key, at);
+        return { failed: error };
+      }
+    }
     this.#done.set(key, true);
-    return true;
+    return 'told';
   }
 
   #methods({ name, status, side }: FeedbackRecord): readonly DeclaredFeedback[] {
@@ -94,17 +119,16 @@ export class FeedbackRunner {
     return succeeded ? this.#declared.success(name) : this.#declared.error(name);
   }
 
-  async #call(method: DeclaredFeedback, record: FeedbackRecord): Promise<boolean> {
-    for (let tries = 1, wait = FIRST_WAIT; ; tries++, wait *= 2) {
-      try {
-        await method.invoke(readFeedback(record));
-        return true;
-      } catch (error) {
-        this.#failed(record, error);
-        if (tries === TRIES) return false;
-        await new Promise<void>((resolve) => void this.#clock.after(wait, resolve, false));
-      }
-    }
+  /** At most somebody waits for it, whose promise is settled at once. */
+  #concernsNobody(feedback: FeedbackRecord): boolean {
+    const { jobId, listeners } = feedback;
+    return listeners === 'none' && this.#methods(feedback).length === 0 && !this.#listeners.hasClosures(jobId);
+  }
+
+  /** It was kept for methods, which another instance of the application has: this one must not take it for told. */
+  #isForOthers({ name, listeners, origin }: FeedbackRecord): boolean {
+    if (listeners === 'none' || origin.submitter !== null || origin.instance === this.#instance) return false;
+    return !this.declares(name);
   }
 
   #failed({ name, jobId: id }: FeedbackRecord, error: unknown): void {

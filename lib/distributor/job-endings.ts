@@ -17,7 +17,8 @@ export interface EndingParts {
   held: HeldJobs;
   outbox: Outbox;
   registry: NodeRegistry;
-  tell: (feedback: FeedbackRecord) => Promise<boolean> | true;
+  /** Resolves when it has been told once, whatever came of it. */
+  tell: (feedback: FeedbackRecord) => Promise<void>;
 }
 
 /** Jobs that the distributor need not hold any more: they have ended on a node, or here, where they waited for one. */
@@ -60,13 +61,6 @@ export class JobEndings {
       : this.#expiries.at(expires, () => void this.#expire(job).catch(() => undefined));
   }
 
-  /** The end of a job that ended here is told until it is heard: by this process or by the next. */
-  async tell(feedback: FeedbackRecord): Promise<void> {
-    const { held, outbox, tell } = this.#parts;
-    held.ended(feedback.jobId, feedback.assignment);
-    if (await tell(feedback)) await outbox.forget(feedback);
-  }
-
   /** Its node keeps it from now on, or it has ended; null when that is done at once. */
   letGo(job: HeldJob): Promise<void> | null {
     const { held, outbox } = this.#parts;
@@ -91,11 +85,11 @@ export class JobEndings {
 
   /** Nobody is told of an end that is not committed: after a crash it would not have happened. */
   async #endHere(job: HeldJob, { feedback }: Transition): Promise<void> {
-    const { held, outbox } = this.#parts;
+    const { held, outbox, tell } = this.#parts;
     held.confirm(job, 'confirmed');
     held.ended(job.spec.id, job.assignment);
     await outbox.remove(job, feedback);
-    if (feedback) await this.tell(feedback);
+    if (feedback) await tell(feedback);
     held.remove(job);
   }
 }

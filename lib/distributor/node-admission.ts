@@ -18,6 +18,8 @@ import { Refusals } from './refusals.js';
 
 /** Milliseconds a welcomed node may take to say what it can do. */
 const OFFER_WITHIN = 5_000;
+/** All that a side hears that is not who it has to be. */
+const NOT_AUTHENTICATED = 'not authenticated';
 
 export interface AdmissionParts {
   distributor: string;
@@ -53,7 +55,7 @@ export interface AdmissionEvents {
  * more than a frame of 4 KiB for 5 s.
  */
 export class NodeAdmission {
-  readonly #refusals: Refusals;
+  readonly refusals: Refusals;
   readonly #parts: AdmissionParts;
   readonly #events: AdmissionEvents;
   readonly #greeting = new Set<Connection>();
@@ -61,7 +63,7 @@ export class NodeAdmission {
   constructor(parts: AdmissionParts, events: AdmissionEvents) {
     this.#parts = parts;
     this.#events = events;
-    this.#refusals = new Refusals(parts);
+    this.refusals = new Refusals(parts);
   }
 
   /** A connection that has said nothing yet; the transport closes it if it stays so. */
@@ -81,7 +83,7 @@ export class NodeAdmission {
   refuse(connection: Connection, code: WireErrorCode, message: string, told = message): void {
     if (connection.closed) return;
     connection.onClose = () => void this.#greeting.delete(connection);
-    this.#refusals.add({ remote: connection.remote, code, message });
+    this.refusals.add({ remote: connection.remote, code, message });
     connection.close({ type: 'error', code, message: told });
   }
 
@@ -92,6 +94,11 @@ export class NodeAdmission {
       const ours = `${PROTOCOL_VERSION.min} to ${PROTOCOL_VERSION.max}`;
       const why = `this distributor speaks protocol ${ours}, node '${hello.name}' ${min} to ${max}`;
       return this.refuse(connection, 'VERSION', why);
+    }
+    const { carries } = connection.peer;
+    if (carries && !carries(hello.name)) {
+      const why = `node '${hello.name}' has a certificate that does not speak for this name`;
+      return this.refuse(connection, 'AUTHENTICATION', why, NOT_AUTHENTICATED);
     }
     const newcomer = { hello, connection, protocol };
     const { auth } = this.#parts;
@@ -115,7 +122,7 @@ export class NodeAdmission {
     const why = auth.keys.some(({ id }) => id === key)
       ? `gave a proof that is wrong for secret ${key}: it was made for another connection, or changed on its way`
       : `has a secret (${key}) that is none of ours (${auth.keys.map(({ id }) => id).join(', ')})`;
-    this.refuse(connection, 'AUTHENTICATION', `node '${hello.name}' ${why}`, 'not authenticated');
+    this.refuse(connection, 'AUTHENTICATION', `node '${hello.name}' ${why}`, NOT_AUTHENTICATED);
   }
 
   #claim(newcomer: Newcomer): void {
@@ -169,8 +176,8 @@ export class NodeAdmission {
   #closed(connection: Connection, { told, error }: CloseReason): void {
     this.#greeting.delete(connection);
     const { remote } = connection;
-    if (told && told.code !== 'STOPPING') this.#refusals.add({ remote, code: told.code, message: told.message });
+    if (told && told.code !== 'STOPPING') this.refusals.add({ remote, code: told.code, message: told.message });
     // Its words are not repeated: it may be anybody.
-    else if (error) this.#refusals.add({ remote, code: error.code, message: 'the other side broke off the handshake' });
+    else if (error) this.refusals.add({ remote, code: error.code, message: 'the other side broke off the handshake' });
   }
 }

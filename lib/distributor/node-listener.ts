@@ -1,11 +1,17 @@
 import type { EmitEvent } from '../job-reactor.events.js';
 import type { DistributorSettings } from '../job-reactor.options.js';
-import type { Address, Connection, Listening, Transport } from '../transport/connection.js';
+import type { Address, Connection, Listening, Transport, TurnedAway } from '../transport/connection.js';
 
 export interface ListenerParts {
   settings: DistributorSettings;
   transport: Transport;
   emit: EmitEvent;
+}
+
+/** Who deals with those that come. */
+export interface Door {
+  greet(connection: Connection): void;
+  turnedAway(somebody: TurnedAway): void;
 }
 
 /** The port that nodes dial. */
@@ -19,12 +25,17 @@ export class NodeListener {
   }
 
   /** @throws PORT_IN_USE, LISTEN_FAILED */
-  async listen(outbox: string, greet: (connection: Connection) => void): Promise<void> {
+  async listen(outbox: string, door: Door): Promise<void> {
     const { settings, transport, emit } = this.#parts;
     const { name: distributor, host } = settings;
-    this.#listening = await transport.listen(settings, greet);
+    this.#listening = await transport.listen(
+      settings,
+      (connection) => door.greet(connection),
+      (somebody) => door.turnedAway(somebody),
+    );
     const { port } = this.#listening;
     emit({ event: 'distributor listening', distributor, host, port, outbox });
+    if (settings.insecure) emit({ event: 'not secured', role: `Distributor '${distributor}'`, host });
     for (const tell of this.#whenListening.splice(0)) tell({ host, port });
   }
 

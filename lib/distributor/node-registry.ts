@@ -1,6 +1,6 @@
 import type { ClockTimer } from '../clock.js';
 import type { Message, Offer, WireErrorCode } from '../protocol/message.js';
-import type { CloseReason, Connection } from '../transport/connection.js';
+import type { CloseReason, Connection, TurnedAway } from '../transport/connection.js';
 import { Heartbeat } from '../transport/heartbeat.js';
 import { ConnectedNode } from './connected-node.js';
 import { NodeAdmission, type AdmissionParts, type Newcomer } from './node-admission.js';
@@ -64,6 +64,11 @@ export class NodeRegistry {
   /** A new connection: it is a node's once it is admitted. */
   greet(connection: Connection): void {
     this.#admission.greet(connection);
+  }
+
+  /** Somebody who did not get as far as a connection. */
+  turnedAway(somebody: TurnedAway): void {
+    this.#admission.refusals.add(somebody);
   }
 
   /** Says goodbye to everyone. */

@@ -22,7 +22,7 @@ export interface OutboxPeersParts {
   /** A job that another instance of this application accepted, whose process is gone. */
   adopted: (job: HeldJob) => void;
   /** Ends that were not told yet came along. */
-  ended: () => Promise<void>;
+  ended: () => void;
 }
 
 /**
@@ -59,7 +59,7 @@ export class OutboxPeers {
       adopted: async ({ jobs, feedbacks }, { name: from }) => {
         emit({ event: 'jobs adopted', role, from, jobs: jobs.length, feedbacks });
         for (const row of jobs) adopted(fromOutboxRow(row));
-        if (feedbacks > 0) await this.#parts.ended();
+        if (feedbacks > 0) this.#parts.ended();
       },
       failed: (error) => emit({ event: 'storage failed', role, error }),
     });

@@ -1,6 +1,7 @@
 import type { Clock } from '../clock.js';
 import type { FeedbackRecord } from '../job/job.js';
 import type { EmitEvent } from '../job-reactor.events.js';
+import { FeedbacksInMemory, StoredFeedbacks, type FeedbackRows } from '../storage/feedback-rows.js';
 import { GroupCommit } from '../storage/group-commit.js';
 import type { JobStorage, JobWrite, WriteResult } from '../storage/job-storage.js';
 import { JobReactorError } from '../job-reactor.error.js';
@@ -28,7 +29,10 @@ export interface OutboxParts {
 /** Where jobs live until a node has stored them. Without a storage every answer is immediate. */
 export class Outbox {
   readonly #parts: OutboxParts;
+  /** The ends of jobs that came to their end while they waited, until they are heard. */
+  readonly feedbacks: FeedbackRows;
   readonly #commit: GroupCommit | null;
+  readonly #unheard = new FeedbacksInMemory();
   /** Ids given by callers, while there is no storage to keep them; in the order in which they expire. */
   readonly #tombstones = new Map<string, number>();
   readonly #enlisted: EnlistedJobs;
@@ -40,21 +44,21 @@ export class Outbox {
       ((await parts.storage?.get(ids)) ?? []).map(fromOutboxRow);
     this.#enlisted = new EnlistedJobs({ clock: parts.clock, read });
     this.#commit = parts.storage && new GroupCommit(parts.storage, parts.clock);
+    this.feedbacks = parts.storage
+      ? new StoredFeedbacks(parts.storage, (write) => this.#persist(write))
+      : this.#unheard;
   }
 
   get durable(): boolean {
     return this.#commit !== null;
   }
 
-  /**
-   * Returns the storage id (null for memory) and what an earlier process left: jobs, and the ends of jobs that ended here
-   * and of which nobody has heard. @throws STORAGE
-   */
-  async open(): Promise<{ id: string | null; left: HeldJob[]; ended: FeedbackRecord[] }> {
+  /** Returns the storage id (null for memory) and the jobs an earlier process left. @throws STORAGE */
+  async open(): Promise<{ id: string | null; left: HeldJob[] }> {
     const { storage, distributor, instance } = this.#parts;
-    if (!storage) return { id: null, left: [], ended: [] };
+    if (!storage) return { id: null, left: [] };
     const { id } = await storage.open({ role: 'outbox', name: distributor, instance });
-    return { id, left: await this.#left(storage), ended: await this.ended() };
+    return { id, left: await this.#left(storage) };
   }
 
   /** True when the id was given by a caller and its job has come and gone. */
@@ -95,17 +99,6 @@ export class Outbox {
     return (await this.#persist({ kind: 'save', id: job.spec.id, fence, change: outboxRow(job) })) !== 'stale';
   }
 
-  /** The ends of jobs that came to their end while they waited, and were not told yet. @throws STORAGE */
-  async ended(): Promise<FeedbackRecord[]> {
-    const ended: FeedbackRecord[] = [];
-    for (let after: string | null = null; ;) {
-      const page: FeedbackRecord[] = (await this.#parts.storage?.feedbacks({ after, limit: PAGE })) ?? [];
-      ended.push(...page);
-      after = page.at(-1)?.id ?? null;
-      if (page.length < PAGE) return ended;
-    }
-  }
-
   /**
    * A node has stored it, or it has ended; `ended` is the word of that, when it is to be heard whatever happens. Null when
    * there is nothing to wait for.
@@ -113,7 +106,9 @@ export class Outbox {
   remove(job: HeldJob, ended?: FeedbackRecord): Promise<unknown> | null {
     const { dedupRetention, clock } = this.#parts;
     const until = job.spec.givenId ? clock.now() + dedupRetention : undefined;
+    const feedback = ended && ended.listeners !== 'none' ? ended : undefined;
     if (!this.#commit) {
+      if (feedback) this.#unheard.add(feedback);
       this.#remember(job.spec.id, until);
       return null;
     }
@@ -122,14 +117,8 @@ export class Outbox {
       id: job.spec.id,
       fence: job.fence,
       ...(until ? { tombstoneUntil: until } : {}),
-      ...(ended && ended.listeners !== 'none' ? { feedback: ended } : {}),
+      ...(feedback ? { feedback } : {}),
     });
-  }
-
-  /** It has been heard. Should this fail, it is told once more after the next start. */
-  async forget({ id, listeners }: FeedbackRecord): Promise<void> {
-    if (listeners === 'none') return;
-    await this.#commit?.write({ kind: 'forget-feedback', ids: [id] }).catch(() => undefined);
   }
 
   async close(): Promise<void> {

@@ -1,17 +1,10 @@
 import type { Clock } from '../clock.js';
 import type { EmitEvent } from '../job-reactor.events.js';
-import type { WireErrorCode } from '../protocol/message.js';
+import type { TurnedAway } from '../transport/connection.js';
 
 /** Refusals logged one by one within a minute; of those beyond only the number is, at its end. */
 const LOGGED_PER_MINUTE = 10;
 const MINUTE = 60_000;
-
-export interface Refusal {
-  remote: string;
-  code: WireErrorCode;
-  /** For the log of this side; what the other side is told says less. */
-  message: string;
-}
 
 /** Tells of every connection that did not become a node's, and logs no more of them than a log can bear. */
 export class Refusals {
@@ -28,7 +21,7 @@ export class Refusals {
     this.#emit = parts.emit;
   }
 
-  add(refusal: Refusal): void {
+  add(refusal: TurnedAway): void {
     const now = this.#clock.monotonic();
     if (now - this.#minute >= MINUTE) {
       this.#minute = now;

@@ -1,5 +1,7 @@
 import type { Clock } from '../clock.js';
+import { errorData } from '../job/job.errors.js';
 import type { ConnectedNode } from './connected-node.js';
+import type { Told } from './feedback-runner.js';
 import { TickBatch } from './tick-batch.js';
 
 /** How long a stopping application waits for its feedback methods; what is not acknowledged by then comes again. */
@@ -9,24 +11,32 @@ const LAST_FEEDBACKS_WITHIN = 5_000;
 export class ResultAcks {
   readonly #clock: Clock;
   readonly #batch: TickBatch;
-  readonly #running = new Set<Promise<string | null>>();
+  readonly #running = new Set<Promise<Told>>();
 
   constructor(clock: Clock) {
     this.#clock = clock;
     this.#batch = new TickBatch(clock, (node, ids) => node.send({ type: 'result-ack', ids }));
   }
 
-  /** `told` gives the feedback's id, or null when it has to come again. */
-  when(told: Promise<string | null>, node: ConnectedNode): void {
+  /** Says to the node what came of it. */
+  when(id: string, told: Promise<Told>, node: ConnectedNode): void {
     this.#running.add(told);
-    const over = (id: string | null): void => {
-      this.#running.delete(told);
-      if (id !== null) this.#batch.add(node, id);
-    };
-    void told.then(over, (error: unknown) => {
-      over(null);
-      throw error;
-    });
+    void told.then(
+      (what) => {
+        this.#running.delete(told);
+        this.#say(id, what, node);
+      },
+      (error: unknown) => {
+        this.#running.delete(told);
+        throw error;
+      },
+    );
+  }
+
+  #say(id: string, told: Told, node: ConnectedNode): void {
+    if (told === 'told') this.#batch.add(node, id);
+    else if (told === 'undeclared') node.send({ type: 'undelivered', id, code: 'UNDECLARED', error: null });
+    else node.send({ type: 'undelivered', id, code: 'FAILED', error: errorData(told.failed) });
   }
 
   /** Waits for what runs, then sends what is due: a feedback that was told is not told again after a restart. */

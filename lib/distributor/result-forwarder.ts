@@ -11,7 +11,8 @@ const ORPHANED_AFTER = 30_000;
 interface Forward {
   message: Result;
   submitter: string;
-  done: (told: boolean) => void;
+  told: Promise<void>;
+  done: () => void;
 }
 
 /** Brings what happens to a job that a node submitted back to that node. */
@@ -43,30 +44,36 @@ export class ResultForwarder {
     if (node && !node.connection.congested) node.send({ type: 'progress', id, value });
   }
 
-  /** True when the submitter has been told, is gone for good, or has nothing to be told; at once where there is none. */
-  result(feedback: FeedbackRecord): Promise<boolean> | true {
+  /**
+   * Resolves when the submitter has been told or is gone for good; null when there is nothing to wait for. `again`: it was brought here
+   * before, and others could not be told.
+   */
+  result(feedback: FeedbackRecord, again: boolean): Promise<void> | null {
     const { submitter } = feedback.origin;
+    if (again) return this.#forwards.get(feedback.id)?.told ?? null;
     if (feedback.final) this.#submitted.delete(feedback.jobId);
-    if (submitter === null) return true;
+    if (submitter === null) return null;
     const message = resultMessage(feedback);
     const node = this.#registry.byInstance(submitter);
     node?.send(message);
-    if (feedback.listeners !== 'closures') return true;
-    return new Promise((resolve) => {
+    if (feedback.listeners !== 'closures') return null;
+    let done: () => void = () => undefined;
+    const told = new Promise<void>((resolve) => {
       const timer = this.#timers.after(ORPHANED_AFTER, () => {
         if (!this.#registry.byInstance(submitter)) this.acknowledged([feedback.id]);
       });
-      const done = (told: boolean): void => {
+      done = () => {
         timer.cancel();
-        resolve(told);
+        resolve();
       };
-      this.#forwards.set(feedback.id, { message, submitter, done });
     });
+    this.#forwards.set(feedback.id, { message, submitter, told, done });
+    return told;
   }
 
   acknowledged(ids: readonly string[]): void {
     for (const id of ids) {
-      this.#forwards.get(id)?.done(true);
+      this.#forwards.get(id)?.done();
       this.#forwards.delete(id);
     }
   }

@@ -2,7 +2,7 @@ import { decodePayload, ruleOfFrame } from './codec.js';
 import { DEFAULT_FRAME } from './frame.js';
 import { FrameDecoder } from './frame-decoder.js';
 import type { Message } from './message.js';
-import type { Side } from './messages.js';
+import type { Side } from './message-entry.js';
 import { ProtocolError } from './protocol.error.js';
 import type { Rule } from './rules.js';
 

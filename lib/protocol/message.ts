@@ -1,5 +1,5 @@
 import type { JobPageQuery, RetryAnswer } from '../job/job-query.js';
-import type { FeedbackRecord, JobOrigin, JobSpec, JobView, Listeners } from '../job/job.js';
+import type { ErrorData, FeedbackRecord, JobOrigin, JobSpec, JobView, Listeners } from '../job/job.js';
 import type { CancelAnswer } from '../job/job-control.js';
 
 /*
@@ -130,6 +130,15 @@ export interface ResultAck {
   type: 'result-ack';
   ids: string[];
 }
+/** A feedback that was sent and could not be delivered; the node keeps it. */
+export interface Undelivered {
+  type: 'undelivered';
+  id: string;
+  /** FAILED: a method threw. UNDECLARED: this instance has no method for it, another of its name may. */
+  code: 'FAILED' | 'UNDECLARED';
+  /** What the method threw. */
+  error: ErrorData | null;
+}
 export interface Cancel {
   type: 'cancel';
   request: number;
@@ -231,6 +240,7 @@ export type Message =
   | Progress
   | Result
   | ResultAck
+  | Undelivered
   | Cancel
   | Cancelled
   | Query

@@ -1,5 +1,4 @@
 import {
-  type FieldsOf,
   bytes32,
   feedbackIdField,
   flag,
@@ -15,21 +14,25 @@ import {
   uuid,
 } from './field.js';
 import type { RetryAnswer } from '../job/job-query.js';
-import type { Hello, Message, MessageType, QueryKind, RefuseCode } from './message.js';
+import type { Entry, MessageOf } from './message-entry.js';
+import type { Hello, MessageType, QueryKind, RefuseCode, Undelivered } from './message.js';
 import {
   count,
   cut,
+  error,
   errorCode,
   feedback,
   filter,
-  LONGEST_NAME,
   LONGEST_REMARK,
   name,
   origin,
+  pickError,
   pickFeedback,
   pickJob,
+  pickRejection,
   pickSubmittedJob,
   pickView,
+  rejection,
   remark,
   sentJob,
   submittedJob,
@@ -41,35 +44,8 @@ import {
  * test compares with this file) all work from it.
  */
 
-/** The two sides of a connection. The node dials, the distributor listens. */
-export type Side = 'node' | 'distributor';
-export type Direction = Side | 'both';
-/** When a message is valid: before the welcome, after it, or at any time. */
-export type MessageState = 'before' | 'after' | 'any';
-
 /** Most entries of one list of ids; a sender's longer list becomes several messages. */
 export const MOST_ENTRIES = 10_000;
-
-/** Text fields that travel raw behind the header, in the order of the message's `parts`. */
-export type PartName = 'args' | 'result' | 'value';
-type PartsOf<M> = Extract<keyof M, PartName>;
-type HeaderOf<M> = Omit<M, 'type' | PartName>;
-type MessageOf<T extends MessageType> = Extract<Message, { type: T }>;
-
-export interface Entry<M> {
-  /** On the wire. Never given to another message, not even when this one is gone. */
-  number: number;
-  from: Direction;
-  state: MessageState;
-  /** A second one on the same connection breaks the protocol. */
-  once?: true;
-  fields: FieldsOf<HeaderOf<M>>;
-  parts: readonly PartsOf<M>[];
-  /** What of the message makes up the header; without it, everything but type and parts. */
-  pick?(message: M): HeaderOf<M>;
-  /** A list that may be split over several messages. */
-  split?: keyof HeaderOf<M> & string;
-}
 
 const ids = list(uuid, MOST_ENTRIES);
 const names = list(name, MOST_ENTRIES);
@@ -141,18 +117,13 @@ export const MESSAGES: { readonly [T in MessageType]: Entry<MessageOf<T>> } = {
     fields: {
       id: uuid,
       duplicate: optional(flag),
-      error: optional(
-        record<{ code: string; message: string }>(
-          `{ code, message }: text of 1 to ${LONGEST_NAME} characters; text of at most ${LONGEST_REMARK} characters`,
-          { code: name, message: remark },
-        ),
-      ),
+      error: optional(rejection),
     },
     parts: [],
     pick: ({ id, duplicate, error }) => ({
       id,
       ...(duplicate === undefined ? {} : { duplicate }),
-      ...(error && { error: { code: cut(error.code, LONGEST_NAME), message: cut(error.message, LONGEST_REMARK) } }),
+      ...(error && { error: pickRejection(error) }),
     }),
   },
   job: {
@@ -287,5 +258,17 @@ export const MESSAGES: { readonly [T in MessageType]: Entry<MessageOf<T>> } = {
       handoffTimeout: integer(0),
     },
     parts: [],
+  },
+  undelivered: {
+    number: 27,
+    from: 'distributor',
+    state: 'after',
+    fields: {
+      id: feedbackIdField,
+      code: oneOf<Undelivered['code']>('FAILED', 'UNDECLARED'),
+      error: nullable(error),
+    },
+    parts: [],
+    pick: (message) => ({ id: message.id, code: message.code, error: pickError(message.error) }),
   },
 };

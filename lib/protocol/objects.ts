@@ -100,7 +100,13 @@ const fieldsOfError = {
   code: optional(text(LONGEST_NAME)),
   stack: optional(remark),
 };
-const error = record<ErrorData>('an error object', fieldsOfError);
+export const error = record<ErrorData>('an error object', fieldsOfError);
+
+type Rejection = { code: string; message: string };
+export const rejection = record<Rejection>(
+  `{ code, message }: text of 1 to ${LONGEST_NAME} characters; text of at most ${LONGEST_REMARK} characters`,
+  { code: name, message: remark },
+);
 
 const fieldsOfSubmittedJob = {
   id: uuid,
@@ -246,7 +252,11 @@ export function pickView(from: JobView): JobView {
   return from.lastError === null ? from : { ...from, lastError: pickError(from.lastError) };
 }
 
-function pickError(from: ErrorData | null): ErrorData | null {
+export function pickRejection({ code, message }: Rejection): Rejection {
+  return { code: cut(code, LONGEST_NAME), message: cut(message, LONGEST_REMARK) };
+}
+
+export function pickError(from: ErrorData | null): ErrorData | null {
   if (from === null) return null;
   const { code, stack } = from;
   return {

@@ -1,6 +1,7 @@
 import { type Check, record } from './field.js';
 import type { Message, MessageType } from './message.js';
-import { type Direction, type Entry, MESSAGES, type MessageState, type PartName } from './messages.js';
+import type { Direction, Entry, MessageState, PartName } from './message-entry.js';
+import { MESSAGES } from './messages.js';
 
 /** One line of the table, as the codec uses it: the message's own type is forgotten. */
 export interface Rule {

@@ -24,8 +24,8 @@ export class PeerWatch {
   readonly #parts: PeerWatchParts;
   /** What was seen of leases that may not be renewed. */
   readonly #suspects = new Map<string, number>();
-  /** Of the dead: whose rows have been seen to. */
-  readonly #done = new Map<string, string>();
+  /** Of the dead: whose rows have been seen to; `for`: who was alive then, null when nothing was left to others. */
+  readonly #done = new Map<string, { life: string; for: string | null }>();
   #timer: ClockTimer | undefined;
   /** `all`: every lease is in doubt. `suspects`: those that are due. */
   #wanted: 'all' | 'suspects' | null = null;
@@ -75,14 +75,28 @@ export class PeerWatch {
     const alive = new Set(peers.filter(({ left }) => left > 0).map(({ name }) => name));
     const names = [...alive].sort().join('\n');
     for (const peer of dead) {
-      const key = `${peer.instance} ${peer.expiresAt} ${names}`;
-      if (this.#stopped || this.#done.get(peer.id) === key) continue;
-      for await (const page of this.#parts.peers.adopt(peer, (row) => this.#parts.wants(row, alive))) {
-        await this.#parts.adopted(page, peer);
-        if (this.#stopped) return;
-      }
-      this.#done.set(peer.id, key);
+      const life = `${peer.instance} ${peer.expiresAt}`;
+      const done = this.#done.get(peer.id);
+      if (this.#stopped || (done?.life === life && (done.for === null || done.for === names))) continue;
+      const left = await this.#adopt(peer, alive);
+      this.#done.set(peer.id, { life, for: left ? names : null });
     }
+  }
+
+  /** True when something is left to others. */
+  async #adopt(peer: StoragePeer, alive: ReadonlySet<string>): Promise<boolean> {
+    const { peers, wants, adopted } = this.#parts;
+    let left = false;
+    const wanted: Parameters<StoragePeers['adopt']>[1] = (row) => {
+      const answer = wants(row, alive);
+      left ||= !answer;
+      return answer;
+    };
+    for await (const page of peers.adopt(peer, wanted)) {
+      await adopted(page, peer);
+      if (this.#stopped) return true;
+    }
+    return left;
   }
 
   #suspect(peers: readonly StoragePeer[], all: boolean): void {

@@ -1,4 +1,4 @@
-import type { ErrorMessage, Message } from '../protocol/message.js';
+import type { ErrorMessage, Message, WireErrorCode } from '../protocol/message.js';
 
 /** Why a connection ended. `error` is what the other side said, `cause` what the socket said. */
 export interface CloseReason {
@@ -16,10 +16,12 @@ export interface Peer {
   readonly inProcess: boolean;
   /** Bytes that only the two ends of this TLS session know; none without TLS. */
   readonly binding: Buffer;
+  /** Whether the certificate it has shown speaks for this name; null: it has shown none. */
+  readonly carries: ((name: string) => boolean) | null;
 }
 
 /** A peer of which nothing is known. */
-export const STRANGER: Peer = { inProcess: false, binding: Buffer.alloc(0) };
+export const STRANGER: Peer = { inProcess: false, binding: Buffer.alloc(0), carries: null };
 
 /**
  * One connection, as the roles see it: messages in, messages out. TCP makes it in production, the simulated network in
@@ -49,6 +51,16 @@ export interface Connection {
 export interface Address {
   host: string;
   port: number;
+  /** The name its certificate has to carry, where `host` is an address that was looked up. */
+  name?: string;
+}
+
+/** Somebody who was turned away before there was a connection to speak of. */
+export interface TurnedAway {
+  remote: string;
+  code: WireErrorCode | 'TLS';
+  /** For the log of this side. */
+  message: string;
 }
 
 /** Instead of an address: the distributor that listens over the same transport. */
@@ -63,7 +75,11 @@ export interface Listening {
 
 export interface Transport {
   /** @throws {JobReactorError} PORT_IN_USE or LISTEN_FAILED */
-  listen(address: Address, accept: (connection: Connection) => void): Promise<Listening>;
-  /** Rejects when no connection can be made within the connect timeout. */
+  listen(
+    address: Address,
+    accept: (connection: Connection) => void,
+    turnedAway?: (somebody: TurnedAway) => void,
+  ): Promise<Listening>;
+  /** Rejects with a ConnectError when no connection can be made within the connect timeout. */
   connect(address: Address): Promise<Connection>;
 }

@@ -1,11 +1,12 @@
 import { duplexPair, type Duplex } from 'node:stream';
 import type { Clock } from '../clock.js';
-import type { Side } from '../protocol/messages.js';
-import { IN_PROCESS, type Address, type Connection, type Listening, type Peer, type Transport } from './connection.js';
-import { connectionError, TcpConnection } from './tcp-connection.js';
+import type { Side } from '../protocol/message-entry.js';
+import { IN_PROCESS, STRANGER, type Connection, type Peer, type Transport } from './connection.js';
+import { ConnectError } from './connect.error.js';
+import { TcpConnection } from './tcp-connection.js';
 import { TCP_LIMITS } from './tcp-limits.js';
 
-const HERE: Peer = { inProcess: true, binding: Buffer.alloc(0) };
+const HERE: Peer = { ...STRANGER, inProcess: true };
 
 /**
  * The transport, and beside it a pipe for the node whose distributor is in the same process: that one needs no port, and
@@ -14,8 +15,8 @@ const HERE: Peer = { inProcess: true, binding: Buffer.alloc(0) };
 export function withInProcess(transport: Transport, clock: Clock): Transport {
   let acceptHere: ((connection: Connection) => void) | null = null;
 
-  async function listen(address: Address, accept: (connection: Connection) => void): Promise<Listening> {
-    const listening = await transport.listen(address, accept);
+  const listen: Transport['listen'] = async (address, accept, turnedAway) => {
+    const listening = await transport.listen(address, accept, turnedAway);
     acceptHere = accept;
     return {
       port: listening.port,
@@ -24,11 +25,11 @@ export function withInProcess(transport: Transport, clock: Clock): Transport {
         return listening.close();
       },
     };
-  }
+  };
 
-  async function connect(address: Address): Promise<Connection> {
+  const connect: Transport['connect'] = async (address) => {
     if (address !== IN_PROCESS) return transport.connect(address);
-    if (!acceptHere) throw connectionError('CONNECT', 'the distributor of this process does not listen');
+    if (!acceptHere) throw new ConnectError('CONNECT', 'the distributor of this process does not listen');
     const [near, far] = duplexPair();
     // As with sockets: one that is destroyed takes the other with it.
     near.once('close', () => far.destroy());
@@ -37,7 +38,7 @@ export function withInProcess(transport: Transport, clock: Clock): Transport {
       new TcpConnection(end, otherSide, HERE, clock, TCP_LIMITS);
     acceptHere(open(far, 'node'));
     return open(near, 'distributor');
-  }
+  };
 
   return { listen, connect };
 }

@@ -1,5 +1,5 @@
 import { randomBytes, timingSafeEqual } from 'node:crypto';
-import type { Side } from '../protocol/messages.js';
+import type { Side } from '../protocol/message-entry.js';
 import type { Challenge, Hello, Welcome } from '../protocol/message.js';
 import type { AuthSettings, SharedKey } from './authentication.js';
 

@@ -4,7 +4,7 @@ import { JobReactorError } from '../job-reactor.error.js';
 import { FrameEncoder } from '../protocol/frame-encoder.js';
 import type { ErrorMessage, Message } from '../protocol/message.js';
 import { MessageReader } from '../protocol/message-reader.js';
-import type { Side } from '../protocol/messages.js';
+import type { Side } from '../protocol/message-entry.js';
 import { ProtocolError } from '../protocol/protocol.error.js';
 import { IN_PROCESS, type CloseReason, type Connection, type Peer } from './connection.js';
 import { FrameWatch } from './frame-watch.js';
@@ -27,7 +27,7 @@ export interface Wire extends Duplex {
 export class TcpConnection implements Connection {
   readonly remote: string;
   onDrain: () => void = () => {};
-  /** Called once: when the handshake is over, or the connection before that. */
+  /** Called when the handshake is over, and when the connection is. */
   onHandshakeOver: () => void = () => {};
 
   readonly #encoder = new FrameEncoder();
@@ -48,10 +48,7 @@ export class TcpConnection implements Connection {
     private readonly clock: Clock,
     private readonly limits: TcpLimits,
   ) {
-    const address = socket.remoteAddress ?? 'unknown';
-    this.remote = peer.inProcess
-      ? IN_PROCESS.host
-      : `${address.includes(':') ? `[${address}]` : address}:${socket.remotePort ?? 0}`;
+    this.remote = peer.inProcess ? IN_PROCESS.host : remoteOf(socket);
     this.#reader = new MessageReader(otherSide);
     this.#watch = new FrameWatch(this.#reader.frames, clock, limits.frameTimeout, () =>
       this.#violated(new ProtocolError(`The rest of a frame did not come within ${limits.frameTimeout} ms.`)),
@@ -192,6 +189,11 @@ export class TcpConnection implements Connection {
   }
 }
 
-export function connectionError(code: string, message: string, cause?: unknown): JobReactorError {
-  return new JobReactorError('CONNECTION', `${code}: ${message}`, cause === undefined ? undefined : { cause });
+/** Address and port of the other side. */
+export function remoteOf({ remoteAddress = 'unknown', remotePort = 0 }: Wire): string {
+  return `${remoteAddress.includes(':') ? `[${remoteAddress}]` : remoteAddress}:${remotePort}`;
+}
+
+function connectionError(code: string, message: string): JobReactorError {
+  return new JobReactorError('CONNECTION', `${code}: ${message}`);
 }

@@ -4,6 +4,7 @@ import type { Hello, Message, Offer, Welcome } from '../protocol/message.js';
 import type { Address, CloseReason, Connection, Transport } from '../transport/connection.js';
 import { Heartbeat } from '../transport/heartbeat.js';
 import type { AuthSettings } from '../transport/authentication.js';
+import { ConnectError } from '../transport/connect.error.js';
 import { LinkHandshake } from './link-handshake.js';
 
 const FIRST_WAIT = 250;
@@ -93,7 +94,8 @@ export class DistributorLink {
       if (this.#stopped) connection.destroy();
       else this.#greet(connection);
     } catch (error) {
-      this.#unreachable(remote, error instanceof Error ? error.message : String(error), null);
+      const code = error instanceof ConnectError && error.step === 'TLS' ? error.step : null;
+      this.#unreachable(remote, error instanceof Error ? error.message : String(error), code);
     }
   }
 
@@ -141,12 +143,13 @@ export class DistributorLink {
     this.#welcome = undefined;
     const distrust = this.#handshake?.distrust;
     this.#handshake = undefined;
+    const { error, told, cause } = reason;
     const why =
-      distrust?.why ??
-      (reason.error
-        ? `${reason.error.code}: ${reason.error.message}`
-        : (reason.cause?.message ?? 'closed by the distributor'));
-    if (!welcome) return this.#unreachable(connection.remote, why, distrust?.code ?? reason.error?.code ?? null);
+      distrust?.why ?? (error ? `${error.code}: ${error.message}` : (cause?.message ?? 'closed by the distributor'));
+    if (!welcome) {
+      const code = distrust?.code ?? error?.code ?? told?.code ?? 'CLOSED';
+      return this.#unreachable(connection.remote, why, code);
+    }
     const { node, emit } = this.#parts;
     if (!this.#stopped)
       emit({ event: 'distributor lost', node, distributor: welcome.name, remote: connection.remote, reason: why });

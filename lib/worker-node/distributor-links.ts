@@ -45,6 +45,10 @@ export class DistributorLinks {
   start(storage: Hello['storage'], database: string | undefined): void {
     const { settings, instance, handlers, transport, clock, random, emit } = this.#parts;
     const jobs = handlers.names();
+    if (settings.insecure) {
+      const host = settings.distributors.map((address) => address.host).join(', ');
+      emit({ event: 'not secured', role: `Node '${settings.name}'`, host });
+    }
     const hello = (): Hello => ({
       type: 'hello',
       protocol: PROTOCOL_VERSION,

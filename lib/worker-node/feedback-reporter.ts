@@ -1,113 +1,143 @@
-import type { Clock, ClockTimer } from '../clock.js';
-import type { FeedbackRecord } from '../job/job.js';
+import type { Clock } from '../clock.js';
+import { undelivered, type FeedbackRecord, type KeptFeedback } from '../job/job.js';
 import type { EmitEvent } from '../job-reactor.events.js';
+import type { JobsSettings } from '../job-reactor.options.js';
+import type { Undelivered } from '../protocol/message.js';
 import { resultMessage } from '../protocol/result-message.js';
+import { DeliverySchedule } from '../storage/delivery-schedule.js';
+import { StoredFeedbacks } from '../storage/feedback-rows.js';
 import type { GroupCommit } from '../storage/group-commit.js';
 import type { JobStorage } from '../storage/job-storage.js';
 import type { DistributorLink } from './distributor-link.js';
+import { FeedbackQueues, type Outstanding } from './feedback-queues.js';
+import { FeedbackRoutes } from './feedback-routes.js';
 
-/** Feedbacks kept in memory; the rest stays in the storage until these are acknowledged. */
-const WINDOW = 10_000;
-const PAGE = 1_000;
-/** For so long only the instance that enqueued is told; then any other of its name. */
-const ORPHANED_AFTER = 30_000;
-
-interface Outstanding {
-  feedback: FeedbackRecord;
-  sentOn: DistributorLink | null;
+export interface ReporterParts {
+  node: string;
+  jobs: JobsSettings;
+  storage: JobStorage;
+  commit: GroupCommit;
+  clock: Clock;
+  emit: EmitEvent;
 }
 
 /**
- * Brings feedbacks to the application and brings them again after every reconnect, until they are acknowledged. Results
- * nobody asked to keep are sent once.
+ * Brings feedbacks to the application and brings them again after every reconnect, until they are acknowledged. One whose
+ * methods threw comes again after a while, and rests when that has been too often. Results nobody asked to keep are sent
+ * once.
  */
 export class FeedbackReporter {
-  readonly #storage: JobStorage;
-  readonly #commit: GroupCommit;
-  readonly #clock: Clock;
-  readonly #emit: EmitEvent;
-  readonly #node: string;
-  readonly #outstanding = new Map<string, Outstanding>();
-  readonly #links = new Set<DistributorLink>();
-  /** When an instance was last connected, or when this node first waited for it. */
-  readonly #gone = new Map<string, number>();
-  #timer: ClockTimer | undefined;
+  readonly #parts: ReporterParts;
+  readonly #rows: StoredFeedbacks;
+  readonly #schedule: DeliverySchedule;
+  readonly #queues: FeedbackQueues;
+  readonly #routes: FeedbackRoutes;
+  /** Names of jobs whose feedback was told to have nobody. */
+  readonly #unwanted = new Set<string>();
   /** Called whenever less may be waiting for its acknowledgement. */
   #whenAcknowledged: (() => void) | undefined;
-  #moreInStorage = true;
-  #loading = false;
   #stopped = false;
 
-  constructor(parts: { node: string; storage: JobStorage; commit: GroupCommit; clock: Clock; emit: EmitEvent }) {
-    this.#node = parts.node;
-    this.#storage = parts.storage;
-    this.#commit = parts.commit;
-    this.#clock = parts.clock;
-    this.#emit = parts.emit;
+  constructor(parts: ReporterParts) {
+    const { node, jobs, storage, commit, clock, emit } = parts;
+    this.#parts = parts;
+    this.#rows = new StoredFeedbacks(storage, (write) => commit.write(write));
+    this.#schedule = new DeliverySchedule({
+      role: `node '${node}'`,
+      rows: this.#rows,
+      maxDeliveries: jobs.maxDeliveries,
+      clock,
+      emit,
+      due: (feedbacks) => feedbacks.forEach((feedback) => this.#queues.isGone(feedback.id) || this.#take(feedback)),
+    });
+    this.#routes = new FeedbackRoutes(clock, () => this.flush());
+    this.#queues = new FeedbackQueues({
+      rows: this.#rows,
+      clock,
+      reachable: (feedback) => this.#routes.to(feedback) !== undefined,
+      found: (feedback) => this.#take(feedback),
+      failed: (error) => emit({ event: 'storage failed', role: `node '${node}'`, error }),
+    });
   }
 
-  /** Reads what an earlier process left unacknowledged. */
-  async start(): Promise<void> {
-    await this.#load();
+  /** Looks for what an earlier process left unacknowledged. */
+  start(): void {
+    void this.#schedule.scan();
+  }
+
+  /** There is more in the storage now, that did not come by `report`. */
+  more(): void {
+    void this.#schedule.scan();
   }
 
   /** `kept`: it has a row and is sent until acknowledged. */
   report(feedback: FeedbackRecord, kept: boolean): void {
-    if (!kept) {
-      this.#exactLink(feedback)?.send(resultMessage(feedback));
-    } else if (this.#outstanding.size >= WINDOW) {
-      this.#moreInStorage = true;
-    } else {
-      const entry: Outstanding = { feedback, sentOn: null };
-      this.#outstanding.set(feedback.id, entry);
-      this.#send(entry);
+    if (!kept) return void this.#routes.exact(feedback)?.send(resultMessage(feedback));
+    // A run that ends twice has its last word in the row.
+    this.#schedule.forget(feedback.id);
+    if (this.#queues.remove(feedback.id)) this.#queues.settled([feedback.id]);
+    this.#take(undelivered(feedback));
+  }
+
+  /** Somebody wants these to be sent, whatever came of them so far. */
+  again(feedbacks: readonly KeptFeedback[]): void {
+    for (const feedback of feedbacks) {
+      this.#schedule.forget(feedback.id);
+      this.#take(feedback);
     }
   }
 
-  /** True while the job's end has not been acknowledged. */
-  holds(feedbackId: string): boolean {
-    return this.#outstanding.has(feedbackId);
-  }
-
   opened(link: DistributorLink): void {
-    this.#links.add(link);
-    if (link.distributor) this.#gone.delete(link.distributor.instance);
+    this.#routes.opened(link);
     this.flush();
   }
 
   closed(link: DistributorLink, instance: string | undefined): void {
-    this.#links.delete(link);
-    if (instance) this.#gone.set(instance, this.#clock.monotonic());
-    for (const entry of this.#outstanding.values()) if (entry.sentOn === link) entry.sentOn = null;
+    this.#routes.closed(link, instance);
+    for (const entry of this.#queues.entries()) if (entry.sentOn === link) entry.sentOn = null;
     this.flush();
     this.#whenAcknowledged?.();
   }
 
   /** Sends whatever can be sent now. */
   flush(): void {
-    for (const entry of this.#outstanding.values()) if (!entry.sentOn) this.#send(entry);
+    for (const entry of this.#queues.entries()) if (!entry.sentOn) this.#send(entry);
+    this.#queues.refill();
   }
 
   async acknowledged(ids: readonly string[]): Promise<void> {
     if (this.#stopped) return; // They are sent again by whoever has them next.
-    const known = ids.filter((id) => this.#outstanding.delete(id));
+    const known = ids.filter((id) => this.#queues.remove(id));
     if (known.length === 0) return;
     this.#whenAcknowledged?.();
     try {
-      await this.#commit.write({ kind: 'forget-feedback', ids: known });
+      await this.#rows.forget(known);
     } catch (error) {
       // They are sent again after the next start, and acknowledged again.
-      this.#emit({ event: 'storage failed', role: `node ${this.#node}`, error });
+      this.#parts.emit({ event: 'storage failed', role: `node '${this.#parts.node}'`, error });
     }
-    if (this.#outstanding.size === 0 && this.#moreInStorage) await this.#load();
+    this.#queues.settled(known);
+    this.#queues.refill();
+  }
+
+  /** The application has it, and could do nothing with it. */
+  async undelivered(link: DistributorLink, { id, code, error }: Undelivered): Promise<void> {
+    const entry = this.#queues.get(id);
+    if (entry?.sentOn !== link || this.#stopped) return;
+    if (code === 'UNDECLARED') return this.#undeclared(entry, link);
+    this.#queues.remove(id);
+    this.#whenAcknowledged?.();
+    await this.#schedule.failed(entry.feedback, error ?? { name: 'Error', message: 'It did not say why.' });
+    this.#queues.settled([id]);
+    this.#queues.refill();
   }
 
   /** Resolves when everything that was sent has been acknowledged, or after `timeout` milliseconds. */
   settledWithin(timeout: number): Promise<void> {
-    const open = (): boolean => [...this.#outstanding.values()].some((entry) => entry.sentOn !== null);
+    const open = (): boolean => [...this.#queues.entries()].some((entry) => entry.sentOn !== null);
     if (!open()) return Promise.resolve();
     return new Promise((resolve) => {
-      const timer = this.#clock.after(timeout, resolve);
+      const timer = this.#parts.clock.after(timeout, resolve);
       this.#whenAcknowledged = () => {
         if (open()) return;
         timer.cancel();
@@ -118,80 +148,38 @@ export class FeedbackReporter {
 
   stop(): void {
     this.#stopped = true;
-    this.#timer?.cancel();
+    this.#schedule.stop();
+    this.#queues.stop();
+    this.#routes.stop();
   }
 
-  /** Feedbacks of others are in the storage now. */
-  more(): void {
-    this.#moreInStorage = true;
-    if (!this.#loading && this.#outstanding.size < WINDOW) void this.#load();
-  }
-
-  async #load(): Promise<void> {
-    if (this.#loading || this.#stopped) return;
-    this.#loading = true;
-    try {
-      this.#moreInStorage = false;
-      for (let after: string | null = null; ;) {
-        const page: FeedbackRecord[] = await this.#storage.feedbacks({ after, limit: PAGE });
-        for (const feedback of page) {
-          if (!this.#outstanding.has(feedback.id)) this.#outstanding.set(feedback.id, { feedback, sentOn: null });
-        }
-        after = page.at(-1)?.id ?? null;
-        if (page.length < PAGE) break;
-        if (this.#outstanding.size >= WINDOW) {
-          this.#moreInStorage = true;
-          break;
-        }
-      }
-    } catch (error) {
-      this.#moreInStorage = true;
-      this.#emit({ event: 'storage failed', role: `node ${this.#node}`, error });
-    } finally {
-      this.#loading = false;
-    }
-    this.flush();
+  #take(feedback: KeptFeedback): void {
+    if (this.#schedule.has(feedback.id)) return;
+    const entry = this.#queues.add(feedback);
+    if (entry) this.#send(entry);
   }
 
   #send(entry: Outstanding): void {
-    const link = this.#exactLink(entry.feedback) ?? this.#otherLink(entry.feedback);
+    const link = this.#routes.to(entry.feedback);
     if (!link || link.congested) return;
     entry.sentOn = link;
     link.send(resultMessage(entry.feedback));
   }
 
-  /** The instance that enqueued, or that same application started again on the same outbox. */
-  #exactLink({ origin }: FeedbackRecord): DistributorLink | undefined {
-    let restarted: DistributorLink | undefined;
-    for (const link of this.#links) {
-      if (link.distributor?.instance === origin.instance) return link;
-      if (origin.storage !== null && link.distributor?.storage === origin.storage) restarted = link;
-    }
-    return restarted;
-  }
-
-  #otherLink({ origin }: FeedbackRecord): DistributorLink | undefined {
-    const now = this.#clock.monotonic();
-    const gone = this.#gone.get(origin.instance);
-    if (gone === undefined) this.#gone.set(origin.instance, now);
-    const wait = (gone ?? now) + ORPHANED_AFTER - now;
-    if (wait > 0) {
-      this.#lookAgain(wait);
-      return undefined;
-    }
-    for (const link of this.#links) if (link.distributor?.name === origin.distributor) return link;
-    return undefined;
-  }
-
-  #lookAgain(wait: number): void {
-    if (this.#timer || this.#stopped) return;
-    this.#timer = this.#clock.after(
-      wait,
-      () => {
-        this.#timer = undefined;
-        this.flush();
-      },
-      false,
-    );
+  /** This instance has no method for it; another of the same application may have one, now or after its next deployment. */
+  #undeclared(entry: Outstanding, link: DistributorLink): void {
+    const { feedback } = entry;
+    const { name, origin, listeners } = feedback;
+    this.#routes.lacks(link, name);
+    entry.sentOn = null;
+    this.#send(entry);
+    if (entry.sentOn || this.#routes.reaches(feedback)) return;
+    // Its closures went with their process.
+    if (listeners === 'closures') return void this.acknowledged([feedback.id]);
+    const key = `${origin.distributor} ${name}`;
+    if (this.#unwanted.has(key)) return;
+    this.#unwanted.add(key);
+    const { emit } = this.#parts;
+    emit({ event: 'feedback waits', distributor: origin.distributor, name });
   }
 }

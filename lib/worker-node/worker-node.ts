@@ -61,7 +61,7 @@ export class WorkerNode {
     const { id } = await storage.open({ role: 'node', name: settings.name, instance });
     this.#stored = await storage.countUnfinished();
     const recovered = await this.#stages.recoverer.start();
-    await this.#stages.reporter.start();
+    this.#stages.reporter.start();
     this.#stages.facts.started(storage.driverName ?? 'memory', handlers.names(), recovered);
     if (this.#stopping) return;
     this.#stages.leaseLoss.start();
@@ -238,6 +238,8 @@ export class WorkerNode {
         return void this.#stages.answers.superseded(message.id);
       case 'result-ack':
         return void this.#stages.reporter.acknowledged(message.ids);
+      case 'undelivered':
+        return void this.#stages.reporter.undelivered(link, message);
       case 'cancel':
         return void this.#stages.answers.cancel(link, message);
       case 'query':

@@ -93,5 +93,5 @@ it.each(PAGES.filter((page) => blocksOf(page).some(({ language }) => language ==
   (page) => {
     expect(compile(page)).toEqual([]);
   },
-  60_000,
+  300_000,
 );

@@ -16,6 +16,7 @@ const SECTIONS: Record<string, { file: string; type: string }> = {
   distributor: { file: 'job-reactor.options', type: 'DistributorOptions' },
   node: { file: 'job-reactor.options', type: 'NodeOptions' },
   auth: { file: 'job-reactor.options', type: 'AuthOptions' },
+  tls: { file: 'job-reactor.options', type: 'TlsOptions' },
   'node.distributors[]': { file: 'job-reactor.options', type: 'DistributorAddress' },
   'node.threads': { file: 'job-reactor.options', type: 'ThreadOptions' },
   'node.threads.resourceLimits': { file: 'job-reactor.options', type: 'ThreadResourceLimits' },
@@ -63,14 +64,21 @@ describe('docs/options.md', () => {
       allowInsecure: false,
     });
     const { concurrency, maxStored, drainTimeout, maxCrashes, handoffTimeout } = node!;
-    expect(said('node')).toEqual({ concurrency, maxStored, drainTimeout, maxCrashes, handoffTimeout });
+    expect(said('node')).toEqual({
+      allowInsecure: false,
+      concurrency,
+      maxStored,
+      drainTimeout,
+      maxCrashes,
+      handoffTimeout,
+    });
     expect(row('node', 'prefetch')['default']).toBe('as `concurrency`');
     expect(node!.prefetch).toBe(concurrency);
     const { export: name, abortGrace, bootTimeout } = node!.threads!;
     expect(said('node.threads')).toEqual({ export: name, abortGrace, bootTimeout });
     const { removeSucceeded, removeCancelled, removeFailed, dedupRetention } = jobs;
     expect(said('jobs.retention')).toEqual({ removeSucceeded, removeCancelled, removeFailed, dedupRetention });
-    expect(said('jobs')).toMatchObject({ strictNode: jobs.strictNode });
+    expect(said('jobs')).toMatchObject({ strictNode: jobs.strictNode, maxDeliveries: jobs.maxDeliveries });
   });
 
   it('says the defaults that an enqueue has', () => {

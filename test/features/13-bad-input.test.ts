@@ -181,12 +181,23 @@ describe('one clear error at start for', () => {
     [
       'an option that nothing resembles',
       { distributor: { ...distributor, colour: 'red' } },
-      'There is no option `distributor.colour`. The options are name, host, port, outbox, maxPending, auth, allowInsecure.',
+      'There is no option `distributor.colour`. The options are name, host, port, outbox, maxPending, auth, tls, allowInsecure.',
     ],
     [
-      'an option of a later version',
-      { distributor: { ...distributor, tls: {} } },
-      'The option `distributor.tls` is not available in this version. Leave it out.',
+      'a certificate without its key',
+      { node: { ...node, tls: { cert: '-----BEGIN CERTIFICATE-----' } } },
+      'node.tls: `cert` and `key` go together. `npx job-reactor certs <folder>` makes an authority and certificates for a start.',
+    ],
+    [
+      'the path of a certificate',
+      { node: { ...node, tls: { ca: 'certs/ca.pem' } } },
+      'node.tls.ca is no PEM text: it has no line "-----BEGIN …". If it is a path, read the file: readFileSync(path).',
+    ],
+    [
+      'a secret that is too short',
+      { distributor: { ...distributor, auth: { secret: 'short' } } },
+      'distributor.auth.secret has 5 bytes; at least 32 are needed. `npx job-reactor secret` prints a good one; keep it out ' +
+        'of the code, in an environment variable or a file.',
     ],
     [
       'a value of a wrong type',
@@ -239,11 +250,28 @@ describe('one clear error at start for', () => {
     expect(await told(options)).toBe(`INVALID_OPTIONS ${message}`);
   });
 
-  it('a port that other machines reach', async () => {
+  it('a port that other machines reach, with what keeps strangers out', async () => {
     expect(await told({ distributor: { ...distributor, host: '0.0.0.0' } })).toBe(
-      "INSECURE_BIND distributor.host: other machines reach '0.0.0.0', and this version has no TLS and no " +
-        'authentication yet, so whoever reaches the port can run jobs and read their arguments. Listen on ' +
-        "'127.0.0.1', or set `distributor.allowInsecure: true` if only machines you trust reach the port.",
+      "INSECURE_BIND distributor.host: other machines reach '0.0.0.0', and whoever reaches the port can run jobs and read " +
+        'their arguments, and whoever is on the way can read all and take connections over. Give `distributor.tls`, with ' +
+        '`ca` or with `distributor.auth`; `npx job-reactor certs <folder>` and `npx job-reactor secret` make what is needed ' +
+        "(docs/security.md). Or listen on '127.0.0.1'. Or set `distributor.allowInsecure: true` if you trust everybody who " +
+        'reaches the port and the network.',
+    );
+  });
+
+  it('a distributor on another machine that is dialled in the clear', async () => {
+    const far = {
+      ...node,
+      distributors: [
+        { host: '127.0.0.1', port: 1 },
+        { host: 'jobs.example', port: 1 },
+      ],
+    };
+    expect(await told({ node: far })).toBe(
+      "INSECURE_LINK node.distributors: 'jobs.example' is another machine, and without TLS whoever is on the way can have " +
+        'this node run what they like, and read all. Give `node.tls`; `npx job-reactor certs <folder>` makes what is needed ' +
+        '(docs/security.md). Or set `node.allowInsecure: true` if you trust everybody who reaches the network.',
     );
   });
 

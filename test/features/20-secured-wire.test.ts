@@ -4,7 +4,7 @@ import { Payload } from '@nestjs/microservices';
 import { afterEach, describe, expect, it } from 'vitest';
 import { Job, type AuthOptions } from '../../lib/index.js';
 import type { Challenge, ErrorMessage, Hello, Message } from '../../lib/protocol/message.js';
-import type { Side } from '../../lib/protocol/messages.js';
+import type { Side } from '../../lib/protocol/message-entry.js';
 import { SharedKey } from '../../lib/transport/authentication.js';
 import { distributorMac, makeNonce, nodeMac, type Exchange } from '../../lib/transport/proof.js';
 import { within } from '../support/deadline.js';

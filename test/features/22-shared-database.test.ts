@@ -145,6 +145,43 @@ describeEachDatabase('nodes that share a database', ({ kind }) => {
     expect(ran.all.filter(({ id }) => id === job!.id)).toHaveLength(1);
   });
 
+  it('too busy in one handler to renew its lease: another takes over, and its outcome is refused', async () => {
+    const one = await inProcess('one');
+    await here('two');
+    const [job] = await confirmed(1, { do: 'block', milliseconds: 4_000 }, { node: 'one' });
+    await one.started();
+    await elsewhere('one', -60_000);
+    // Nobody has noticed yet: somebody comes who reads the leases.
+    await here('three', { concurrency: 1 });
+    expect(['two', 'three']).toContain(await job!.result({ timeout: '60s' }));
+    expect(ran.all.map(({ id, attempt }) => [id, attempt])).toEqual([[job!.id, 2]]);
+    await eventually(
+      'it is back',
+      async () => (await web.client.run('work', { result: 'back' }, { node: 'one' })) === 'back',
+    );
+  });
+
+  it('cut from its application only: it keeps its jobs, and brings the result when it is back', async () => {
+    const proxy = await tcpProxy(web.port, '127.0.0.1');
+    const one = await inProcess('one', {}, [{ ...web, port: proxy.port }]);
+    await here('two');
+    const told = new Facts<unknown>();
+    const onSuccess = ({ result }: { result?: unknown }): void => told.tell(result);
+    const job = await web.client.enqueue('work', { do: 'wait' }, { node: 'one', confirm: 'stored', onSuccess });
+    await one.started();
+    const lost = new Promise((resolve) => web.distributor.on('node lost', resolve));
+    proxy.freeze();
+    proxy.cut();
+    await within(lost, 'the news of its loss');
+    one.finish(job.id, 'done alone');
+    await eventually('its end is committed', async () => (await feedbacks()) === 1);
+    expect(told.all).toEqual([]);
+    proxy.thaw();
+    expect(await told.next()).toBe('done alone');
+    expect(ran.all).toEqual([]);
+    await proxy.close();
+  });
+
   it('only who may run a job takes it over; what nobody may run waits', async () => {
     const one = await inProcess('one');
     const wishes = {

@@ -4,6 +4,7 @@
  * Needs nothing but npm: node test/package/check.mjs
  */
 import { execFile, spawn } from 'node:child_process';
+import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
@@ -40,6 +41,7 @@ try {
   await compile();
   await readsItsTypesEverywhere('with TypeORM');
   await runsTheExample();
+  await makesSecretsAndCertificates();
   await saysThatADriverIsMissing();
   await saysThatTypeormIsMissing();
   await readsItsTypesEverywhere('without it');
@@ -133,6 +135,25 @@ async function runsTheExample() {
   await worker.stop();
   await app.stop();
   passed(`the example of the README runs on Node ${process.version} with ${hasNodeSqlite ? 'node:sqlite' : 'libsql'}`);
+}
+
+async function makesSecretsAndCertificates() {
+  const command = (...args) => run('npx', ['--no-install', 'job-reactor', ...args], project);
+  const secret = await command('secret');
+  if (secret.failed || !/^[\w-]{43}\n$/.test(secret.stdout)) fail(`npx job-reactor secret: ${secret.stderr}`);
+  const made = await command('certs', 'certs', '--distributor', 'jobs.example', '--node', 'pictures');
+  if (made.failed) fail(`npx job-reactor certs: ${made.stderr}`);
+  for (const name of ['ca', 'distributor', 'node-pictures']) {
+    const [cert, key] = await Promise.all(
+      [`${name}.pem`, `${name}-key.pem`].map((file) => readFile(join(project, 'certs', file))),
+    );
+    if (!new X509Certificate(cert).checkPrivateKey(createPrivateKey(key))) fail(`${name}: the key is of another`);
+  }
+  await npm(project, 'uninstall', '@peculiar/x509');
+  const missing = await command('certs', 'others');
+  if (!missing.failed || !missing.stderr.includes('npm install --save-dev @peculiar/x509'))
+    fail(`npx job-reactor certs without @peculiar/x509 said: ${missing.stderr}`);
+  passed('npx job-reactor makes secrets, and certificates where @peculiar/x509 is installed');
 }
 
 async function saysThatADriverIsMissing() {

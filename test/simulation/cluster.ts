@@ -19,6 +19,7 @@ import { Life, type World } from './world.js';
 const JOBS: JobsSettings = {
   defaults: { backoff: { type: 'exponential', delay: 200, max: 2_000 } },
   strictNode: false,
+  maxDeliveries: 1_000,
   removeSucceeded: true,
   removeCancelled: false,
   removeFailed: false,
@@ -94,7 +95,7 @@ export class Cluster {
   distributor(name: string, port: number, disk: Disk | null): Member<Distributor> {
     return new Member(this.world, name, (life) => {
       const distributor = new Distributor({
-        settings: { name, host: 'sim', port, maxPending: 100_000, auth: this.#auth },
+        settings: { name, host: 'sim', port, maxPending: 100_000, auth: this.#auth, tls: null, insecure: false },
         jobs: JOBS,
         instance: randomUUID(),
         outbox: disk && this.#storage(disk, life),
@@ -122,6 +123,8 @@ export class Cluster {
       handoffTimeout: 3_000,
       threads: threads > 0 ? THREADS : null,
       auth: this.#auth,
+      tls: null,
+      insecure: false,
     };
     return new Member(this.world, name, (life) => {
       const handlers = this.#handlers(life, name);
@@ -153,6 +156,7 @@ export class Cluster {
   #declared(): DeclaredFeedbacks {
     const method = {
       invoke: async (feedback: { status: string; job: { id: string; run: number; period: number | null } }) => {
+        if (this.world.chance(0.2)) throw new Error('could not be told');
         const told = this.told.get(feedback.job.id) ?? [];
         const final = feedback.job.period === null || feedback.status !== 'succeeded';
         told.push({ status: feedback.status, final, run: feedback.job.run });

@@ -209,6 +209,12 @@ export const ARBITRARY: { [T in MessageType]: fc.Arbitrary<MessageOf<T>> } = {
   }),
   progress: fc.record({ type: fc.constant('progress'), id: uuid, value: serialised }),
   result: fc.record({ type: fc.constant('result'), feedback, args: serialised, result: serialised }),
+  undelivered: fc.record({
+    type: fc.constant('undelivered'),
+    id: feedbackIds,
+    code: fc.constantFrom('FAILED', 'UNDECLARED'),
+    error: nullable(error),
+  }),
   'result-ack': fc.record({ type: fc.constant('result-ack'), ids: fc.array(feedbackIds) }),
   cancel: fc.record({ type: fc.constant('cancel'), request: count, id: uuid, reason: anyText(8192) }),
   cancelled: fc.record({

@@ -33,7 +33,7 @@ export interface Work {
    * `fail-once`: throws in the first attempt. `count`: adds 1 to `args.count` and returns it. `nap`: returns after
    * `args.for` milliseconds. `exit`: kills the process at once; the others of `KILLS` do it after `args.for`.
    */
-  do?: 'return' | 'wait' | 'hang' | 'fail' | 'fail-once' | 'count' | 'nap' | 'exit' | Kill;
+  do?: 'return' | 'wait' | 'hang' | 'fail' | 'fail-once' | 'count' | 'nap' | 'block' | 'exit' | Kill;
   for?: number;
   result?: unknown;
   count?: number;
@@ -99,6 +99,9 @@ class Works {
       case 'uncaughtException':
         await sleep(args.for ?? 0);
         return KILLS[args.do]();
+      case 'block':
+        for (const end = Date.now() + Number(args['milliseconds']); Date.now() < end;);
+        return args.result;
       case 'fail':
         throw new Error('told to fail');
       case 'fail-once':

@@ -24,6 +24,8 @@ export interface TcpProxy {
   reset(): void;
   /** What the client says still arrives; the answer to it does not, and then the connection breaks. */
   loseNextAnswer(): void;
+  /** Shows everything that passes, in both directions. */
+  tap(listener: (chunk: Buffer) => void): void;
   /** The same for the next thing a client says that has this in it. Resolves when that has happened. */
   loseAnswerTo(text: string): Promise<void>;
   close(): Promise<void>;
@@ -44,6 +46,7 @@ export async function tcpProxy(port: number, host = '127.0.0.1'): Promise<TcpPro
   let frozen = false;
   let slowness: Slowness = {};
   let losing = false;
+  let tapped: (chunk: Buffer) => void = () => {};
   let lost: { text: string; done: () => void } | null = null;
   const close = (link: Link, end: (socket: Socket) => void): void => {
     links.delete(link);
@@ -59,6 +62,7 @@ export async function tcpProxy(port: number, host = '127.0.0.1'): Promise<TcpPro
   };
   const pass = (link: Link, way: 'upward' | 'downward', data: Buffer): void => {
     const to = way === 'upward' ? link.server : link.client;
+    tapped(data);
     if (Object.keys(slowness).length === 0) link[way] = link[way].then(() => void to.write(data));
     else {
       const how = slowness;
@@ -107,6 +111,7 @@ export async function tcpProxy(port: number, host = '127.0.0.1'): Promise<TcpPro
     cut: () => [...links].forEach(destroy),
     reset: () => [...links].forEach((link) => close(link, (socket) => socket.resetAndDestroy())),
     loseNextAnswer: () => void (losing = true),
+    tap: (listener) => void (tapped = listener),
     loseAnswerTo: (text) => new Promise((done) => (lost = { text, done })),
     close() {
       [...links].forEach(destroy);

@@ -4,7 +4,7 @@ import { FrameEncoder } from '../../lib/protocol/frame-encoder.js';
 import { DEFAULT_FRAME } from '../../lib/protocol/frame.js';
 import type { Message, MessageType } from '../../lib/protocol/message.js';
 import { MessageReader } from '../../lib/protocol/message-reader.js';
-import type { Side } from '../../lib/protocol/messages.js';
+import type { Side } from '../../lib/protocol/message-entry.js';
 import { within } from './deadline.js';
 import { Facts } from './reactor.js';
 
@@ -96,23 +96,14 @@ export async function meddler(
 ): Promise<{ port: number; said: Facts<{ from: Side; message: Message }>; cut: () => void; close: () => void }> {
   const said = new Facts<{ from: Side; message: Message }>();
   const sides: ScriptedSide[] = [];
-  const relay = (from: ScriptedSide, to: ScriptedSide, side: Side): void => {
-    const tell = from.heard.tell;
-    Object.assign(from.heard, {
-      tell(message: Message) {
-        tell(message);
-        said.tell({ from: side, message });
-        to.send(change(structuredClone(message), side));
-      },
-    });
-    from.socket.on('close', () => to.socket.destroy());
-  };
   const server = createServer((socket) => {
     const node = new ScriptedSide(socket, 'node');
     const distributor = new ScriptedSide(connect({ port, host: '127.0.0.1' }), 'distributor');
     sides.push(node, distributor);
-    relay(node, distributor, 'node');
-    relay(distributor, node, 'distributor');
+    relay(node, distributor, (message, from) => {
+      said.tell({ from, message });
+      return change(structuredClone(message), from);
+    });
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -128,4 +119,24 @@ export async function meddler(
       for (const { socket } of sides) socket.destroy();
     },
   };
+}
+
+/** Whatever one side says the other one hears, as it was or changed. */
+export function relay(
+  node: ScriptedSide,
+  distributor: ScriptedSide,
+  change: (message: Message, from: Side) => Message = (message) => message,
+): void {
+  const pass = (from: ScriptedSide, to: ScriptedSide, side: Side): void => {
+    const { tell } = from.heard;
+    Object.assign(from.heard, {
+      tell(message: Message) {
+        tell(message);
+        to.send(change(message, side));
+      },
+    });
+    from.socket.on('close', () => to.socket.destroy());
+  };
+  pass(node, distributor, 'node');
+  pass(distributor, node, 'distributor');
 }

@@ -12,11 +12,20 @@ describe('the options of forRoot', () => {
   it('of a distributor have their defaults', () => {
     expect(readOptions({ distributor })).toEqual({
       name: undefined,
-      distributor: { name: 'web', host: '127.0.0.1', port: 5000, maxPending: 100_000, auth: null },
+      distributor: {
+        name: 'web',
+        host: '127.0.0.1',
+        port: 5000,
+        maxPending: 100_000,
+        auth: null,
+        tls: null,
+        insecure: false,
+      },
       node: null,
       jobs: {
         defaults: {},
         strictNode: false,
+        maxDeliveries: 20,
         removeSucceeded: true,
         removeCancelled: true,
         removeFailed: false,
@@ -40,6 +49,8 @@ describe('the options of forRoot', () => {
       maxCrashes: 3,
       handoffTimeout: 30_000,
       auth: null,
+      tls: null,
+      insecure: false,
       threads: null,
     });
     expect(readOptions({ node: { ...node, concurrency: 4 } }).node?.prefetch).toBe(4);
@@ -101,12 +112,13 @@ describe('the options of forRoot', () => {
         timeout: '1m',
         priority: 1,
         strictNode: true,
+        maxDeliveries: 3,
         retention: { removeSucceeded: false, removeCancelled: false, removeFailed: true, dedupRetention: '1d' },
       },
     };
     expect(readOptions(options)).toEqual({
       name: 'second',
-      distributor: { name: 'web', host: '::1', port: 0, maxPending: 5, auth: null },
+      distributor: { name: 'web', host: '::1', port: 0, maxPending: 5, auth: null, tls: null, insecure: false },
       node: {
         name: 'gpu',
         distributors: [],
@@ -119,6 +131,8 @@ describe('the options of forRoot', () => {
         maxCrashes: 1,
         handoffTimeout: 2000,
         auth: null,
+        tls: null,
+        insecure: false,
         threads: {
           module: pathToFileURL('/worker.js').href,
           export: 'WorkerModule',
@@ -133,6 +147,7 @@ describe('the options of forRoot', () => {
       jobs: {
         defaults: { maxAttempts: null, backoff, timeout: 60_000, priority: 1 },
         strictNode: true,
+        maxDeliveries: 3,
         removeSucceeded: false,
         removeCancelled: false,
         removeFailed: true,
@@ -158,7 +173,7 @@ describe('the options of forRoot', () => {
       expect(read).toThrow(`distributor.host: other machines reach '${host}'`);
       expect(read).toThrow('whoever reaches the port can run jobs and read their arguments');
       expect(read).toThrow('set `distributor.allowInsecure: true`');
-      expect(read({ allowInsecure: true }).distributor?.host).toBe(host);
+      expect(read({ allowInsecure: true }).distributor).toMatchObject({ host, insecure: true });
     },
   );
 
@@ -186,7 +201,10 @@ describe('the options of forRoot', () => {
     [{ distributor: { ...distributor, allowInsecure: 1 } }, 'distributor.allowInsecure must be true or false'],
     [{ distributor: { ...distributor, outbox: 'disk' } }, "distributor.outbox must be 'memory', TypeORM's"],
     [{ distributor: { ...distributor, outbox: null } }, "distributor.outbox must be 'memory', TypeORM's"],
-    [{ distributor: { ...distributor, tls: {} } }, 'The option `distributor.tls` is not available in this version.'],
+    [
+      { distributor: { ...distributor, tls: {} } },
+      '`distributor.tls.cert` is missing. `npx job-reactor certs <folder>`',
+    ],
     [{ node: { ...node, concurency: 4 } }, 'There is no option `node.concurency`: did you mean `node.concurrency`?'],
     [{ node: { ...node, colour: 4 } }, 'There is no option `node.colour`. The options are name, storage,'],
     [{ node: { ...node, name: undefined } }, '`node.name` is missing'],
@@ -228,6 +246,7 @@ describe('the options of forRoot', () => {
     ],
     [{ distributor, jobs: { retain: {} } }, 'There is no option `jobs.retain`'],
     [{ distributor, jobs: { retention: { keep: 1 } } }, 'There is no option `jobs.retention.keep`'],
+    [{ distributor, jobs: { maxDeliveries: 0 } }, 'jobs.maxDeliveries must be'],
     [{ distributor, jobs: { retention: { dedupRetention: -1 } } }, 'jobs.retention.dedupRetention: -1 is negative'],
     [{ distributor, jobs: { maxAttempts: 0 } }, 'jobs.maxAttempts must be a whole number of at least 1'],
     [{ distributor, jobs: { timeout: '101y' } }, "jobs.timeout: '101y' is longer than 100 years"],

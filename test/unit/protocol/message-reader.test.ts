@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Message } from '../../../lib/protocol/message.js';
 import { MessageReader } from '../../../lib/protocol/message-reader.js';
-import type { Side } from '../../../lib/protocol/messages.js';
+import type { Side } from '../../../lib/protocol/message-entry.js';
 import { ProtocolError } from '../../../lib/protocol/protocol.error.js';
 import { RULES } from '../../../lib/protocol/rules.js';
 import { commonVersion } from '../../../lib/protocol/version.js';

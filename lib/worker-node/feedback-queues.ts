@@ -1,0 +1,154 @@
+import type { Clock, ClockTimer } from '../clock.js';
+import type { KeptFeedback } from '../job/job.js';
+import type { FeedbackRows } from '../storage/feedback-rows.js';
+import type { DistributorLink } from './distributor-link.js';
+
+/** A feedback in memory, and the link it was sent on and has not been acknowledged. */
+export interface Outstanding {
+  readonly feedback: KeptFeedback;
+  sentOn: DistributorLink | null;
+}
+
+/** Those for one job name of one application. */
+interface Queue {
+  readonly distributor: string;
+  readonly name: string;
+  readonly entries: Map<string, Outstanding>;
+  /** There are more in the storage. */
+  more: boolean;
+  loading: boolean;
+}
+
+export interface QueuesParts {
+  rows: FeedbackRows;
+  clock: Clock;
+  /** Whether it could be sent now. */
+  reachable: (feedback: KeptFeedback) => boolean;
+  /** One that was found in the storage. */
+  found: (feedback: KeptFeedback) => void;
+  failed: (error: unknown) => void;
+}
+
+/** Feedbacks of one queue in memory while they are sent; the rest stays in the storage until these are acknowledged. */
+const WINDOW = 10_000;
+/** And while they can't be: an application may be away for days. */
+const WAITING = 1_000;
+const PAGE = 1_000;
+/** Milliseconds until a read that failed is tried again. */
+const AGAIN_AFTER = 1_000;
+
+/**
+ * The feedbacks that are in memory. Each job name of each application has a queue of its own, so that one that is not
+ * there, or whose methods always throw, holds up nobody else.
+ */
+export class FeedbackQueues {
+  readonly #parts: QueuesParts;
+  readonly #queues = new Map<string, Queue>();
+  readonly #byId = new Map<string, { queue: Queue; entry: Outstanding }>();
+  /** Those that have left and may still be seen in the storage; true: only by who is reading now. */
+  readonly #gone = new Map<string, boolean>();
+  #reading = 0;
+  #again: ClockTimer | undefined;
+  #stopped = false;
+
+  constructor(parts: QueuesParts) {
+    this.#parts = parts;
+  }
+
+  get(id: string): Outstanding | undefined {
+    return this.#byId.get(id)?.entry;
+  }
+
+  *entries(): Iterable<Outstanding> {
+    for (const { entry } of this.#byId.values()) yield entry;
+  }
+
+  /** Undefined when it is there already, or stays in the storage for now. */
+  add(feedback: KeptFeedback): Outstanding | undefined {
+    if (this.#byId.has(feedback.id)) return undefined;
+    const queue = this.#queueOf(feedback);
+    const { size } = queue.entries;
+    if (size >= WINDOW || (size >= WAITING && !this.#parts.reachable(feedback))) return void (queue.more = true);
+    const entry: Outstanding = { feedback, sentOn: null };
+    queue.entries.set(feedback.id, entry);
+    this.#byId.set(feedback.id, { queue, entry });
+    return entry;
+  }
+
+  /** True when it was there. What the storage says of it is out of date until it is `settled`. */
+  remove(id: string): boolean {
+    const found = this.#byId.get(id);
+    if (!found) return false;
+    const { queue } = found;
+    this.#byId.delete(id);
+    this.#gone.set(id, false);
+    queue.entries.delete(id);
+    if (queue.entries.size === 0 && !queue.more && !queue.loading)
+      this.#queues.delete(keyOf(queue.distributor, queue.name));
+    return true;
+  }
+
+  /** The storage knows what became of these. */
+  settled(ids: readonly string[]): void {
+    for (const id of ids) if (this.#reading > 0) this.#gone.set(id, true);
+    if (this.#reading === 0) for (const id of ids) this.#gone.delete(id);
+  }
+
+  isGone(id: string): boolean {
+    return this.#gone.has(id);
+  }
+
+  /** Reads more where there is more and room for it. To be called when some are gone, or can be sent again. */
+  refill(): void {
+    for (const queue of this.#queues.values())
+      if (queue.more && !queue.loading && this.#hasRoom(queue)) void this.#load(queue);
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#again?.cancel();
+  }
+
+  #hasRoom({ entries }: Queue): boolean {
+    if (entries.size < WAITING / 2) return true;
+    const [first] = entries.values();
+    return first !== undefined && entries.size < WINDOW / 2 && this.#parts.reachable(first.feedback);
+  }
+
+  async #load(queue: Queue): Promise<void> {
+    const { rows, clock, found, failed } = this.#parts;
+    const { name, distributor } = queue;
+    queue.loading = true;
+    queue.more = false;
+    this.#reading++;
+    try {
+      for (let after: string | null = null; !queue.more && !this.#stopped;) {
+        const page: KeptFeedback[] = await rows.page({ after, limit: PAGE, dueBy: clock.now(), name });
+        for (const feedback of page) {
+          if (feedback.origin.distributor === distributor && !this.isGone(feedback.id)) found(feedback);
+        }
+        if (page.length < PAGE) break;
+        after = page.at(-1)?.id ?? null;
+      }
+    } catch (error) {
+      queue.more = true;
+      if (this.#stopped) return;
+      failed(error);
+      this.#again?.cancel();
+      this.#again = clock.after(AGAIN_AFTER, () => this.refill(), false);
+    } finally {
+      queue.loading = false;
+      this.#reading--;
+      if (this.#reading === 0) for (const [id, settled] of this.#gone) if (settled) this.#gone.delete(id);
+    }
+  }
+
+  #queueOf({ origin: { distributor }, name }: KeptFeedback): Queue {
+    const key = keyOf(distributor, name);
+    let queue = this.#queues.get(key);
+    if (!queue) this.#queues.set(key, (queue = { distributor, name, entries: new Map(), more: false, loading: false }));
+    return queue;
+  }
+}
+
+const keyOf = (distributor: string, name: string): string => `${distributor}\n${name}`;

@@ -1,0 +1,170 @@
+import { describe, expect, it } from 'vitest';
+import type { Adopted, StoragePeer, StoragePeers } from '../../../lib/storage/job-storage.js';
+import { PeerWatch } from '../../../lib/storage/peer-watch.js';
+import { ManualClock } from '../../support/manual-clock.js';
+import { sampleJob } from '../../support/sample-job.js';
+
+const LEASE = 30_000;
+
+/** A database with leases on the manual clock, which counts what is asked of it. */
+class Leases implements StoragePeers {
+  readonly database = '0192f000-0000-7000-8000-000000000009';
+  onLease = (): void => undefined;
+  readonly clock = new ManualClock();
+  readonly expires = new Map<string, number>();
+  readonly rows = new Map<string, string[]>();
+  readonly taken: string[] = [];
+  lists = 0;
+  adopts = 0;
+  broken = false;
+
+  renew(...ids: string[]): void {
+    for (const id of ids) this.expires.set(id, this.clock.monotonic() + LEASE);
+  }
+
+  async list(): Promise<StoragePeer[]> {
+    this.lists++;
+    if (this.broken) throw new Error('the database is away');
+    return [...this.expires].map(([id, expiresAt]) => ({
+      id,
+      name: id,
+      instance: id,
+      expiresAt,
+      left: Math.max(0, expiresAt - this.clock.monotonic()),
+    }));
+  }
+
+  async *adopt(peer: StoragePeer, wants: (row: { name: string; options: object }) => boolean): AsyncIterable<Adopted> {
+    this.adopts++;
+    const rows = this.rows.get(peer.id) ?? [];
+    const wanted = rows.filter((name) => wants({ name, options: {} }));
+    this.rows.set(
+      peer.id,
+      rows.filter((name) => !wanted.includes(name)),
+    );
+    if (wanted.length > 0) yield { jobs: wanted.map((name) => sampleJob({ name })), feedbacks: 0 };
+  }
+}
+
+describe('a watch over the peers in a database', () => {
+  const watched = (leases: Leases, wants = (_name: string, _alive: ReadonlySet<string>) => true) => {
+    const errors: unknown[] = [];
+    const watch = new PeerWatch({
+      peers: leases,
+      clock: leases.clock,
+      wants: ({ name }, alive) => wants(name, alive),
+      adopted: async ({ jobs }) => void leases.taken.push(...jobs.map(({ name }) => name)),
+      failed: (error) => errors.push(error),
+    });
+    return { watch, errors };
+  };
+  const settle = async (): Promise<void> => {
+    for (let turn = 0; turn < 50; turn++) await Promise.resolve();
+  };
+  const pass = async (leases: Leases, milliseconds: number): Promise<void> => {
+    leases.clock.advance(milliseconds);
+    await settle();
+  };
+
+  it('reads the leases once when something happened, once more when one would have run out, and then never', async () => {
+    const leases = new Leases();
+    leases.renew('a', 'b');
+    const { watch } = watched(leases);
+    watch.look();
+    await settle();
+    expect(leases.lists).toBe(1);
+    for (let seconds = 10; seconds <= 30; seconds += 10) {
+      await pass(leases, 9_000);
+      leases.renew('a', 'b');
+      await pass(leases, 1_000);
+    }
+    await pass(leases, 100);
+    expect(leases.lists).toBe(2);
+    for (let minute = 0; minute < 60; minute++) {
+      leases.renew('a', 'b');
+      await pass(leases, 20_000);
+    }
+    expect(leases.lists).toBe(2);
+    expect(leases.adopts).toBe(0);
+  });
+
+  it('takes over when the lease has run out, and not before', async () => {
+    const leases = new Leases();
+    leases.renew('a', 'b');
+    leases.rows.set('a', ['x', 'y']);
+    const { watch } = watched(leases);
+    watch.look();
+    await settle();
+    await pass(leases, LEASE - 1);
+    leases.renew('b');
+    expect(leases.taken).toEqual([]);
+    await pass(leases, 60);
+    expect(leases.taken).toEqual(['x', 'y']);
+  });
+
+  it('what happens while it reads has it read again', async () => {
+    const leases = new Leases();
+    const { watch } = watched(leases);
+    watch.look();
+    leases.expires.set('a', -1);
+    leases.rows.set('a', ['x']);
+    watch.look();
+    await settle();
+    expect(leases.taken).toEqual(['x']);
+  });
+
+  it('looks at what a dead peer left once, and again when somebody else is alive or it has died once more', async () => {
+    const leases = new Leases();
+    leases.expires.set('dead', -1);
+    leases.rows.set('dead', ['for b']);
+    leases.renew('b');
+    const { watch } = watched(leases, (name, alive) => !alive.has(name.slice(4)));
+    watch.look();
+    await settle();
+    watch.look();
+    await settle();
+    expect(leases.adopts).toBe(1);
+    leases.renew('c');
+    watch.look();
+    await settle();
+    expect(leases.adopts).toBe(2);
+    expect(leases.taken).toEqual([]);
+    leases.expires.set('b', -1);
+    watch.look();
+    await settle();
+    expect(leases.taken).toEqual(['for b']);
+    leases.rows.set('dead', ['later']);
+    leases.expires.set('dead', -0.5);
+    watch.look();
+    await settle();
+    expect(leases.taken).toEqual(['for b', 'later']);
+  });
+
+  it('tries again when the database was away, as thorough as it was to be', async () => {
+    const leases = new Leases();
+    leases.expires.set('dead', -1);
+    leases.rows.set('dead', ['x']);
+    leases.broken = true;
+    const { watch, errors } = watched(leases);
+    watch.look();
+    await settle();
+    await pass(leases, 1_000);
+    expect(errors).toHaveLength(2);
+    leases.broken = false;
+    await pass(leases, 1_000);
+    expect(leases.taken).toEqual(['x']);
+  });
+
+  it('does nothing more once it is stopped', async () => {
+    const leases = new Leases();
+    leases.renew('a');
+    const { watch } = watched(leases);
+    watch.look();
+    await settle();
+    await watch.stop();
+    await pass(leases, 10 * LEASE);
+    watch.look();
+    await settle();
+    expect(leases.lists).toBe(1);
+  });
+});
