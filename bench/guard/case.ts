@@ -48,7 +48,7 @@ interface Counts extends Traffic {
 const counts: Counts = { frames: 0, bytes: 0, writes: 0, commits: 0, statements: 0 };
 const NAME = 'guard';
 const ARGS = { path: '/var/pictures/2026/11/upload.jpg', text: 'x'.repeat(160) };
-const ADDRESS = { host: 'counted', port: 1 };
+const ADDRESS = { host: '127.0.0.1', port: 1 };
 
 const wanted = JSON.parse(process.argv[2] ?? '{}') as Case;
 const folder = await mkdtemp(join(tmpdir(), 'job-reactor-guard-'));
