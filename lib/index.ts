@@ -74,6 +74,7 @@ export type {
   StorageOwner,
   WriteResult,
 } from './storage/job-storage.js';
+export { CommitInDoubt } from './storage/commit-in-doubt.js';
 export type {
   DatabaseOptions,
   MysqlStorageOptions,

@@ -16,6 +16,7 @@ export type JobReactorErrorCode =
   | 'NO_PISCINA' // worker threads were asked for, and the package that pools them is not installed
   | 'THREAD_FAILED' // a worker thread could not load or boot its module
   | 'STORAGE' // the storage refused or is away
+  | 'STORAGE_UNAVAILABLE' // it can't be opened now, and may be later: it is waited for
   | 'STORAGE_IN_USE'
   | 'BACKLOG_FULL'
   | 'NOT_CONNECTED' // a node process that has no distributor connected

@@ -88,6 +88,8 @@ export type JobReactorEvent =
   | { event: 'lease regained'; role: string }
   | { event: 'jobs adopted'; role: string; from: string; jobs: number; feedbacks: number }
   | { event: 'job expired'; role: string; id: string; name: string }
+  | { event: 'storage is away'; role: string; error: unknown; attempts: number }
+  | { event: 'storage is back'; role: string }
   | { event: 'storage failed'; role: string; error: unknown };
 
 export type EmitEvent = (event: JobReactorEvent) => void;

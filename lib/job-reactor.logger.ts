@@ -216,6 +216,14 @@ function describe(event: Exclude<JobReactorEvent, { event: 'thread log' }>): [Le
         'log',
         `${event.jobs} jobs and ${event.feedbacks} feedbacks of '${event.from}', which is gone, now belong to ${event.role}`,
       ];
+    case 'storage is away':
+      if (event.attempts % REMIND_EVERY !== 1) return null;
+      return [
+        'warn',
+        `The storage of ${event.role} can't be opened yet: ${message(event.error)}. It is tried again for as long as it takes: start the database, or correct the option.`,
+      ];
+    case 'storage is back':
+      return ['log', `The storage of ${event.role} could be opened`];
     case 'storage failed':
       return ['error', `The storage of ${event.role} did not answer as it should: ${message(event.error)}`];
   }

@@ -131,6 +131,7 @@ export class DistributorStages {
     this.peers = new OutboxPeers({
       ...stages,
       storage: parts.outbox,
+      committing: (id) => this.acceptor.committing(id),
       adopted: (job) => this.dispatcher.takeUp(job),
       ended: () => this.own.scan(),
     });

@@ -12,7 +12,7 @@ export interface EnlistedParts {
   read: (ids: readonly string[]) => Promise<HeldJob[]>;
 }
 
-/** A transaction of the caller's with jobs in it. */
+/** A transaction with jobs in it: the caller's, or one of our own that gave no answer. */
 export interface Enlisted {
   /** `ended`: it is known to be over. `open`: it may go on. `unknown`: nobody will tell. */
   state: () => 'open' | 'ended' | 'unknown';
@@ -78,6 +78,8 @@ export class EnlistedJobs {
     const state = watched.state();
     const found = await this.#parts.read([...watched.ids]).catch(() => null);
     if (this.#stopped) return;
+    // What can't be looked at is not found missing: the time to look for it begins when it can.
+    if (found === null) watched.since = this.#parts.clock.monotonic();
     for (const job of found ?? []) if (watched.ids.delete(job.spec.id)) watched.committed(job);
     const over = found !== null && (state === 'ended' || (state === 'unknown' && this.#isPast(watched)));
     if (over) for (const id of watched.ids) watched.rolledBack(id);

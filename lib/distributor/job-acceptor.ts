@@ -4,6 +4,7 @@ import type { JobListeners } from '../job/job-listeners.js';
 import type { TransactionManager } from '../job/transaction-manager.js';
 import { EnqueueUnknown, JobRejected } from '../job/job.errors.js';
 import type { JobOrigin, JobSpec } from '../job/job.js';
+import { CommitInDoubt } from '../storage/commit-in-doubt.js';
 import type { WriteResult } from '../storage/job-storage.js';
 import type { ConnectedNode } from './connected-node.js';
 import { heldJob, type HeldJob } from './held-job.js';
@@ -86,16 +87,12 @@ export class JobAcceptor {
    * @throws {JobRejected | JobReactorError}
    */
   async acceptWithin(jobs: readonly NewJob[], manager: TransactionManager): Promise<Intake[]> {
-    const { outbox, held, listeners, accepted } = this.#parts;
+    const { outbox, listeners } = this.#parts;
     const fresh = this.#unknown(jobs);
     this.#refuseBeyondLimit(fresh.size);
     const added = [...fresh.values()].map((job) => heldJob(this.#sign(job, null)));
     const results = await outbox.enlist(added, manager, {
-      committed(job) {
-        if (held.get(job.spec.id)) return;
-        held.add(job);
-        accepted(job, null);
-      },
+      committed: (job) => this.#found(job),
       rolledBack: (id) => listeners.drop(id, 'its transaction was rolled back.'),
     });
     const answers = new Map(added.map(({ spec }, i) => [spec.id, results[i]]));
@@ -105,6 +102,11 @@ export class JobAcceptor {
         throw new JobRejected('JOB_REJECTED', result.error.message, { cause: result.error });
       return result === 'done' && fresh.get(job.id) === job ? 'accepted' : 'duplicate';
     });
+  }
+
+  /** True while it is not known whether the outbox has this job. */
+  committing(id: string): boolean {
+    return this.#committing.has(id);
   }
 
   /** Resolves when no enqueue waits for its commit any more. */
@@ -172,12 +174,25 @@ export class JobAcceptor {
       (results) => this.#answered(job, node, results[index]!),
       (cause: unknown) => {
         this.#takeBack(job, node);
+        if (!(cause instanceof CommitInDoubt)) throw notCommitted(cause);
+        // It may be there all the same, and then it is to run: once, whether it is asked for again by its id or not.
+        const remembered = (job: HeldJob): HeldJob => ({ ...job, spec: { ...job.spec, givenId: true } });
+        this.#parts.outbox.lookFor(id, (found) => this.#found(remembered(found)));
         throw new EnqueueUnknown(id, { cause });
       },
     );
     this.#committing.set(id, result);
     void result.catch(() => undefined).finally(() => this.#committing.delete(id));
     return result;
+  }
+
+  /** In the outbox, by a connection that saw it there. */
+  #found(job: HeldJob): void {
+    const { held, accepted } = this.#parts;
+    const { id } = job.spec;
+    if (held.get(id) || held.hasEnded(id) || this.#committing.has(id)) return;
+    held.add(job);
+    accepted(job, null);
   }
 
   #answered(job: HeldJob, node: ConnectedNode | null, result: WriteResult): WriteResult {
@@ -190,4 +205,9 @@ export class JobAcceptor {
     node?.giveBack(job.spec);
     this.#parts.held.remove(job);
   }
+}
+
+function notCommitted(cause: unknown): JobRejected {
+  const why = cause instanceof Error ? cause.message : String(cause);
+  return new JobRejected('STORAGE', `The job was not enqueued. ${why}`, { cause });
 }

@@ -107,6 +107,8 @@ export class JobDispatcher {
       held.wait(job);
       return this.wake();
     }
+    const there = job.holder !== null && registry.byStorage(job.holder);
+    if (there) return send(there, job);
     timers.after(LEFTOVERS_WAIT, () => {
       if (held.get(job.spec.id) !== job || job.state !== 'sent') return;
       if (job.holder === null || !registry.byStorage(job.holder)) this.#giveUp(job);

@@ -17,6 +17,8 @@ export interface OutboxPeersParts {
   storage: JobStorage | null;
   registry: NodeRegistry;
   held: HeldJobs;
+  /** True while the job's first commit is not answered yet. */
+  committing: (id: string) => boolean;
   clock: Clock;
   emit: EmitEvent;
   /** A job that another instance of this application accepted, whose process is gone. */
@@ -94,8 +96,11 @@ export class OutboxPeers {
 
   /** This process was away for so long that another may have its jobs. */
   async #forgetTaken(): Promise<void> {
-    const { storage, held, emit, distributor } = this.#parts;
-    const jobs = [...held.all()].filter(({ state }) => state === 'pending' || state === 'sent');
+    const { storage, held, committing, emit, distributor } = this.#parts;
+    // One whose first commit is on its way can't be there yet: it was the very commit that found the lease run out.
+    const jobs = [...held.all()].filter(
+      ({ state, spec }) => (state === 'pending' || state === 'sent') && !committing(spec.id),
+    );
     try {
       for (let i = 0; i < jobs.length; i += PAGE) {
         const page = jobs.slice(i, i + PAGE);

@@ -3,15 +3,15 @@ import type { FeedbackRecord } from '../job/job.js';
 import type { EmitEvent } from '../job-reactor.events.js';
 import { FeedbacksInMemory, StoredFeedbacks, type FeedbackRows } from '../storage/feedback-rows.js';
 import { GroupCommit } from '../storage/group-commit.js';
-import type { JobStorage, JobWrite, WriteResult } from '../storage/job-storage.js';
+import { InsistentCommit } from '../storage/insistent-commit.js';
+import type { JobStorage, JobWrite, StorageOwner, WriteResult } from '../storage/job-storage.js';
+import { StorageOpening } from '../storage/storage-opening.js';
 import { JobReactorError } from '../job-reactor.error.js';
 import type { TransactionManager } from '../job/transaction-manager.js';
 import { EnlistedJobs, type Enlisted } from './enlisted-jobs.js';
 import { fromOutboxRow, outboxRow, type HeldJob } from './held-job.js';
 
 const PAGE = 1_000;
-const FIRST_RETRY = 100;
-const LONGEST_RETRY = 5_000;
 
 /** What became of a job that was enqueued in a transaction. */
 type Told = Omit<Enlisted, 'state'>;
@@ -35,8 +35,9 @@ export class Outbox {
   readonly #unheard = new FeedbacksInMemory();
   /** Ids given by callers, while there is no storage to keep them; in the order in which they expire. */
   readonly #tombstones = new Map<string, number>();
+  readonly #opening: StorageOpening | null;
+  readonly #insistent: InsistentCommit | null;
   readonly #enlisted: EnlistedJobs;
-  #stopped = false;
 
   constructor(parts: OutboxParts) {
     this.#parts = parts;
@@ -44,6 +45,12 @@ export class Outbox {
       ((await parts.storage?.get(ids)) ?? []).map(fromOutboxRow);
     this.#enlisted = new EnlistedJobs({ clock: parts.clock, read });
     this.#commit = parts.storage && new GroupCommit(parts.storage, parts.clock);
+    const { storage, distributor, instance, clock, emit } = parts;
+    const role = `distributor ${distributor}`;
+    const owner: StorageOwner = { role: 'outbox', name: distributor, instance };
+    this.#opening = storage && new StorageOpening({ storage, owner, role, clock, emit });
+    const failed = (error: unknown): void => emit({ event: 'storage failed', role, error });
+    this.#insistent = this.#commit && new InsistentCommit(this.#commit, clock, failed);
     this.feedbacks = parts.storage
       ? new StoredFeedbacks(parts.storage, (write) => this.#persist(write))
       : this.#unheard;
@@ -55,10 +62,10 @@ export class Outbox {
 
   /** Returns the storage id (null for memory) and the jobs an earlier process left. @throws STORAGE */
   async open(): Promise<{ id: string | null; left: HeldJob[] }> {
-    const { storage, distributor, instance } = this.#parts;
-    if (!storage) return { id: null, left: [] };
-    const { id } = await storage.open({ role: 'outbox', name: distributor, instance });
-    return { id, left: await this.#left(storage) };
+    const { storage } = this.#parts;
+    if (!storage || !this.#opening) return { id: null, left: [] };
+    const { id } = await this.#opening.open();
+    return { id, left: await this.#opening.read(() => this.#left(storage)) };
   }
 
   /** True when the id was given by a caller and its job has come and gone. */
@@ -89,6 +96,11 @@ export class Outbox {
     const ids = jobs.flatMap(({ spec }, i) => (results[i] === 'done' ? [spec.id] : []));
     if (ids.length > 0) changed = this.#enlisted.watch(ids, { ...told, state });
     return results;
+  }
+
+  /** Whether a job is there after all, whose commit gave no answer; `found` is called if it is. */
+  lookFor(id: string, found: (job: HeldJob) => void): void {
+    this.#enlisted.watch([id], { state: () => 'unknown', committed: found, rolledBack: () => undefined });
   }
 
   /** Writes down which node it goes to, before it goes there. False when it is no longer this outbox's. */
@@ -122,7 +134,8 @@ export class Outbox {
   }
 
   async close(): Promise<void> {
-    this.#stopped = true;
+    this.#opening?.stop();
+    this.#insistent?.stop();
     this.#enlisted.stop();
     await this.#commit?.idle();
     await this.#parts.storage?.close();
@@ -137,6 +150,10 @@ export class Outbox {
     this.#tombstones.set(id, until);
   }
 
+  #persist(write: JobWrite): Promise<WriteResult> {
+    return this.#insistent!.write(write);
+  }
+
   async #left(storage: JobStorage): Promise<HeldJob[]> {
     const left: HeldJob[] = [];
     for (let after: { dueAt: number; id: string } | null = null; ;) {
@@ -145,18 +162,6 @@ export class Outbox {
       const last = page.at(-1);
       if (!last || page.length < PAGE) return left;
       after = { dueAt: last.dueAt, id: last.id };
-    }
-  }
-
-  async #persist(write: JobWrite): Promise<WriteResult> {
-    for (let wait = FIRST_RETRY; ; wait = Math.min(wait * 2, LONGEST_RETRY)) {
-      try {
-        return await this.#commit!.write(write);
-      } catch (error) {
-        this.#parts.emit({ event: 'storage failed', role: `distributor ${this.#parts.distributor}`, error });
-        if (this.#stopped) throw error;
-        await new Promise<void>((resolve) => void this.#parts.clock.after(wait, resolve));
-      }
     }
   }
 }

@@ -1,6 +1,7 @@
 import type { Clock } from '../clock.js';
 import { JobReactorError } from '../job-reactor.error.js';
 import type { FeedbackRecord } from '../job/job.js';
+import { CommitInDoubt } from './commit-in-doubt.js';
 import type { JobStorage, JobWrite, WriteResult } from './job-storage.js';
 
 export interface GroupCommitLimits {
@@ -163,5 +164,6 @@ function sizeOf(write: JobWrite): number {
 const feedbackSize = (feedback: FeedbackRecord | undefined): number =>
   feedback ? feedback.args.length + (feedback.result?.length ?? 0) : 0;
 
+/** A storage that does not say what has happened has said nothing. */
 const asStorageError = (cause: unknown): JobReactorError =>
-  cause instanceof JobReactorError ? cause : new JobReactorError('STORAGE', 'The storage failed to commit.', { cause });
+  cause instanceof JobReactorError ? cause : new CommitInDoubt('The storage failed to commit.', { cause });

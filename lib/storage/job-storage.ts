@@ -121,13 +121,15 @@ export interface JobStorage {
   /**
    * Connects, creates or migrates the schema, and makes sure nobody else has this storage open.
    * @returns the storage id: a UUID kept in the storage itself (for memory: new each time)
-   * @throws {JobReactorError} STORAGE, STORAGE_IN_USE, NO_SQLITE_DRIVER
+   * @throws {JobReactorError} STORAGE_UNAVAILABLE when it is worth another try: then it is opened again, as often as it
+   * takes. STORAGE, STORAGE_IN_USE, NO_SQLITE_DRIVER
    */
   open(owner: StorageOwner): Promise<{ id: string }>;
   /**
    * Commits all writes in one transaction, in this order: inserts, starts, saves, deletes, deliveries, forgets. No two
    * writes of one group are about the same job, but for forgets. Results are in the order of `writes`. One bad row does not fail the others.
-   * @throws {JobReactorError} STORAGE when nothing was committed, or when that can't be known
+   * @throws {JobReactorError} STORAGE when nothing was committed
+   * @throws {CommitInDoubt} (code STORAGE as well) when that can't be known
    */
   commit(writes: readonly JobWrite[]): Promise<WriteResult[]>;
   /**

@@ -7,6 +7,7 @@ import { resultMessage } from '../protocol/result-message.js';
 import { DeliverySchedule } from '../storage/delivery-schedule.js';
 import { StoredFeedbacks } from '../storage/feedback-rows.js';
 import type { GroupCommit } from '../storage/group-commit.js';
+import { InsistentCommit } from '../storage/insistent-commit.js';
 import type { JobStorage } from '../storage/job-storage.js';
 import type { DistributorLink } from './distributor-link.js';
 import { FeedbackQueues, type Outstanding } from './feedback-queues.js';
@@ -28,6 +29,7 @@ export interface ReporterParts {
  */
 export class FeedbackReporter {
   readonly #parts: ReporterParts;
+  readonly #commit: InsistentCommit;
   readonly #rows: StoredFeedbacks;
   readonly #schedule: DeliverySchedule;
   readonly #queues: FeedbackQueues;
@@ -41,7 +43,9 @@ export class FeedbackReporter {
   constructor(parts: ReporterParts) {
     const { node, jobs, storage, commit, clock, emit } = parts;
     this.#parts = parts;
-    this.#rows = new StoredFeedbacks(storage, (write) => commit.write(write));
+    const failed = (error: unknown): void => emit({ event: 'storage failed', role: `node ${node}`, error });
+    this.#commit = new InsistentCommit(commit, clock, failed);
+    this.#rows = new StoredFeedbacks(storage, (write) => this.#commit.write(write));
     this.#schedule = new DeliverySchedule({
       role: `node '${node}'`,
       rows: this.#rows,
@@ -110,12 +114,8 @@ export class FeedbackReporter {
     const known = ids.filter((id) => this.#queues.remove(id));
     if (known.length === 0) return;
     this.#whenAcknowledged?.();
-    try {
-      await this.#rows.forget(known);
-    } catch (error) {
-      // They are sent again after the next start, and acknowledged again.
-      this.#parts.emit({ event: 'storage failed', role: `node '${this.#parts.node}'`, error });
-    }
+    // Should the node stop before, they are sent again after the next start, and acknowledged again.
+    await this.#rows.forget(known).catch(() => undefined);
     this.#queues.settled(known);
     this.#queues.refill();
   }
@@ -148,6 +148,7 @@ export class FeedbackReporter {
 
   stop(): void {
     this.#stopped = true;
+    this.#commit.stop();
     this.#schedule.stop();
     this.#queues.stop();
     this.#routes.stop();

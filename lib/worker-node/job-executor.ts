@@ -54,6 +54,8 @@ export class JobExecutor {
   async #attempt(order: AttemptOrder): Promise<JobOutcome> {
     const { running } = order;
     const { job } = running;
+    // Its start took so long to commit that it was cancelled, or the lease lost, before it began.
+    if (running.aborted) return { kind: 'interrupted' };
     const context = new JobContext({
       job: jobInfo(job, this.#node),
       fence: job.fence,

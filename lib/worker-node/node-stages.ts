@@ -3,6 +3,7 @@ import type { JobsSettings } from '../job-reactor.options.js';
 import type { Message } from '../protocol/message.js';
 import { GroupCommit } from '../storage/group-commit.js';
 import type { JobStorage } from '../storage/job-storage.js';
+import { StorageOpening } from '../storage/storage-opening.js';
 import { DistributorLinks, type LinksParts } from './distributor-links.js';
 import type { DistributorLink } from './distributor-link.js';
 import { FeedbackReporter } from './feedback-reporter.js';
@@ -38,6 +39,8 @@ export interface NodeFlow {
   /** Jobs on their way into the storage. */
   readonly arriving: ReadonlyMap<string, Promise<unknown>>;
   /** The time of a job has come and it has a slot. */
+  /** Whether a job waits, is about to start or runs here. */
+  known(id: string): boolean;
   run(job: WaitingJob): void;
   /** A stored job is to wait on this node. */
   recovered(job: StoredJob): Promise<void>;
@@ -57,6 +60,7 @@ export interface NodeFlow {
 
 /** The stages of a node, made and connected; who calls them and in which order is the spine's. */
 export class NodeStages {
+  readonly opening: StorageOpening;
   readonly commit: GroupCommit;
   readonly links: DistributorLinks;
   readonly receiver: JobReceiver;
@@ -78,6 +82,8 @@ export class NodeStages {
     const { settings, storage, clock, emit, threads, instance } = parts;
     const node = settings.name;
     const { running } = flow;
+    const role = `node ${node}`;
+    this.opening = new StorageOpening({ storage, owner: { role: 'node', name: node, instance }, role, clock, emit });
     this.commit = new GroupCommit(storage, clock);
     const common = { ...parts, node, commit: this.commit, running };
     this.facts = new NodeFacts(common);
@@ -99,7 +105,7 @@ export class NodeStages {
       ...common,
       scheduler,
       recovered: (job) => flow.recovered(job),
-      known: (id) => running.has(id) || scheduler.get(id) !== undefined || flow.arriving.has(id),
+      known: (id) => flow.known(id) || flow.arriving.has(id),
     });
     this.recoverer = recoverer;
     this.adopter = new JobAdopter({

@@ -1,5 +1,6 @@
 import type { StoredJob } from '../job/job.js';
 import { expiryOf } from '../job/job-expiry.js';
+import { isFinal } from '../job/job-status.js';
 import { JobInterrupted } from '../job/job.errors.js';
 import type { JobMessage, Message } from '../protocol/message.js';
 import type { DistributorLink } from './distributor-link.js';
@@ -21,14 +22,15 @@ const LAST_ACKS_WITHIN = 2_000;
  *  7. the completer commits that an attempt begins;
  *  8. the executor runs it and says how it ended;
  *  9. the completer commits what follows: again (back to 6, the only loop) or the end;
- * 10. the reporter brings the feedback to the application.
- * No stage calls another.
+ * 10. the reporter brings the feedback to the application. No stage calls another.
  */
 export class WorkerNode {
   readonly submitter: JobSubmitter;
   readonly #parts: WorkerNodeParts;
   readonly #stages: NodeStages;
   readonly #running = new Map<string, RunningJob>();
+  /** Jobs that have left the scheduler, until they run. */
+  readonly #starting = new Set<string>();
   /** Jobs on their way into the storage: one sent twice is stored and answered once, a cancel waits for it. */
   readonly #arriving = new Map<string, Promise<unknown>>();
   #stored = 0;
@@ -39,6 +41,7 @@ export class WorkerNode {
     this.#stages = new NodeStages(parts, {
       running: this.#running,
       arriving: this.#arriving,
+      known: (id) => this.#known(id),
       run: (job) => void this.#run(job),
       recovered: (job) => this.#recovered(job),
       adopted: (job, from) => this.#adopted(job, from),
@@ -53,14 +56,18 @@ export class WorkerNode {
     this.submitter = this.#stages.submitter;
   }
 
-  /** Opens the storage, reads what is unfinished, starts what is due and dials the distributors. @throws STORAGE */
+  /**
+   * Opens the storage, waiting for one that is away, reads what is unfinished, starts what is due and dials the
+   * distributors. @throws STORAGE
+   */
   async start(): Promise<void> {
-    const { settings, instance, storage, handlers, threads } = this.#parts;
+    const { storage, handlers, threads } = this.#parts;
+    const { opening, recoverer } = this.#stages;
     await threads?.start(handlers, () => this.#stages.scheduler.wake());
     if (this.#stopping) return;
-    const { id } = await storage.open({ role: 'node', name: settings.name, instance });
-    this.#stored = await storage.countUnfinished();
-    const recovered = await this.#stages.recoverer.start();
+    const { id } = await opening.open();
+    this.#stored = await opening.read(() => storage.countUnfinished());
+    const recovered = await opening.read(() => recoverer.start());
     this.#stages.reporter.start();
     this.#stages.facts.started(storage.driverName ?? 'memory', handlers.names(), recovered);
     if (this.#stopping) return;
@@ -100,7 +107,7 @@ export class WorkerNode {
   }
 
   #known(id: string): boolean {
-    return this.#running.has(id) || this.#stages.scheduler.get(id) !== undefined;
+    return this.#running.has(id) || this.#starting.has(id) || this.#stages.scheduler.get(id) !== undefined;
   }
 
   // 6
@@ -114,7 +121,9 @@ export class WorkerNode {
 
   // 7, 8, 9
   async #run(waiting: WaitingJob): Promise<void> {
+    this.#starting.add(waiting.id);
     const running = await this.#begin(waiting);
+    this.#starting.delete(waiting.id);
     if (!running) return this.#notStarted(waiting);
 
     const { job } = running;
@@ -132,6 +141,7 @@ export class WorkerNode {
     this.#running.delete(job.id);
     if (outcome.kind === 'failed') this.#stages.facts.failed(job, outcome.thrown, completed);
     if (completed) this.#conclude(completed, running.settled);
+    else void this.#lookAgain(job.id);
     this.#rest();
   }
 
@@ -175,6 +185,7 @@ export class WorkerNode {
 
   #notStarted(waiting: WaitingJob): void {
     this.#running.delete(waiting.id);
+    void this.#lookAgain(waiting.id);
     if (waiting.thread) this.#parts.threads?.release();
     this.#stages.scheduler.freeSlot(waiting);
     this.#rest();
@@ -193,6 +204,13 @@ export class WorkerNode {
     this.#stages.links.grant(Math.max(0, concurrency + prefetch - waiting), Math.max(0, maxStored - this.#stored));
   }
 
+  /** A refused write says that others had the job meanwhile; they may be gone by now, and the job be here again. */
+  async #lookAgain(id: string): Promise<void> {
+    if (!this.#parts.storage.peers) return;
+    const row = await this.#stages.recoverer.load(id);
+    if (row && !isFinal(row.status) && !this.#known(id)) await this.#recovered(row);
+  }
+
   /** A row an earlier process left; what it ran when it died has crashed. */
   async #recovered(job: StoredJob): Promise<void> {
     if (job.status === 'running') await this.#stages.unrun.crashed(job);
@@ -201,8 +219,9 @@ export class WorkerNode {
 
   /** It was another node's, whose process is gone. */
   async #adopted(job: StoredJob, from: string): Promise<void> {
-    if (this.#known(job.id)) return;
-    this.#stored++;
+    // What is here is older, and what it does next is refused; then it is looked at again.
+    if (this.#running.has(job.id) || this.#starting.has(job.id)) return;
+    if (!this.#stages.scheduler.remove(job.id)) this.#stored++;
     this.#stages.links.here(job);
     if (job.status === 'running') return this.#stages.unrun.crashed(job, from);
     if (this.#stages.recoverer.admits(job)) this.#schedule(job, false);
@@ -255,6 +274,8 @@ export class WorkerNode {
     const { settings, emit, storage, threads } = this.#parts;
     emit({ event: 'node draining', node: settings.name, running: this.#running.size });
     this.#stages.receiver.draining = true;
+    this.#stages.opening.stop();
+    this.#stages.receiver.stop();
     this.#stages.leaseLoss.stop();
     const adopting = this.#stages.adopter.stop();
     this.#stages.links.drain();

@@ -57,7 +57,10 @@ export type ToProcess =
   /** Enqueue no more. */
   | { enough: true }
   | { ask: number };
-export type FromProcess = { spare: true } | { ready: true } | { answer: number; left: number };
+export type FromProcess = { spare: true } | { ready: true } | { answer: number; left: Left };
+
+/** What a process has left to do, by what it is. */
+export type Left = Record<string, number>;
 
 const tell = (message: FromProcess): void => void (process.connected && process.send?.(message));
 const killed = (): void => void process.kill(process.pid, 'SIGKILL');
@@ -66,7 +69,7 @@ const passed = (milliseconds: number): Promise<void> => new Promise((resolve) =>
 /** Milliseconds a job takes. */
 const TAKES = { instant: 5, long: 600, deferred: 20, periodic: 20, failing: 20, hopeless: 20, cancelled: 1_500 };
 
-async function runNode(role: Role, journal: Journal, storage: JobStorage): Promise<() => Promise<number>> {
+async function runNode(role: Role, journal: Journal, storage: JobStorage): Promise<() => Promise<Left>> {
   const effects = new Journal(role.folder, 'effects');
   const { seed, label } = role;
 
@@ -121,11 +124,13 @@ async function runNode(role: Role, journal: Journal, storage: JobStorage): Promi
   );
   app.enableShutdownHooks();
   await app.listen();
-  return async () =>
-    (await storage.countUnfinished()) + (await storage.feedbacks({ after: null, limit: 1_000 })).length;
+  return async () => ({
+    unfinished: await storage.countUnfinished(),
+    feedbacks: (await storage.feedbacks({ after: null, limit: 1_000 })).length,
+  });
 }
 
-async function runApplication(role: Role, journal: Journal, outbox: JobStorage): Promise<() => Promise<number>> {
+async function runApplication(role: Role, journal: Journal, outbox: JobStorage): Promise<() => Promise<Left>> {
   const heard = (how: 'declared' | 'closures', feedback: Feedback): void => {
     const { id, job, status } = feedback;
     const key = (feedback.args as { key: string }).key;
@@ -213,7 +218,7 @@ async function runApplication(role: Role, journal: Journal, outbox: JobStorage):
     for (let n = 0; n < room; n++) counted(planOf(role.seed, `${role.process}-${made++}`));
   }, 10);
   process.once('SIGTERM', () => clearInterval(producer));
-  return () => Promise.resolve(busy + distributor.backlog().unconfirmed);
+  return () => Promise.resolve({ enqueues: busy, unconfirmed: distributor.backlog().unconfirmed });
 }
 
 /** Over early when the signal is aborted. */
@@ -232,7 +237,7 @@ function waited(milliseconds: number, signal: AbortSignal | undefined): Promise<
 let armed: 'feedback' | undefined;
 let enough = false;
 
-async function become(role: Role): Promise<() => Promise<number>> {
+async function become(role: Role): Promise<() => Promise<Left>> {
   const journal = new Journal(role.folder, role.process);
   const chaos = new ChaosStorage(mutated(createStorage(role.storage, systemClock), role.mutation), journal, role.label);
   arm = (failpoint) => chaos.arm(failpoint);
@@ -241,7 +246,7 @@ async function become(role: Role): Promise<() => Promise<number>> {
 }
 
 let arm: (failpoint: Failpoint) => void = () => undefined;
-let left: (() => Promise<number>) | undefined;
+let left: (() => Promise<Left>) | undefined;
 
 process.on('disconnect', () => process.exit(3)); // the harness died: nobody is left to stop this process
 process.on('message', (message: ToProcess) => {
@@ -253,9 +258,9 @@ process.on('message', (message: ToProcess) => {
   }
   if ('arm' in message) return message.arm === 'feedback' ? void (armed = 'feedback') : arm(message.arm);
   if ('enough' in message) return void (enough = true);
-  return void (left?.() ?? Promise.resolve(1)).then(
-    (count) => tell({ answer: message.ask, left: count }),
-    () => tell({ answer: message.ask, left: 1 }),
+  return void (left?.() ?? Promise.resolve<Left>({ start: 1 })).then(
+    (left) => tell({ answer: message.ask, left }),
+    () => tell({ answer: message.ask, left: { storage: 1 } }),
   );
 });
 if (!process.connected) process.exit(3);

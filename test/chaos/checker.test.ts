@@ -250,6 +250,13 @@ describe('the checker lets pass', () => {
     expect(await passes(without(good, 'accepted'))).toMatchObject({ unknown: 1, succeeded: 1 });
   });
 
+  it('a row of an enqueue that was never answered', async () => {
+    await passes([
+      ['web', 1, enqueue()],
+      ['harness', 9, { fact: 'row', id: 'j', status: 'queued', storage: 's' }],
+    ]);
+  });
+
   it('a job that was rejected and did not run', async () => {
     expect(await passes([good[0]!, ['web', 2, { fact: 'rejected', key: 'k', code: 'X' }]])).toMatchObject({
       rejected: 1,

@@ -1,11 +1,11 @@
 import { mkdir, rm } from 'node:fs/promises';
-import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { randomUUID } from 'node:crypto';
 import { systemClock } from '../../lib/clock.js';
 import { createStorage } from '../../lib/storage/create-storage.js';
 import type { DatabaseOptions } from '../../lib/storage/storage-option.js';
 import { bundle } from '../support/bundle.js';
+import { freePort } from '../support/free-port.js';
 import { tcpProxy, type TcpProxy } from '../support/tcp-proxy.js';
 import { check, type Verdict } from './checker.js';
 import { Journal, monotonic, readJournals } from './journal.js';
@@ -50,7 +50,8 @@ export interface Report extends Verdict {
   failpoints: number;
   /** Milliseconds of kills, and until everything had come to an end after them. */
   took: number;
-  drained: number | null;
+  /** Or who had what left to do when the patience with them was over. */
+  drained: number | string;
 }
 
 /** Processes that are loaded ahead of their time: as many as may die at once, and one. */
@@ -226,22 +227,22 @@ class Run {
     }
   }
 
-  /** Milliseconds until nobody had anything left to do; null when that did not come. */
-  async #drain(): Promise<number | null> {
+  /** Milliseconds until nobody had anything left to do; what they had when that did not come. */
+  async #drain(): Promise<number | string> {
     const since = monotonic();
     await Promise.all(this.#passing);
     for (const living of this.#living.values()) await living.ready.catch(() => undefined);
     this.#living.get('web')!.send({ enough: true });
     const patience = this.#settings.drain ?? 120_000;
-    for (let idle = 0; monotonic() - since < patience;) {
+    for (let idle = 0; ;) {
       const left = await Promise.all([...this.#living.values()].map((living) => living.left()));
       // Twice: between two looks a job may be on its way from one to the other.
-      idle = left.every((count) => count === 0) ? idle + 1 : 0;
+      idle = left.every((counts) => counts && Object.values(counts).every((count) => count === 0)) ? idle + 1 : 0;
       if (idle === 2) return monotonic() - since;
-      if (left.includes(Infinity)) return null;
+      if (left.includes(null) || monotonic() - since > patience)
+        return [...this.#living.keys()].map((name, i) => `${name} ${JSON.stringify(left[i] ?? 'is dead')}`).join(', ');
       await passed(100);
     }
-    return null;
   }
 
   async #stop(): Promise<void> {
@@ -264,14 +265,6 @@ class Run {
       await storage.close();
     }
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await new Promise((resolve) => server.once('listening', resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 export const removed = (folder: string): Promise<void> => rm(folder, { recursive: true, force: true });

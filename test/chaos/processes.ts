@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { closeSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import { within } from '../support/deadline.js';
-import type { FromProcess, Role, ToProcess } from './chaos-process.js';
+import type { FromProcess, Left, Role, ToProcess } from './chaos-process.js';
 import type { Failpoint } from './chaos-storage.js';
 import type { Journal } from './journal.js';
 
@@ -142,18 +142,18 @@ export class Living {
     this.child.kill('SIGCONT');
   }
 
-  /** How much it has left to do; Infinity when it does not say. */
-  async left(): Promise<number> {
-    if (this.#dead) return Infinity;
+  /** What it has left to do; null when it is dead. */
+  async left(): Promise<Left | null> {
+    if (this.#dead) return null;
     const ask = ++this.#asked;
-    const answer = new Promise<number>((resolve) => {
+    const answer = new Promise<Left | null>((resolve) => {
       const hear = (message: FromProcess): void => {
         if (!('answer' in message) || message.answer !== ask) return;
         this.child.off('message', hear);
         resolve(message.left);
       };
       this.child.on('message', hear);
-      void this.exit.then(() => resolve(Infinity));
+      void this.exit.then(() => resolve(null));
     });
     this.send({ ask });
     return within(answer, `an answer of ${this.process}`, PATIENCE);

@@ -37,7 +37,10 @@ export function markdown(report: Report, durability: string): string {
       `${counts.succeeded} succeeded, ${counts.failed} failed, ${counts.cancelled} cancelled, ${counts.dead} dead`,
     ],
     ['feedbacks', `${counts.feedbacks}, of which ${counts.feedbacksAgain} came a second time`],
-    ['all at an end', drained === null ? 'never' : `${(drained / 1000).toFixed(1)} s after the last kill`],
+    [
+      'all at an end',
+      typeof drained === 'string' ? `never: ${drained}` : `${(drained / 1000).toFixed(1)} s after the last kill`,
+    ],
     ['violations', String(violations.length)],
   ];
   return [

@@ -1,7 +1,8 @@
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, expect, it } from 'vitest';
-import { freePort, programs } from '../support/program.js';
+import { freePort } from '../support/free-port.js';
+import { programs } from '../support/program.js';
 import { ROOT } from './page.js';
 
 /** In this repository, so that the example finds the packages it imports. */

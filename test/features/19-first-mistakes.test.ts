@@ -6,7 +6,8 @@ import { Payload } from '@nestjs/microservices';
 import { describe, expect, it } from 'vitest';
 import { Job } from '../../lib/index.js';
 import type { Mistake } from '../support/mistake-process.js';
-import { freePort, programs, type Program } from '../support/program.js';
+import { freePort } from '../support/free-port.js';
+import { programs, type Program } from '../support/program.js';
 import { Facts, reactors } from '../support/reactor.js';
 
 /*

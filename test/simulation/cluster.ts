@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import { Distributor } from '../../lib/distributor/distributor.js';
 import type { DeclaredFeedbacks } from '../../lib/distributor/feedback-runner.js';
 import type { JobContext } from '../../lib/handlers/job-context.js';
@@ -12,7 +11,6 @@ import { MemoryStorage } from '../../lib/storage/memory-storage.js';
 import { SharedKey, type AuthSettings } from '../../lib/transport/authentication.js';
 import { WorkerNode } from '../../lib/worker-node/worker-node.js';
 import { SimulatedNetwork, type Faults } from './simulated-network.js';
-import { Disk, SimulatedStorage } from './simulated-storage.js';
 import { SimulatedThreads } from './simulated-threads.js';
 import { Life, type World } from './world.js';
 
@@ -36,6 +34,25 @@ const THREADS: ThreadSettings = {
   resourceLimits: {},
   execArgv: null,
 };
+
+/** What processes keep jobs in. */
+export interface Store {
+  /** As one process sees it; `trouble` says whether the next commit fails. */
+  storage(life: Life, trouble: () => boolean): JobStorage;
+}
+
+/** One run of a handler. */
+export interface Run {
+  id: string;
+  run: number;
+  attempt: number;
+  fence: number;
+  life: Life;
+  time: number;
+  /** When it ended or was interrupted; the death of its process is no end. */
+  end: number;
+  how: 'runs' | 'returned' | 'threw' | 'interrupted';
+}
 
 export interface Told {
   status: string;
@@ -62,6 +79,7 @@ export class Cluster {
   /** When it was answered that a job is gone. */
   readonly removed = new Map<string, number>();
   readonly looks: Look[] = [];
+  readonly runs: Run[] = [];
   readonly handedOver = new Set<string>();
   readonly early: string[] = [];
   readonly unhandled: string[] = [];
@@ -69,7 +87,7 @@ export class Cluster {
   /** What started beside a job that was to run alone, and how many such there were. */
   readonly beside: string[] = [];
   ranAlone = 0;
-  readonly #alone = new Map<string, { id: string; context: JobContext | null }>();
+  readonly #alone = new Map<Life, { id: string; context: JobContext | null }>();
   readonly threads: SimulatedThreads[] = [];
   /** In every second world everybody proves that they know the secret. */
   readonly #auth: AuthSettings | null;
@@ -83,33 +101,37 @@ export class Cluster {
     this.#auth = world.seed % 2 === 0 ? { keys: [new SharedKey(Buffer.alloc(32, 's'))] } : null;
   }
 
-  emit = (event: JobReactorEvent): void => {
+  #emit(event: JobReactorEvent, life: Life): void {
     if (event.event === 'job handed over') this.handedOver.add(event.id);
     if (event.event === 'job runs alone') {
       this.ranAlone++;
-      this.#alone.set(event.node, { id: event.id, context: null });
+      this.#alone.set(life, { id: event.id, context: null });
     }
     this.world.note(JSON.stringify(event, (key, value: unknown) => (key === 'error' ? String(value) : value)));
-  };
+    this.heard(event, life);
+  }
 
-  distributor(name: string, port: number, disk: Disk | null): Member<Distributor> {
-    return new Member(this.world, name, (life) => {
+  /** Of everything that any process tells. */
+  heard: (event: JobReactorEvent, life: Life) => void = () => undefined;
+
+  distributor(name: string, port: number, disk: Store | null, process = name): Member<Distributor> {
+    return new Member(this.world, process, (life) => {
       const distributor = new Distributor({
         settings: { name, host: 'sim', port, maxPending: 100_000, auth: this.#auth, tls: null, insecure: false },
         jobs: JOBS,
-        instance: randomUUID(),
+        instance: life.instance,
         outbox: disk && this.#storage(disk, life),
         declared: this.#declared(),
         transport: this.network.transport(life),
         clock: life.clock,
-        emit: this.emit,
+        emit: (event) => this.#emit(event, life),
       });
       return { role: distributor, started: distributor.listen() };
     });
   }
 
   /** With `threads` 0 it has none. */
-  node(name: string, ports: number[], disk: Disk | null, threads = 0): Member<WorkerNode> {
+  node(name: string, ports: number[], disk: Store | null, threads = 0, process = name): Member<WorkerNode> {
     const settings: NodeSettings = {
       name,
       distributors: ports.map((port) => ({ host: 'sim', port })),
@@ -126,15 +148,14 @@ export class Cluster {
       tls: null,
       insecure: false,
     };
-    return new Member(this.world, name, (life) => {
+    return new Member(this.world, process, (life) => {
       const handlers = this.#handlers(life, name);
-      this.#alone.delete(name);
       const pool = threads > 0 ? new SimulatedThreads(this.world, life, handlers, threads) : null;
       if (pool) this.threads.push(pool);
       const node = new WorkerNode({
         settings,
         jobs: JOBS,
-        instance: randomUUID(),
+        instance: life.instance,
         handlers,
         threads: pool,
         awaited: () => false,
@@ -142,15 +163,15 @@ export class Cluster {
         transport: this.network.transport(life),
         clock: life.clock,
         random: this.world.random,
-        emit: this.emit,
+        emit: (event) => this.#emit(event, life),
         addresses: settings.distributors.map((address) => () => Promise.resolve(address)),
       });
       return { role: node, started: node.start() };
     });
   }
 
-  #storage(disk: Disk, life: Life): JobStorage {
-    return new SimulatedStorage(disk, life, () => this.world.chance(this.storageTrouble));
+  #storage(disk: Store, life: Life): JobStorage {
+    return disk.storage(life, () => this.world.chance(this.storageTrouble));
   }
 
   #declared(): DeclaredFeedbacks {
@@ -169,12 +190,19 @@ export class Cluster {
 
   #handlers(life: Life, node: string): JobHandlers {
     const handlers = new Map<string, JobHandler>();
-    const add = (name: string, job: (context: JobContext) => Promise<unknown>): void => {
+    const add = (name: string, job: (context: JobContext) => Promise<unknown>, longest = 400): void => {
       const run = async (context: JobContext): Promise<unknown> => {
-        this.#started(context, node);
-        await new Promise<void>((resolve) => void life.clock.after(this.world.random() * 400, resolve));
-        if (this.#alone.get(node)?.context === context) this.#alone.delete(node);
-        return job(context);
+        const started = this.#started(context, node, life);
+        const end = (how: Run['how']): void => {
+          if (started.how === 'runs') Object.assign(started, { how, end: this.world.now });
+        };
+        context.signal.addEventListener('abort', () => end('interrupted'));
+        await new Promise<void>((resolve) => void life.clock.after(this.world.random() * longest, resolve));
+        if (this.#alone.get(life)?.context === context) this.#alone.delete(life);
+        return job(context).then(
+          (result) => (end('returned'), result),
+          (error: unknown) => (end('threw'), Promise.reject(error)),
+        );
       };
       handlers.set(name, {
         name,
@@ -189,6 +217,7 @@ export class Cluster {
       });
     };
     add('work', async () => 'done');
+    add('long', async () => 'done', 40_000);
     add('flaky', async () => {
       if (this.world.chance(0.5)) throw new Error('flaky');
       return 'done';
@@ -205,23 +234,36 @@ export class Cluster {
     return { names: () => [...handlers.keys()], find: (name) => handlers.get(name) };
   }
 
-  #started(context: JobContext, node: string): void {
+  #started(context: JobContext, node: string, life: Life): Run {
     const { id, runAt, attempt, run } = context.job;
+    const now = life.clock.now();
     const starts = this.starts.get(id) ?? [];
     starts.push({ time: this.world.now, dueAt: runAt, attempt, node, run });
     this.starts.set(id, starts);
     this.world.note(`start ${id} attempt ${attempt} on ${node}`);
-    const alone = this.#alone.get(node);
+    const alone = this.#alone.get(life);
     if (alone?.id === id) alone.context = context;
     else if (alone?.context && !alone.context.signal.aborted) this.beside.push(`${id} beside ${alone.id} on ${node}`);
-    if (this.world.now < runAt) this.early.push(`${id} at ${this.world.now}, due ${runAt}`);
+    if (now < runAt) this.early.push(`${id} at ${now}, due ${runAt}`);
+    const { fence } = context;
+    const started: Run = { id, run, attempt, fence, life, time: this.world.now, end: Infinity, how: 'runs' };
+    this.runs.push(started);
+    this.began(started);
+    return started;
   }
+
+  began: (run: Run) => void = () => undefined;
 }
 
 /** A process that can be killed and started again; what it kept on its disk is there again. */
 export class Member<R extends { stop(): Promise<void> }> {
   role!: R;
   life!: Life;
+  stopping = false;
+  /** It will not be started again. */
+  gone = false;
+  /** Something starts it once more when it could not start. */
+  startsAgain = false;
 
   constructor(
     private readonly world: World,
@@ -236,10 +278,16 @@ export class Member<R extends { stop(): Promise<void> }> {
   }
 
   start(): void {
-    this.life = new Life(this.world, this.name);
-    const { role, started } = this.make(this.life);
+    const life = new Life(this.world, this.name);
+    this.life = life;
+    this.stopping = false;
+    const { role, started } = this.make(life);
     this.role = role;
-    started.catch(() => this.kill());
+    started.catch(() => {
+      this.world.note(`${this.name} could not start`);
+      life.kill();
+      if (this.startsAgain && !this.gone) this.world.at(1_000, () => !this.life.alive && this.start());
+    });
     this.world.note(`${this.name} starts`);
   }
 
@@ -251,6 +299,7 @@ export class Member<R extends { stop(): Promise<void> }> {
   /** A graceful stop; the process is gone when it has ended. */
   stop(): void {
     const { life } = this;
+    this.stopping = true;
     this.world.note(`${this.name} stops`);
     void this.role.stop().then(() => life.kill());
   }

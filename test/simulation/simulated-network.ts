@@ -33,6 +33,10 @@ class End implements Connection {
 
   established(): void {}
 
+  belongsTo(life: Life): boolean {
+    return this.life === life;
+  }
+
   send(message: Message): void {
     if (this.closed || !this.life.alive) return;
     const { world, faults } = this.network;
@@ -58,14 +62,19 @@ class End implements Connection {
     if (this.closed) return;
     this.closed = true;
     this.network.connections.delete(this);
-    if (this.life.alive) this.onClose(reason);
+    this.life.run(() => this.onClose(reason));
   }
 
   #deliver(message: Message): void {
     this.#inOrder(() => {
-      if (!this.other.closed && this.other.life.alive && !this.closedAbruptly) this.other.onMessage(message);
+      this.other.life.run(() => {
+        if (!this.other.closed && !this.closedAbruptly) this.other.onMessage(message);
+      });
     });
   }
+
+  /** Nothing comes through any more, and nobody is told: a half-open connection. */
+  muted = false;
 
   /** Set by a cut: what is on its way is lost. */
   closedAbruptly = false;
@@ -74,7 +83,7 @@ class End implements Connection {
     const { world, faults } = this.network;
     const arrival = Math.max(this.#lastArrival, world.now + world.random() * faults.latency);
     this.#lastArrival = arrival;
-    world.at(arrival - world.now, run);
+    world.at(arrival - world.now, () => !this.muted && run());
   }
 }
 
@@ -89,6 +98,8 @@ export interface Faults {
 export class SimulatedNetwork {
   readonly connections = new Set<End>();
   readonly #listeners = new Map<number, { life: Life; accept: (connection: Connection) => void }>();
+  /** Names of processes that can't reach anybody. */
+  readonly isolated = new Set<string>();
 
   constructor(
     readonly world: World,
@@ -111,7 +122,8 @@ export class SimulatedNetwork {
           this.world.at(this.world.random() * this.faults.latency, () => {
             const listener = this.#listeners.get(port);
             if (!life.alive) return;
-            if (!listener) return reject(new Error('ECONNREFUSED'));
+            if (!listener || this.isolated.has(life.name) || this.isolated.has(listener.life.name))
+              return life.run(() => reject(new Error('ECONNREFUSED')));
             const near = new End(this, life, `:${port}`);
             const far = new End(this, listener.life, life.name);
             near.other = far;
@@ -119,8 +131,8 @@ export class SimulatedNetwork {
             this.connections.add(near).add(far);
             life.onDeath(() => this.cut(near));
             listener.life.onDeath(() => this.cut(near));
-            listener.accept(far);
-            resolve(near);
+            listener.life.run(() => listener.accept(far));
+            life.run(() => resolve(near));
           });
         }),
     };
@@ -131,6 +143,16 @@ export class SimulatedNetwork {
     end.closedAbruptly = true;
     end.other.closedAbruptly = true;
     for (const side of [end, end.other]) side.end({ local: false, cause: new Error('cut') });
+  }
+
+  /** Its process is cut off: its connections break, or fall silent. */
+  isolate(life: Life, silently: boolean): void {
+    this.isolated.add(life.name);
+    for (const end of Array.from(this.connections)) {
+      if (!end.belongsTo(life)) continue;
+      if (silently) end.muted = end.other.muted = true;
+      else this.cut(end);
+    }
   }
 
   cutOne(): void {

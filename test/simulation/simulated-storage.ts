@@ -2,10 +2,11 @@ import type { KeptFeedback, StoredJob } from '../../lib/job/job.js';
 import { JobReactorError } from '../../lib/job-reactor.error.js';
 import type { FeedbackPage, JobPage, JobStorage, JobWrite, WriteResult } from '../../lib/storage/job-storage.js';
 import { MemoryStorage } from '../../lib/storage/memory-storage.js';
+import type { Store } from './cluster.js';
 import type { Life, World } from './world.js';
 
 /** What survives a process: a memory storage that no process owns. */
-export class Disk {
+export class Disk implements Store {
   readonly rows: MemoryStorage;
 
   constructor(
@@ -18,6 +19,10 @@ export class Disk {
       after: (delay, run) => world.at(delay, run),
       endOfTick: (run) => void world.at(0, run),
     });
+  }
+
+  storage(life: Life, trouble: () => boolean): JobStorage {
+    return new SimulatedStorage(this, life, trouble);
   }
 }
 

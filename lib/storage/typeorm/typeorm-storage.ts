@@ -46,7 +46,7 @@ export class TypeOrmStorage implements JobStorage {
       const dataSource = new DataSource(options);
       this.dataSource = dataSource;
       await this.dialect.connect(dataSource);
-      if (this.migrate) await this.dialect.migrate(dataSource);
+      if (this.migrate && !(await this.isUpToDate())) await this.dialect.migrate(dataSource);
       const identity = await this.dialect.identify(await this.databaseId());
       this.opened = new JobReads(this.dialect.tables, identity.owner);
       return { id: identity.id };
@@ -115,6 +115,13 @@ export class TypeOrmStorage implements JobStorage {
   private reads(): JobReads {
     if (!this.opened) throw new JobReactorError('STORAGE', 'The storage is closed.');
     return this.opened;
+  }
+
+  /** Asked first, as that has a deadline and migrations can't have one. False as well when it can't be told. */
+  private async isUpToDate(): Promise<boolean> {
+    const sql = `SELECT schema_version FROM ${this.dialect.tables.storage}`;
+    const rows = await this.dialect.all(sql, []).catch(() => []);
+    return Number(rows[0]?.['schema_version'] ?? 0) >= SCHEMA_VERSION;
   }
 
   /** The id of the database, which the migrations made. */

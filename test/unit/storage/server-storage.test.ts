@@ -158,7 +158,7 @@ describeEachDatabase('a database server', (database) => {
     const type = database.kind === 'PostgreSQL' ? 'postgres' : 'mysql';
     const opening = create({ type, url: url.href }).open(OWNER);
     await expect(opening).rejects.toMatchObject({
-      code: 'STORAGE',
+      code: 'STORAGE_UNAVAILABLE',
       message: expect.stringMatching(/127\.0\.0\.1:1\/test.*ECONNREFUSED/),
     });
     await expect(opening).rejects.not.toMatchObject({ message: expect.stringContaining('secret') });

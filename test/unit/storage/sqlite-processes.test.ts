@@ -2,6 +2,7 @@ import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { systemClock } from '../../../lib/clock.js';
@@ -9,10 +10,14 @@ import { createStorage } from '../../../lib/storage/create-storage.js';
 import type { JobStorage } from '../../../lib/storage/job-storage.js';
 import { sampleJob } from '../../support/sample-job.js';
 import { within } from '../../support/deadline.js';
+import type { LockProcessMessage } from '../../support/lock-process.js';
 import type { StorageProcessMessage } from '../../support/storage-process.js';
 
 const RUN = join(import.meta.dirname, '../../support/run-ts.mjs');
 const PROGRAM = join(import.meta.dirname, '../../support/storage-process.ts');
+const LOCKS = join(import.meta.dirname, '../../support/lock-process.ts');
+/** Milliseconds that the event loop may stand still. */
+const STALL = 50;
 const OWNER = { role: 'node' as const, name: 'parent', instance: '0192f000-0000-7000-8000-000000000001' };
 
 describe('a SQLite file and several processes', () => {
@@ -62,6 +67,34 @@ describe('a SQLite file and several processes', () => {
     await storage.open(OWNER);
     expect(acked.length).toBeGreaterThanOrEqual(3000);
     expect((await storage.get(acked)).length).toBe(acked.length);
+  });
+
+  it('another process that holds the write lock for seconds stalls nobody: the commit waits, the event loop does not', async () => {
+    await storage.open(OWNER);
+    // A stall of our own comes every time; one that a busy machine makes does not.
+    const stalls: number[] = [];
+    for (let tries = 0; tries < 5 && !stalls.some((stall) => stall < STALL); tries++) {
+      const child = fork(RUN, [LOCKS, database, '3000'], { execArgv: [] });
+      children.push(child);
+      const said = (what: LockProcessMessage): Promise<void> =>
+        within(new Promise((resolve) => child.on('message', (message) => message === what && resolve())), what, 60_000);
+      const released = said('released');
+      await said('locked');
+      const delay = monitorEventLoopDelay({ resolution: 1 });
+      delay.enable();
+      const since = performance.now();
+      let first = 0;
+      const commits = Array.from({ length: 20 }, () => storage.commit([{ kind: 'insert', job: sampleJob() }]));
+      void Promise.race(commits).then(() => (first = performance.now() - since));
+      await released;
+      delay.disable();
+      stalls.push(delay.max / 1e6);
+      expect((await Promise.all(commits)).flat()).toEqual(Array(20).fill('done'));
+      expect(first).toBeGreaterThan(2_000);
+    }
+    expect(Math.min(...stalls), `stalls of ${stalls.map((stall) => stall.toFixed(0)).join(', ')} ms`).toBeLessThan(
+      STALL,
+    );
   });
 
   it('a second process is refused, told which file, and what to do', async () => {

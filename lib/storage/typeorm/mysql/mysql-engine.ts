@@ -9,7 +9,7 @@ import type { Engine, Owner, Session, Trouble } from '../server/engine.js';
 import { statementLogger } from '../statement-logger.js';
 import { tableNames, type TableNames } from '../table-names.js';
 import { MysqlCommit } from './mysql-commit.js';
-import { mysqlTrouble } from './mysql-errors.js';
+import { isMysqlAway, isSqlError, mysqlTrouble, Overtaken } from './mysql-errors.js';
 import { MysqlConnections, type MysqlPool } from './mysql-pool.js';
 
 /** One for commits, one for the lease, two for those who look. */
@@ -87,6 +87,14 @@ export class MysqlEngine implements Engine {
 
   trouble(error: unknown): Trouble {
     return mysqlTrouble(error);
+  }
+
+  isRefusal(error: unknown): boolean {
+    return isSqlError(error) || error instanceof Overtaken;
+  }
+
+  isAway(error: unknown): boolean {
+    return isMysqlAway(error);
   }
 
   private connecting(poolSize: number): DataSourceOptions {

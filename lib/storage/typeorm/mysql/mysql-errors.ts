@@ -1,4 +1,5 @@
 import type { Trouble } from '../server/engine.js';
+import { driverError, isNetworkTrouble } from '../server/network-errors.js';
 
 /*
  * Numbers of https://dev.mysql.com/doc/mysql-errors/8.4/en/server-error-reference.html, the same in MariaDB.
@@ -18,6 +19,20 @@ const ROW = new Set([
   1406, // ER_DATA_TOO_LONG
 ]);
 
+const READ_ONLY = new Set([
+  1290, // ER_OPTION_PREVENTS_STATEMENT: --read-only, as of a replica
+  1792, // ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION
+  1836, // ER_READ_ONLY_MODE
+]);
+const AWAY = new Set([
+  1021, // ER_DISK_FULL
+  1040, // ER_CON_COUNT_ERROR
+  1053, // ER_SERVER_SHUTDOWN
+  1114, // ER_RECORD_FILE_FULL
+  1203, // ER_TOO_MANY_USER_CONNECTIONS
+  1927, // ER_CONNECTION_KILLED, of MariaDB
+]);
+
 /** Another process came in between what was read and what was to be written. */
 export class Overtaken extends Error {}
 
@@ -33,4 +48,15 @@ export function mysqlTrouble(error: unknown): Trouble {
   const { errno } = error as { errno: number };
   if (AGAIN.has(errno)) return 'again';
   return ROW.has(errno) ? 'row' : 'unknown';
+}
+
+/** Nobody can write through this connection: it leads to a replica, or to a server that was told to take no writes. */
+export const isReadOnly = (error: unknown): boolean => READ_ONLY.has((error as { errno?: number } | null)?.errno ?? 0);
+
+/** What passes by itself: the server is away, starting, stopping, full, out of connections, or a replica. */
+export function isMysqlAway(given: unknown): boolean {
+  const error = driverError(given);
+  if (isNetworkTrouble(error) || isReadOnly(error)) return true;
+  const { errno } = (error ?? {}) as { errno?: number };
+  return errno !== undefined && (AWAY.has(errno) || AGAIN.has(errno));
 }

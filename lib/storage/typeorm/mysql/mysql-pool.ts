@@ -1,8 +1,8 @@
 import type { Clock } from '../../../clock.js';
 import type { Row } from '../job-rows.js';
 import { DeadlinePassed, withDeadline } from '../server/deadline.js';
-import type { Session } from '../server/engine.js';
-import { isSqlError } from './mysql-errors.js';
+import { NotConnected, type Session } from '../server/engine.js';
+import { isReadOnly, isSqlError } from './mysql-errors.js';
 
 type Callback<T> = (error: Error | null, value: T) => void;
 type Answer = Row[] | { affectedRows: number };
@@ -43,9 +43,7 @@ export class MysqlConnections {
   ) {}
 
   async session<T>(work: (session: Session) => Promise<T>): Promise<T> {
-    const connection = await withDeadline(this.clock, this.deadline, 'A connection', this.connect(), (late) =>
-      late.release(),
-    );
+    const connection = await this.connect();
     let broken = false;
     // A connection that breaks while it is ours would end the process otherwise.
     connection.on('error', nothing);
@@ -55,7 +53,8 @@ export class MysqlConnections {
         const answer = await withDeadline(this.clock, this.deadline, 'A statement', ask(connection, sql, params));
         return Array.isArray(answer) ? { rows: answer, count: 0 } : { rows: [], count: answer.affectedRows };
       } catch (error) {
-        if (!isSqlError(error)) broken = true;
+        // One that can't write is replaced as well: the server that can may be another one by now.
+        if (!isSqlError(error) || isReadOnly(error)) broken = true;
         // At once: a ROLLBACK that waits behind a frozen statement would wait as long again.
         if (error instanceof DeadlinePassed) connection.destroy();
         throw error;
@@ -63,7 +62,7 @@ export class MysqlConnections {
     };
     try {
       if (!this.prepared.has(connection)) {
-        for (const setting of SETTINGS) await query(setting);
+        await this.prepare(query);
         this.prepared.add(connection);
       }
       return await work({ query });
@@ -74,10 +73,23 @@ export class MysqlConnections {
     }
   }
 
-  private connect(): Promise<MysqlConnection> {
-    return new Promise((resolve, reject) =>
+  private async connect(): Promise<MysqlConnection> {
+    const connecting = new Promise<MysqlConnection>((resolve, reject) =>
       this.pool.getConnection((error, connection) => (error ? reject(error) : resolve(connection))),
     );
+    try {
+      return await withDeadline(this.clock, this.deadline, 'A connection', connecting, (late) => late.release());
+    } catch (cause) {
+      throw new NotConnected(cause);
+    }
+  }
+
+  private async prepare(query: Session['query']): Promise<void> {
+    try {
+      for (const setting of SETTINGS) await query(setting);
+    } catch (cause) {
+      throw new NotConnected(cause);
+    }
   }
 }
 

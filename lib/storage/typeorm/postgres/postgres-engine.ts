@@ -8,7 +8,7 @@ import { connectionOptions, needDriver, placeOfUrl } from '../server/connection-
 import { statementLogger } from '../statement-logger.js';
 import { tableNames, type TableNames } from '../table-names.js';
 import { PostgresCommit } from './postgres-commit.js';
-import { postgresTrouble } from './postgres-errors.js';
+import { isPostgresAway, isSqlError, postgresTrouble } from './postgres-errors.js';
 import { PostgresPool, numbered, type PgPool } from './postgres-pool.js';
 
 /** One for commits, one for the lease, two for those who look. */
@@ -89,6 +89,14 @@ export class PostgresEngine implements Engine {
 
   trouble(error: unknown): Trouble {
     return postgresTrouble(error);
+  }
+
+  isRefusal(error: unknown): boolean {
+    return isSqlError(error);
+  }
+
+  isAway(error: unknown): boolean {
+    return isPostgresAway(error);
   }
 
   private connecting(poolSize: number): DataSourceOptions {

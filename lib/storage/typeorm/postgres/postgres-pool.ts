@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto';
 import type { Clock } from '../../../clock.js';
 import type { Row } from '../job-rows.js';
 import { DeadlinePassed, withDeadline } from '../server/deadline.js';
-import type { Session } from '../server/engine.js';
-import { isSqlError } from './postgres-errors.js';
+import { NotConnected, type Session } from '../server/engine.js';
+import { isReadOnly, isSqlError } from './postgres-errors.js';
 
 /** What this folder uses of pg. */
 export interface PgClient {
@@ -51,9 +51,7 @@ export class PostgresPool {
   ) {}
 
   async session<T>(work: (session: Session) => Promise<T>): Promise<T> {
-    const client = await withDeadline(this.clock, this.deadline, 'A connection', this.pool.connect(), (late) =>
-      late.release(),
-    );
+    const client = await this.connect();
     let broken = false;
     // A connection that breaks while it is ours would end the process otherwise.
     client.on('error', nothing);
@@ -62,17 +60,32 @@ export class PostgresPool {
       try {
         return await this.ask(client, sql, params, keep);
       } catch (error) {
-        if (!isSqlError(error)) broken = true;
+        // One that can't write is replaced as well: the server that can may be another one by now.
+        if (!isSqlError(error) || isReadOnly(error)) broken = true;
         if (error instanceof DeadlinePassed) client.connection?.stream?.destroy?.();
         throw error;
       }
     };
     try {
-      if (!this.direct.has(client)) this.direct.set(client, await this.prepare(client, query));
+      if (!this.direct.has(client)) {
+        const direct = await this.prepare(client, query).catch((cause: unknown) =>
+          Promise.reject(new NotConnected(cause)),
+        );
+        this.direct.set(client, direct);
+      }
       return await work({ query });
     } finally {
       client.off('error', nothing);
       client.release(broken);
+    }
+  }
+
+  private async connect(): Promise<PgClient> {
+    const connecting = this.pool.connect();
+    try {
+      return await withDeadline(this.clock, this.deadline, 'A connection', connecting, (late) => late.release());
+    } catch (cause) {
+      throw new NotConnected(cause);
     }
   }
 

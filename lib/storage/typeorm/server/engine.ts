@@ -14,6 +14,20 @@ export interface Owner extends StorageOwner {
   readonly id: string;
 }
 
+/** There was no connection to say anything on: nothing was written. */
+export class NotConnected extends Error {
+  constructor(cause: unknown) {
+    super(String((cause as Error)?.message || cause), { cause });
+  }
+}
+
+/** What was written is committed, and what came of it could not be found out. */
+export class Unanswered extends Error {
+  constructor(cause: unknown) {
+    super(String((cause as Error)?.message || cause), { cause });
+  }
+}
+
 /** The lease is another's: nothing was written. */
 export class LeaseLost extends Error {}
 
@@ -52,6 +66,10 @@ export interface Engine {
   apply(session: Session, owner: Owner, writes: readonly JobWrite[], now: number): Promise<WriteResult[]>;
   /** Reason why this value can't be kept, beyond what any database refuses. */
   trouble(error: unknown): Trouble;
+  /** Whether the server itself refused, so that nothing was committed. */
+  isRefusal(error: unknown): boolean;
+  /** Whether an error, of TypeORM as well, means that the server may be there later. */
+  isAway(error: unknown): boolean;
 }
 
 /** All or nothing of `work`. */

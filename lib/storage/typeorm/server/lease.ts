@@ -1,8 +1,7 @@
-import { randomUUID } from 'node:crypto';
 import type { Clock, ClockTimer } from '../../../clock.js';
 import type { LeaseChange, StorageOwner } from '../../job-storage.js';
 import { LeaseLost, SetBack, transaction, type Engine, type Owner, type Session } from './engine.js';
-import { isGone, processMark } from './process-mark.js';
+import type { Machine } from './process-mark.js';
 
 /** How long a process that says nothing is still taken for alive, by the database's clock. */
 export const LEASE = 25_000;
@@ -46,11 +45,12 @@ export class Lease {
     engine: Engine,
     owner: StorageOwner,
     clock: Clock,
+    machine: Machine,
     changed: (change: LeaseChange) => void,
   ): Promise<Lease> {
-    const mark = await processMark();
+    const mark = await machine.mark();
     const until = clock.monotonic() + LEASE;
-    const id = await engine.session((session) => claim(session, engine, owner, mark));
+    const id = await engine.session((session) => claim(session, engine, owner, machine, mark));
     return new Lease({ id, ...owner }, mark, until, engine, clock, changed);
   }
 
@@ -135,7 +135,13 @@ export class Lease {
   }
 }
 
-async function claim(session: Session, engine: Engine, owner: StorageOwner, mark: string): Promise<string> {
+async function claim(
+  session: Session,
+  engine: Engine,
+  owner: StorageOwner,
+  machine: Machine,
+  mark: string,
+): Promise<string> {
   const { tables, now } = engine;
   return transaction(session, async () => {
     // One at a time; there is always this one row.
@@ -145,7 +151,7 @@ async function claim(session: Session, engine: Engine, owner: StorageOwner, mark
       [owner.role, owner.name],
     );
     for (const row of rows) {
-      if (Number(row['expires_at']) > 0 && !(await isGone(row['process'] as string))) continue;
+      if (Number(row['expires_at']) > 0 && !(await machine.isGone(row['process'] as string))) continue;
       await session.query(
         `UPDATE ${tables.leases} SET instance = ?, process = ?, expires_at = ${now} + ${LEASE} WHERE id = ?`,
         [owner.instance, mark, row['id']],
@@ -153,7 +159,7 @@ async function claim(session: Session, engine: Engine, owner: StorageOwner, mark
       return row['id'] as string;
     }
     await forgetEmpty(session, engine);
-    const fresh = { ...owner, id: randomUUID() };
+    const fresh = { ...owner, id: machine.uuid() };
     await insert(session, engine, fresh, mark);
     return fresh.id;
   });

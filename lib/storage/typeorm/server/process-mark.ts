@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { readFile, readlink } from 'node:fs/promises';
 import { hostname } from 'node:os';
 
@@ -6,13 +7,22 @@ import { hostname } from 'node:os';
  * run out: it can see that the process is gone. Should it be mistaken, the fence keeps the old one from writing.
  */
 
+/** What a lease asks of where its process runs. */
+export interface Machine {
+  /** Of this process, for `isGone`. */
+  mark(): Promise<string>;
+  /** True when `mark` is of this machine, and its process is no more. */
+  isGone(mark: string): Promise<boolean>;
+  /** A new UUID. */
+  uuid(): string;
+}
+
 /** `<machine>:<process id>`; two containers on one machine count as two machines. */
-export async function processMark(): Promise<string> {
+async function processMark(): Promise<string> {
   return `${await machine()}:${process.pid}`;
 }
 
-/** True when `mark` is of this machine, and nothing runs there under its process id. */
-export async function isGone(mark: string): Promise<boolean> {
+async function isGone(mark: string): Promise<boolean> {
   const end = mark.lastIndexOf(':');
   const pid = Number(mark.slice(end + 1));
   if (!Number.isInteger(pid) || pid <= 0 || mark.slice(0, end) !== (await machine())) return false;
@@ -32,3 +42,5 @@ async function machine(): Promise<string> {
     return hostname().slice(0, 200);
   }
 }
+
+export const thisMachine: Machine = { mark: processMark, isGone, uuid: randomUUID };

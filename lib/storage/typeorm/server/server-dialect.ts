@@ -2,20 +2,36 @@ import type { DataSource, DataSourceOptions, EntityManager } from 'typeorm';
 import type { Clock } from '../../../clock.js';
 import { JobReactorError } from '../../../job-reactor.error.js';
 import type { StoredJob } from '../../../job/job.js';
+import { CommitInDoubt } from '../../commit-in-doubt.js';
 import type { Enlisted, JobPage, JobWrite, StorageOwner, WriteResult } from '../../job-storage.js';
 import type { Dialect } from '../dialect.js';
 import type { JobReads } from '../job-reads.js';
 import { toStoredJob, type Row, type RowValue } from '../job-rows.js';
 import type { TableNames } from '../table-names.js';
 import { CallersTransactions, sessionOf } from './callers-transaction.js';
-import { LeaseExpired, LeaseLost, SetBack, transaction, type Engine, type Session } from './engine.js';
+import { withDeadline } from './deadline.js';
+import {
+  LeaseExpired,
+  LeaseLost,
+  NotConnected,
+  SetBack,
+  transaction,
+  Unanswered,
+  type Engine,
+  type Session,
+} from './engine.js';
 import { InDoubt } from './in-doubt.js';
 import { Lease } from './lease.js';
+import { thisMachine, type Machine } from './process-mark.js';
 import { ServerPeers } from './server-peers.js';
 import { refusal } from './storable.js';
 
-/** How often a group is tried again at once, after a deadlock or the like. */
+/** How often a group is tried, after a deadlock or the like. */
 const TRIES = 5;
+/** Milliseconds before the second try, at most; each further one may wait so much longer. */
+const AGAIN_WITHIN = 20;
+/** Milliseconds for the first connection and what TypeORM asks of it. */
+const CONNECT_WITHIN = 15_000;
 /** Rows of one answer: more would hold up the event loop. */
 const ROWS_AT_ONCE = 5_000;
 const PRUNE_EVERY = 3_600_000;
@@ -34,10 +50,12 @@ export class ServerDialect implements Dialect {
   constructor(
     private readonly engine: Engine,
     private readonly clock: Clock,
+    private readonly machine: Machine = thisMachine,
   ) {
     this.peers = new ServerPeers(
       engine,
       () => this.open().owner,
+      machine,
       (work) => this.storage(work),
     );
   }
@@ -56,7 +74,8 @@ export class ServerDialect implements Dialect {
   }
 
   async connect(dataSource: DataSource): Promise<void> {
-    await this.storage(() => dataSource.initialize());
+    const late = (): void => void dataSource.destroy().catch(() => undefined);
+    await this.storage(() => withDeadline(this.clock, CONNECT_WITHIN, 'Connecting', dataSource.initialize(), late));
     this.engine.use(dataSource);
   }
 
@@ -71,7 +90,9 @@ export class ServerDialect implements Dialect {
       if (change === 'regained') this.doubts.clear();
       this.peers.onLease(change);
     };
-    this.lease = await this.storage(() => Lease.take(this.engine, this.owner as StorageOwner, this.clock, changed));
+    this.lease = await this.storage(() =>
+      Lease.take(this.engine, this.owner as StorageOwner, this.clock, this.machine, changed),
+    );
     const { id } = this.lease.owner;
     return { id, owner: id };
   }
@@ -126,7 +147,7 @@ export class ServerDialect implements Dialect {
     const group = (): Promise<WriteResult[]> => this.engine.session((session) => this.commitGroup(session, writes));
     const results = await this.held(() => this.again(group));
     const doubtful = this.doubts.doubtful(writes, results);
-    const rows = doubtful.length === 0 ? [] : await this.engine.session((session) => this.look(session, doubtful));
+    const rows = doubtful.length === 0 ? [] : await this.look(doubtful);
     return this.doubts.settle(writes, results, rows);
   }
 
@@ -164,9 +185,14 @@ export class ServerDialect implements Dialect {
     return this.engine.apply(session, this.open().owner, writes, this.clock.now());
   }
 
-  private async look(session: Session, ids: readonly string[]): Promise<Row[]> {
+  private async look(ids: readonly string[]): Promise<Row[]> {
     const sql = `SELECT id, fence FROM ${this.tables.jobs} WHERE owner = ? AND id IN (${ids.map(() => '?').join(', ')})`;
-    return (await session.query(sql, [this.open().owner.id, ...ids])).rows;
+    const params = [this.open().owner.id, ...ids];
+    try {
+      return (await this.engine.session((session) => session.query(sql, params))).rows;
+    } catch (cause) {
+      throw new Unanswered(cause);
+    }
   }
 
   /** A process that was away for too long first takes up its lease again: what it wants to write may be stale by then. */
@@ -200,8 +226,16 @@ export class ServerDialect implements Dialect {
         return await work();
       } catch (error) {
         if (tries === TRIES || this.engine.trouble(error) !== 'again') throw error;
+        // Two that were in each other's way would be so again, if they came back at the same moment.
+        const wait = Math.random() * AGAIN_WITHIN * tries;
+        await new Promise<void>((resolve) => void this.clock.after(wait, resolve));
       }
     }
+  }
+
+  /** Nothing was committed. */
+  private surelyFailed(error: unknown): boolean {
+    return error instanceof NotConnected || error instanceof LeaseExpired || this.engine.isRefusal(error);
   }
 
   private open(): Lease {
@@ -216,9 +250,14 @@ export class ServerDialect implements Dialect {
       if (error instanceof JobReactorError) throw error;
       if (error instanceof LeaseLost) throw lost(this.engine.place, error);
       if (error instanceof SetBack) throw setBack(this.engine.place, error);
-      this.doubts.add(writes);
-      const message = String((error as Error)?.message || error);
-      throw new JobReactorError('STORAGE', `The storage ${this.engine.place} failed: ${message}`, { cause: error });
+      const message = `The storage ${this.engine.place} failed: ${String((error as Error)?.message || error)}`;
+      if (writes.length > 0 && !this.surelyFailed(error)) {
+        this.doubts.add(writes);
+        throw new CommitInDoubt(message, { cause: error });
+      }
+      // Before it is open whoever opens it may wait.
+      const code = !this.lease && this.engine.isAway(error) ? 'STORAGE_UNAVAILABLE' : 'STORAGE';
+      throw new JobReactorError(code, message, { cause: error });
     }
   }
 }

@@ -1,9 +1,9 @@
 import type { StoredJob } from '../../../job/job.js';
 import type { Adopted, LeaseChange, StoragePeer, StoragePeers } from '../../job-storage.js';
 import { JOB_COLUMNS, toStoredJob } from '../job-rows.js';
-import { transaction, type Engine, type Owner, type Session } from './engine.js';
+import { LeaseExpired, transaction, type Engine, type Owner, type Session } from './engine.js';
 import { GRACE } from './lease.js';
-import { isGone } from './process-mark.js';
+import type { Machine } from './process-mark.js';
 
 /** Rows that change hands in one transaction. */
 const PAGE = 500;
@@ -24,6 +24,7 @@ export class ServerPeers implements StoragePeers {
     private readonly engine: Engine,
     /** @throws STORAGE when it is not open */
     private readonly owner: () => Owner,
+    private readonly machine: Machine,
     /** Turns what fails into a STORAGE error. */
     private readonly storage: <T>(work: () => Promise<T>) => Promise<T>,
   ) {}
@@ -41,7 +42,7 @@ export class ServerPeers implements StoragePeers {
       const [peerId, peerName, instance] = [row['id'], row['name'], row['instance']] as string[];
       const peer = { id: peerId!, name: peerName!, instance: instance!, expiresAt: Number(row['expires_at']) };
       let left = Math.max(0, Number(row['time_left']));
-      if (left > 0 && (await isGone(row['process'] as string)) && (await this.bury(peer))) left = 0;
+      if (left > 0 && (await this.machine.isGone(row['process'] as string)) && (await this.bury(peer))) left = 0;
       peers.push({ ...peer, left });
     }
     return peers;
@@ -147,7 +148,9 @@ export class ServerPeers implements StoragePeers {
         const dead = `SELECT id FROM ${tables.leases} WHERE id = ? AND expires_at + ${GRACE} <= ${now} FOR UPDATE`;
         if ((await session.query(dead, [peer.id])).rows.length === 0) return null;
         const alive = `SELECT id FROM ${tables.leases} WHERE id = ? AND instance = ? AND expires_at > ${now}`;
-        if ((await session.query(alive, [id, instance])).rows.length === 0) return null;
+        // No answer about the peer: it is to be tried again once the lease is back.
+        if ((await session.query(alive, [id, instance])).rows.length === 0)
+          throw new LeaseExpired('The own lease has run out.');
         return take(session, ids);
       }),
     );

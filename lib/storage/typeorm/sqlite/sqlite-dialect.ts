@@ -38,6 +38,7 @@ export class SqliteDialect implements Dialect {
   private loaded: LoadedDriver | undefined;
   private lock: SqliteLock | undefined;
   private connection: SqliteConnection | undefined;
+  private isOpen = false;
 
   constructor(
     private readonly options: SqliteStorageOptions,
@@ -98,6 +99,7 @@ export class SqliteDialect implements Dialect {
   /** The file is ours alone. Its incarnation is new with every opening. */
   async identify(database: string): Promise<{ id: string; owner: null }> {
     await this.insist(() => this.open().run(`UPDATE ${this.tables.storage} SET incarnation = ?`, [randomUUID()]));
+    this.isOpen = true;
     return { id: database, owner: null };
   }
 
@@ -131,8 +133,12 @@ export class SqliteDialect implements Dialect {
     lock?.release();
   }
 
-  private insist<T>(work: () => T | Promise<T>): Promise<T> {
-    return this.turn.insist(PATIENCE, work).catch((error: unknown) => Promise.reject(storageError(error, this.file)));
+  private async insist<T>(work: () => T | Promise<T>): Promise<T> {
+    try {
+      return await this.turn.insist(PATIENCE, work);
+    } catch (error) {
+      throw storageError(error, this.file, !this.isOpen);
+    }
   }
 
   private open(): SqliteConnection {

@@ -3,6 +3,7 @@ import { JobReactorError } from '../../../job-reactor.error.js';
 /** Primary result codes, https://www.sqlite.org/rescode.html */
 const BUSY = 5;
 const LOCKED = 6;
+const FULL = 13;
 const ROW_TROUBLE = new Map([
   ['TOOBIG', 18],
   ['CONSTRAINT', 19],
@@ -26,12 +27,14 @@ export function isRowTrouble(error: unknown): boolean {
   return code === undefined || [...ROW_TROUBLE.values()].includes(code);
 }
 
-export function storageError(error: unknown, file: string): JobReactorError {
+/** `opening`: whoever opens it may wait for what passes. */
+export function storageError(error: unknown, file: string, opening = false): JobReactorError {
   if (error instanceof JobReactorError) return error;
+  const code = opening && (isBusy(error) || primaryCode(error) === FULL) ? 'STORAGE_UNAVAILABLE' : 'STORAGE';
   const reason = isBusy(error)
     ? 'another connection kept it locked for too long; close whatever else writes to it'
     : String((error as Error)?.message ?? error);
-  return new JobReactorError('STORAGE', `The SQLite storage ${file} failed: ${reason}`, { cause: error });
+  return new JobReactorError(code, `The SQLite storage ${file} failed: ${reason}`, { cause: error });
 }
 
 /** better-sqlite3 tells the code by name, libsql by name and number, node:sqlite by number; TypeORM wraps them all. */
@@ -44,5 +47,6 @@ function primaryCode(error: unknown): number | undefined {
   if (name === undefined) return undefined;
   if (name === 'BUSY') return BUSY;
   if (name === 'LOCKED') return LOCKED;
+  if (name === 'FULL') return FULL;
   return ROW_TROUBLE.get(name) ?? 1;
 }

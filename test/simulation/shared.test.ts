@@ -1,0 +1,51 @@
+import { expect, it } from 'vitest';
+import { SharedWorld, type Fault, type Mutation } from './shared-world.js';
+
+const SEEDS = Number(process.env['JOB_REACTOR_SIM_SHARED_SEEDS'] ?? 300);
+const FIRST_SEED = Number(process.env['JOB_REACTOR_SIM_SEED'] ?? 1);
+
+it(`on a shared database nothing is lost, runs twice or is written by who lost it (${SEEDS} seeds)`, async () => {
+  const faults = new Set<string>();
+  for (let seed = FIRST_SEED; seed < FIRST_SEED + SEEDS; seed++) {
+    const shared = await new SharedWorld(seed).run();
+    const found = shared.check();
+    if (found.length > 0 && SEEDS === 1) console.log(shared.world.journal.join('\n'));
+    expect(found, `seed ${seed}; replay with JOB_REACTOR_SIM_SEED=${seed} JOB_REACTOR_SIM_SHARED_SEEDS=1`).toEqual([]);
+    for (const fault of shared.faults) faults.add(fault);
+  }
+  if (SEEDS >= 100) expect(faults.size).toBeGreaterThan(10);
+}, 300_000);
+
+/** What the checks find in the first of so many seeds in which they find anything. */
+async function found(mutation: Mutation, seeds: number, dangers?: Fault[], what = /./): Promise<string[]> {
+  for (let seed = 1; seed <= seeds; seed++) {
+    const shared = await new SharedWorld(seed, mutation, dangers).run();
+    const faults = shared.check().filter((fault) => what.test(fault));
+    if (faults.length > 0) return faults;
+  }
+  return [];
+}
+
+/** Each bites with what it alone guards. */
+it.each<[Mutation, number, RegExp, Fault[]?]>([
+  ['no owner', 100, /lost/],
+  ['no fence', 200, /fence|ended|ran again/],
+  ['adopts the living', 100, /at once/],
+  ['no self-fence', 200, /at once/, ['without database', 'without database', 'joined', 'cut']],
+  ['ack before commit', 100, /lost|fence|ran again/],
+])(
+  'the checks bite: %s',
+  async (mutation, seeds, what, dangers) => {
+    expect(await found(mutation, seeds, dangers, what)).not.toEqual([]);
+  },
+  300_000,
+);
+
+it('what is adopted from a peer is what it lost: one that is only called dead keeps its jobs', async () => {
+  expect(await found('peers called dead', 50, undefined, /at once|ran again|another's|fence|final|ended/)).toEqual([]);
+}, 120_000);
+
+it('the same seed gives the same shared world', async () => {
+  const [one, two] = [await new SharedWorld(7).run(), await new SharedWorld(7).run()];
+  expect(one.world.journal).toEqual(two.world.journal);
+});
