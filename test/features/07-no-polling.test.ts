@@ -76,6 +76,7 @@ describe.each(['memory', ...databaseKinds] as const)('no statement looks for wor
   it('zero statements while idle, with connections open and after work is done', async () => {
     const web = await system.application();
     await system.node({ to: web, providers: [work(ran)], storage });
+    await quiet(statements);
     expect(await statements.during(500)).toEqual([]);
     const jobs = await web.client.enqueueMany(Array.from({ length: 50 }, () => ({ job: 'work', args: {} })));
     await Promise.all(jobs.map((job) => job.result()));
@@ -133,6 +134,7 @@ describe.each(['memory', ...databaseKinds] as const)('no statement looks for wor
         options: { ...options, confirm: 'stored' as const },
       })),
     );
+    await quiet(statements);
     expect(await statements.during(500)).toEqual([]);
     expect(ran.all).toEqual([]);
     expect((await web.client.find(jobs[2]!.id))!.dueAt).toBe(now + 50 * YEAR);
@@ -148,6 +150,7 @@ describe('the outbox', () => {
   it.each(databaseKinds)('in %s makes zero statements while idle and while jobs wait for a node', async (kind) => {
     const statements = new Statements();
     const web = await system.application({ outbox: statements.database(await system.database(kind)) });
+    await quiet(statements);
     expect(await statements.during(300)).toEqual([]);
     await web.client.enqueueMany(Array.from({ length: 100 }, () => ({ job: 'work', args: {} })));
     expect(statements.all.length).toBeGreaterThan(0);

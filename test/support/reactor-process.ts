@@ -1,4 +1,5 @@
 import 'reflect-metadata';
+import { existsSync } from 'node:fs';
 import { Injectable } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { Ctx, Payload } from '@nestjs/microservices';
@@ -100,7 +101,8 @@ class Works {
         await sleep(args.for ?? 0);
         return KILLS[args.do]();
       case 'block':
-        for (const end = Date.now() + Number(args['milliseconds']); Date.now() < end;);
+        await new Promise((resolve) => setTimeout(resolve, 200)); // what was said so far gets out
+        for (const end = Date.now() + 60_000; Date.now() < end && !existsSync(String(args['until'])););
         return args.result;
       case 'fail':
         throw new Error('told to fail');
