@@ -31,7 +31,7 @@ it.each<[Mutation, number, RegExp, Fault[]?]>([
   ['no owner', 100, /lost/],
   ['no fence', 200, /fence|ended|ran again/],
   ['adopts the living', 100, /at once/],
-  ['no self-fence', 200, /at once/, ['without database', 'without database', 'joined', 'cut']],
+  ['no self-fence', 1_500, /at once/, ['without database', 'without database', 'joined', 'cut']],
   ['ack before commit', 100, /lost|fence|ran again/],
 ])(
   'the checks bite: %s',
