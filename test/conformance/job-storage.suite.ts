@@ -690,7 +690,7 @@ export function jobStorageSuite(name: string, make: () => Promise<StorageUnderTe
           expect(taken.feedbacks).toBe(1);
           expect((await storage.unfinished({ after: null, limit: 2000 })).sort(byId)).toEqual(higher);
           expect(await stored(failed.id)).toEqual({ ...failed, fence: 1 });
-          expect(await allFeedbacks()).toEqual([sampleFeedback(told)]);
+          expect(await allFeedbacks()).toEqual([undelivered(sampleFeedback(told))]);
           expect(await adopted(storage, id)).toEqual({ jobs: [], feedbacks: 0 });
         });
 
