@@ -3,7 +3,7 @@ import type { Intake, NewJob } from '../job/job-gateway.js';
 import type { JobListeners } from '../job/job-listeners.js';
 import type { TransactionManager } from '../job/transaction-manager.js';
 import { EnqueueUnknown, JobRejected } from '../job/job.errors.js';
-import type { JobOrigin, JobSpec } from '../job/job.js';
+import type { JobOrigin, JobSpec, Listeners } from '../job/job.js';
 import { CommitInDoubt } from '../storage/commit-in-doubt.js';
 import type { WriteResult } from '../storage/job-storage.js';
 import type { ConnectedNode } from './connected-node.js';
@@ -136,7 +136,7 @@ export class JobAcceptor {
   }
 
   #sign(job: NewJob, submitter: string | null): JobSpec {
-    const { origin, declares } = this.#parts;
+    const { origin } = this.#parts;
     return {
       id: job.id,
       name: job.name,
@@ -146,9 +146,16 @@ export class JobAcceptor {
       enqueuedAt: job.enqueuedAt,
       runAt: job.runAt,
       origin: submitter === null ? (this.#origin ??= origin(null)) : origin(submitter),
-      listeners: job.closures ? 'closures' : declares(job.name) ? 'declared' : 'none',
+      listeners: this.#listeners(job, submitter),
       givenId: job.givenId,
     };
+  }
+
+  /** What declared methods are to hear outlives the process; a submitter's closures are not in this one. */
+  #listeners({ closures, name }: NewJob, submitter: string | null): Listeners {
+    if (closures && submitter !== null) return 'closures';
+    if (this.#parts.declares(name)) return 'declared';
+    return closures ? 'closures' : 'none';
   }
 
   /** A node is chosen first, so that one commit says both that the job is here and where it goes. */

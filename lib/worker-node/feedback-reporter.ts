@@ -171,12 +171,12 @@ export class FeedbackReporter {
   #undeclared(entry: Outstanding, link: DistributorLink): void {
     const { feedback } = entry;
     const { name, origin, listeners } = feedback;
+    // Its closures went with their process, and nobody else was to be told.
+    if (listeners === 'closures') return void this.acknowledged([feedback.id]);
     this.#routes.lacks(link, name);
     entry.sentOn = null;
     this.#send(entry);
     if (entry.sentOn || this.#routes.reaches(feedback)) return;
-    // Its closures went with their process.
-    if (listeners === 'closures') return void this.acknowledged([feedback.id]);
     const key = `${origin.distributor} ${name}`;
     if (this.#unwanted.has(key)) return;
     this.#unwanted.add(key);

@@ -9,7 +9,7 @@ const REMEMBERED = 1_000;
 
 /**
  * Where a feedback goes: to the instance that enqueued, or that application started again on the same outbox; when that
- * has been gone for 30 s to any of its name. Never to one that has said it has no method for it.
+ * has been gone for 30 s to any of its name. Another's is not sent to one that has said it has no method for it.
  */
 export class FeedbackRoutes {
   readonly #clock: Clock;
@@ -46,11 +46,13 @@ export class FeedbackRoutes {
   }
 
   /** The instance that enqueued, or that same application started again on the same outbox. */
-  exact({ origin, name }: FeedbackRecord): DistributorLink | undefined {
+  exact(feedback: FeedbackRecord): DistributorLink | undefined {
+    const { origin } = feedback;
     let restarted: DistributorLink | undefined;
     for (const link of this.#links) {
-      if (this.#lacking.get(link)?.has(name)) continue;
+      // Its own feedbacks it takes, with a method or without: their closures are there and nowhere else.
       if (link.distributor?.instance === origin.instance) return link;
+      if (this.#isLacking(link, feedback)) continue;
       if (origin.storage !== null && link.distributor?.storage === origin.storage) restarted = link;
     }
     return restarted;
@@ -81,11 +83,16 @@ export class FeedbackRoutes {
     return undefined;
   }
 
-  #ofTheSameName({ origin, name }: FeedbackRecord): DistributorLink | undefined {
+  #ofTheSameName(feedback: FeedbackRecord): DistributorLink | undefined {
     for (const link of this.#links) {
-      if (link.distributor?.name === origin.distributor && !this.#lacking.get(link)?.has(name)) return link;
+      if (link.distributor?.name === feedback.origin.distributor && !this.#isLacking(link, feedback)) return link;
     }
     return undefined;
+  }
+
+  /** Only what is for declared methods waits for somebody who has one. */
+  #isLacking(link: DistributorLink, { listeners, name }: FeedbackRecord): boolean {
+    return listeners === 'declared' && this.#lacking.get(link)?.has(name) === true;
   }
 
   #goneSince(instance: string, time: number): void {

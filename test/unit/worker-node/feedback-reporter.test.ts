@@ -302,4 +302,29 @@ describe('an instance that has no method for a feedback', () => {
     await reporter.undelivered(web.link, undeclared(feedback.id));
     expect(await rows()).toEqual([]);
   });
+
+  it('gets its own, and drops what was for closures of another, whatever it has said of that name before', async () => {
+    const { clock, start, end, rows } = await node();
+    const reporter = start();
+    const [web, gone] = [new Instance('web'), { name: 'web', instance: randomUUID() }];
+    const told: string[] = [];
+    reporter.opened(web.link);
+    for (const listeners of ['declared', 'closures', 'closures'] as const) {
+      const feedback = await end(gone, { listeners });
+      reporter.report(feedback, true);
+      await clock.advanceAsync(30 * SECOND);
+      await reporter.undelivered(web.link, undeclared(feedback.id));
+      told.push(feedback.id);
+      expect(web.sent).toEqual(told);
+    }
+    for (const listeners of ['declared', 'closures', 'none'] as const) {
+      const feedback = await end(web, { listeners });
+      reporter.report(feedback, true);
+      told.push(feedback.id);
+      expect(web.sent).toEqual(told);
+      await reporter.acknowledged([feedback.id]);
+    }
+    // The first is kept for an instance that has a method.
+    expect(await rows()).toMatchObject([{ id: told[0], listeners: 'declared' }]);
+  });
 });
