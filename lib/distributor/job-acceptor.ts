@@ -33,6 +33,8 @@ const PER_TICK = 64;
 export class JobAcceptor {
   readonly #parts: AcceptorParts;
   readonly #committing = new Map<string, Promise<WriteResult>>();
+  /** Those whose commit gave no answer, until it is known what became of it. */
+  readonly #inDoubt = new Set<string>();
   /** The same for all jobs that this process enqueues. */
   #origin: JobOrigin | undefined;
   #inThisTick = 0;
@@ -46,7 +48,8 @@ export class JobAcceptor {
   async accept(jobs: readonly NewJob[], submitter: string | null): Promise<Intake[]> {
     if (!this.#parts.outbox.durable) return this.#acceptInMemory(jobs, submitter);
     const fresh = this.#unknown(jobs);
-    this.#refuseBeyondLimit(fresh.size);
+    // One that may be there already is not refused: a refusal would say that it is not.
+    this.#refuseBeyondLimit([...fresh.keys()].filter((id) => !this.#inDoubt.has(id)).length);
     const added = this.#add([...fresh.values()].map((job) => heldJob(this.#sign(job, submitter))));
     return Promise.all(
       jobs.map(async (job) => {
@@ -127,7 +130,7 @@ export class JobAcceptor {
 
   #refuseBeyondLimit(more: number): void {
     const { held, maxPending } = this.#parts;
-    if (held.unconfirmed + more <= maxPending) return;
+    if (more === 0 || held.unconfirmed + more <= maxPending) return;
     const why = `${held.unconfirmed} jobs wait for a node and maxPending is ${maxPending}`;
     throw new JobRejected(
       'BACKLOG_FULL',
@@ -181,10 +184,14 @@ export class JobAcceptor {
       (results) => this.#answered(job, node, results[index]!),
       (cause: unknown) => {
         this.#takeBack(job, node);
+        // That this one surely failed says nothing of an earlier one with its id.
+        if (this.#inDoubt.has(id)) throw new EnqueueUnknown(id, { cause });
         if (!(cause instanceof CommitInDoubt)) throw notCommitted(cause);
         // It may be there all the same, and then it is to run: once, whether it is asked for again by its id or not.
         const remembered = (job: HeldJob): HeldJob => ({ ...job, spec: { ...job.spec, givenId: true } });
-        this.#parts.outbox.lookFor(id, (found) => this.#found(remembered(found)));
+        const found = (job: HeldJob): void => this.#found(remembered(job));
+        this.#inDoubt.add(id);
+        this.#parts.outbox.lookFor(id, found, () => this.#inDoubt.delete(id));
         throw new EnqueueUnknown(id, { cause });
       },
     );
@@ -197,7 +204,11 @@ export class JobAcceptor {
   #found(job: HeldJob): void {
     const { held, accepted } = this.#parts;
     const { id } = job.spec;
-    if (held.get(id) || held.hasEnded(id) || this.#committing.has(id)) return;
+    const committing = this.#committing.get(id);
+    // A repeat of it is on its way, and has the job if it gets there.
+    if (committing) return void committing.catch(() => undefined).then(() => this.#found(job));
+    this.#inDoubt.delete(id);
+    if (held.get(id) || held.hasEnded(id)) return;
     held.add(job);
     accepted(job, null);
   }

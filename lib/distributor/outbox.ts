@@ -98,9 +98,9 @@ export class Outbox {
     return results;
   }
 
-  /** Whether a job is there after all, whose commit gave no answer; `found` is called if it is. */
-  lookFor(id: string, found: (job: HeldJob) => void): void {
-    this.#enlisted.watch([id], { state: () => 'unknown', committed: found, rolledBack: () => undefined });
+  /** Whether a job is there after all, whose commit gave no answer: one of the two is called. */
+  lookFor(id: string, found: (job: HeldJob) => void, missing: () => void): void {
+    this.#enlisted.watch([id], { state: () => 'unknown', committed: found, rolledBack: missing });
   }
 
   /** Writes down which node it goes to, before it goes there. False when it is no longer this outbox's. */

@@ -263,6 +263,17 @@ describe('the checker lets pass', () => {
     });
   });
 
+  it('a job that one process may have taken in before it died, and that the next one refused and ran all the same', async () => {
+    const rest = without(good.slice(1), 'accepted').map(([by, t, fact]): Line => [by, t + 10, fact]);
+    await passes([
+      ['web-1', 1, enqueue()],
+      ['harness', 2, died('web-1')],
+      ['web', 3, enqueue()],
+      ['web', 4, { fact: 'rejected', key: 'k', code: 'STORAGE' }],
+      ...rest,
+    ]);
+  });
+
   it('an end whose process died before it could say that the commit had succeeded', async () => {
     const lines: Line[] = [
       ...good.slice(0, 5),

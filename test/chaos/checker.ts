@@ -112,8 +112,10 @@ class Checker {
     // A row may be of an enqueue that was never answered: then nobody can say whose it is until it starts.
     if (enqueues.length === 0 && starts.length + history.ended.length + history.feedbacks.length === 0) return;
     if (enqueues.length === 0) return this.#violate('unexpected', id ?? key, 'nobody enqueued it');
-    if (accepted.length === 0 && rejected.length > 0 && starts.length > 0)
-      this.#violate('unexpected', id ?? key, `it ran although it was rejected (${rejected[0]!.code})`);
+    // A refusal speaks for the process that gave it: one that died before it may have taken the job.
+    const refused = rejected[0] && enqueues.every(({ by }) => by === rejected[0]!.by) ? rejected[0] : undefined;
+    if (accepted.length === 0 && refused && starts.length > 0)
+      this.#violate('unexpected', id ?? key, `it ran although it was rejected (${refused.code})`);
     if (id === null) return;
     const status = this.#finalStatus(history, id);
     if (status) this.#counts[status]++;

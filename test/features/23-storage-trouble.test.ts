@@ -323,6 +323,38 @@ describe('a storage that commits and does not say so', () => {
     expect(ran.all).toHaveLength(2);
   });
 
+  it('and a repeat that surely did not commit: it is as unknown as before, and runs once', async () => {
+    const ran = new Facts<Ran>();
+    const memory = memoryStorage(systemClock);
+    let state: 'mute' | 'down' | 'up' = 'mute';
+    const away = new JobReactorError('STORAGE', 'down');
+    const outbox = wrapped(memory, {
+      commit: async (writes) => {
+        if (state === 'down') throw away;
+        const results = await memory.commit(writes);
+        if (state === 'mute') throw new CommitInDoubt('no answer');
+        return results;
+      },
+      get: (ids) => (state === 'down' ? Promise.reject(away) : memory.get(ids)),
+    });
+    const web = await system.application({ outbox });
+    const failed = async (id?: string): Promise<unknown> =>
+      web.client.enqueue('work', { n: 1 }, id === undefined ? {} : { id }).catch((error: unknown) => error);
+    const first = await failed();
+    state = 'down';
+    expect(first).toBeInstanceOf(EnqueueUnknown);
+    const { id } = first as EnqueueUnknown;
+    const second = await failed(id);
+    expect(second).toBeInstanceOf(EnqueueUnknown);
+    expect(second).toMatchObject({ id });
+    expect(await failed()).toBeInstanceOf(JobRejected);
+    state = 'up';
+    await system.node({ to: web, providers: [work(ran)] });
+    await ran.count(1);
+    expect((await web.client.enqueue('work', { n: 1 }, { id })).duplicate).toBe(true);
+    expect(ran.all.map(({ id }) => id)).toEqual([id]);
+  });
+
   it('and one that surely did not commit: the job is rejected, and never runs', async () => {
     const ran = new Facts<Ran>();
     const memory = memoryStorage(systemClock);
