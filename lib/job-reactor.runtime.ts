@@ -17,6 +17,7 @@ import { IN_PROCESS, type Address } from './transport/connection.js';
 import { withInProcess } from './transport/in-process.js';
 import { tcpTransport } from './transport/tcp-transport.js';
 import { JobReactorStrategy } from './worker-node/job-reactor.strategy.js';
+import { onSignalAgain } from './worker-node/stop-signals.js';
 import { ThreadPool } from './worker-node/threads/thread-pool.js';
 import { WorkerNode } from './worker-node/worker-node.js';
 
@@ -123,7 +124,10 @@ export class JobReactorRuntime {
 
   async stopNode(): Promise<void> {
     this.#reminder?.cancel();
-    if (this.#nodeStarted) await this.#node?.stop();
+    const node = this.#node;
+    if (!node || !this.#nodeStarted) return;
+    const deaf = onSignalAgain(systemClock, () => node.hurry());
+    await node.stop().finally(deaf);
   }
 
   /** Before the application's own `onModuleDestroy`: running jobs still find everything they use. */
