@@ -15,10 +15,11 @@ import type { ReadOptions } from './job-reactor.read-options.js';
 import { createStorage } from './storage/create-storage.js';
 import { IN_PROCESS, type Address } from './transport/connection.js';
 import { withInProcess } from './transport/in-process.js';
+import { familyOf, systemResolve } from './transport/resolver.js';
 import { tcpTransport } from './transport/tcp-transport.js';
 import { JobReactorStrategy } from './worker-node/job-reactor.strategy.js';
 import { ThreadPool } from './worker-node/threads/thread-pool.js';
-import { WorkerNode } from './worker-node/worker-node.js';
+import { WorkerNode, type WorkerNodeParts } from './worker-node/worker-node.js';
 
 /** Milliseconds after a node's start in which the application may still say what is to happen on SIGTERM. */
 const HOOKS_WITHIN = 1_000;
@@ -69,7 +70,8 @@ export class JobReactorRuntime {
         random: Math.random,
         threads: this.#threads(),
         awaited: (id) => this.#gateway().listeners.awaited(id),
-        addresses: this.#addresses(),
+        ...this.#addresses(),
+        resolve: systemResolve,
       });
     this.distributor = this.#distributor && new JobReactorDistributor(this.#distributor);
     this.client = new JobReactorClient(this.#gateway(), options.jobs, systemClock);
@@ -195,10 +197,15 @@ export class JobReactorRuntime {
     );
   }
 
-  #addresses(): (() => Promise<Address>)[] {
+  #addresses(): Pick<WorkerNodeParts, 'addresses' | 'names'> {
     const distributors = this.#options.node?.distributors ?? [];
-    if (distributors.length > 0) return distributors.map((address) => () => Promise.resolve(address));
     // It can't be connected to before it listens.
-    return [() => (this.#distributor as Distributor).address().then(() => IN_PROCESS)];
+    const own = (): Promise<Address> => (this.#distributor as Distributor).address().then(() => IN_PROCESS);
+    if (distributors.length === 0) return { addresses: [own], names: [] };
+    const isFixed = ({ host }: Address): boolean => familyOf(host) !== 0;
+    return {
+      addresses: distributors.filter(isFixed).map((address) => () => Promise.resolve(address)),
+      names: distributors.filter((address) => !isFixed(address)),
+    };
   }
 }
