@@ -42,6 +42,8 @@ interface Group {
   tombstones: { id: string; until: number }[];
   deliveries: Of<'save-delivery'>[];
   forgotten: string[];
+  /** Of the feedbacks that are forgotten: no row of a job has to be there. */
+  replaced: { id: string; until: number }[];
 }
 
 /**
@@ -136,6 +138,11 @@ export class PostgresCommit {
         );
       case 'forgotten':
         return `DELETE FROM ${feedbacks} WHERE id = ANY (${listOf('text')}) AND ${mine}`;
+      case 'replaced':
+        return (
+          `INSERT INTO ${tombstones} (id, expires_at) SELECT v.* FROM ${unnest(TOMBSTONE)} ` +
+          `WHERE ${mine} ON CONFLICT (id) DO UPDATE SET expires_at = EXCLUDED.expires_at`
+        );
     }
   }
 
@@ -170,10 +177,9 @@ export class PostgresCommit {
       case 'fed':
         return [owner.id, ...listParams(FEEDBACK, group.feedbacks.map(feedbackValues))];
       case 'buried':
-        return listParams(
-          TOMBSTONE,
-          group.tombstones.map(({ id, until }) => [id, until]),
-        );
+        return tombstoneParams(group.tombstones);
+      case 'replaced':
+        return tombstoneParams(group.replaced);
       case 'delivered':
         return listParams(
           DELIVERY,
@@ -198,7 +204,17 @@ export class PostgresCommit {
   }
 }
 
-const PARTS = ['inserted', 'started', 'saved', 'deleted', 'fed', 'buried', 'delivered', 'forgotten'] as const;
+const PARTS = [
+  'inserted',
+  'started',
+  'saved',
+  'deleted',
+  'fed',
+  'buried',
+  'delivered',
+  'forgotten',
+  'replaced',
+] as const;
 type Part = (typeof PARTS)[number];
 const ANSWERING = ['inserted', 'started', 'saved', 'deleted'] as const;
 type Answers = [inserted: Set<string>, started: Set<string>, saved: Set<string>, deleted: Set<string>];
@@ -214,11 +230,15 @@ function sorted(writes: readonly JobWrite[]): Group {
     tombstones: [],
     deliveries: [],
     forgotten: writes.flatMap((write) => (write.kind === 'forget-feedback' ? write.ids : [])),
+    replaced: [],
   };
   // What comes and is forgotten in one group never is.
   const forgotten = new Set(group.forgotten);
   for (const write of writes) {
-    if (write.kind === 'forget-feedback') continue;
+    if (write.kind === 'forget-feedback') {
+      for (const { id, until } of write.tombstones ?? []) group.replaced.push({ id, until: Math.floor(until) });
+      continue;
+    }
     if (write.kind === 'save-delivery') {
       if (!forgotten.has(write.feedbackId)) group.deliveries.push(write);
       continue;
@@ -235,7 +255,15 @@ function sorted(writes: readonly JobWrite[]): Group {
     if (write.kind === 'delete' && write.tombstoneUntil !== undefined)
       group.tombstones.push({ id: write.id, until: Math.floor(write.tombstoneUntil) });
   }
+  group.replaced = once(group);
   return group;
+}
+
+/** One statement can write a row only once. */
+function once({ replaced, tombstones }: Group): Group['replaced'] {
+  const byId = new Map(replaced.map((tombstone) => [tombstone.id, tombstone]));
+  for (const { id } of tombstones) byId.delete(id);
+  return [...byId.values()];
 }
 
 function partsOf(group: Group): Part[] {
@@ -248,6 +276,7 @@ function partsOf(group: Group): Part[] {
     buried: group.tombstones.length,
     delivered: group.deliveries.length,
     forgotten: group.forgotten.length,
+    replaced: group.replaced.length,
   };
   return PARTS.filter((part) => counts[part] > 0);
 }
@@ -262,6 +291,12 @@ const startValues = ({ id, fence, change }: Of<'start'>): RowValue[] => [
 ];
 
 const saveValues = ({ id, fence, change }: Of<'save'>): RowValue[] => [id, fence, ...changeValues(change)];
+
+const tombstoneParams = (tombstones: Group['tombstones']): unknown[] =>
+  listParams(
+    TOMBSTONE,
+    tombstones.map(({ id, until }) => [id, until]),
+  );
 
 function* idsOf(joined: Row[string] | undefined): Iterable<string> {
   if (typeof joined === 'string') yield* joined.split(',');
