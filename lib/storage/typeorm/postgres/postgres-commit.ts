@@ -1,4 +1,4 @@
-import type { FeedbackRecord, StoredJob } from '../../../job/job.js';
+import type { StoredJob } from '../../../job/job.js';
 import type { JobWrite, WriteResult } from '../../job-storage.js';
 import {
   CHANGE_COLUMNS,
@@ -8,13 +8,13 @@ import {
   changeValues,
   deliveryValues,
   feedbackValues,
-  isUuid,
   jobValues,
   type Row,
   type RowValue,
 } from '../job-rows.js';
 import { LeaseExpired, type Owner, type Session } from '../server/engine.js';
 import type { TableNames } from '../table-names.js';
+import { sorted, type Group, type Of } from './postgres-group.js';
 import { assignments, columnsOf, excluded, listOf, listParams, unnest, type Column } from './postgres-arrays.js';
 
 const JOB = columnsOf(JOB_COLUMNS);
@@ -29,22 +29,6 @@ const DELIVERY: Column[] = [{ name: 'id', type: 'text' }, ...columnsOf(DELIVERY_
 
 /** Written so that no index serves it: most rows of a large table may have one owner. */
 const OWNED = '(job.owner IS DISTINCT FROM ?::uuid) IS FALSE';
-
-type Of<K extends JobWrite['kind']> = Extract<JobWrite, { kind: K }>;
-
-/** What a group does, sorted by kind. */
-interface Group {
-  inserts: StoredJob[];
-  starts: Of<'start'>[];
-  saves: Of<'save'>[];
-  deletes: Of<'delete'>[];
-  feedbacks: FeedbackRecord[];
-  tombstones: { id: string; until: number }[];
-  deliveries: Of<'save-delivery'>[];
-  forgotten: string[];
-  /** Of the feedbacks that are forgotten: no row of a job has to be there. */
-  replaced: { id: string; until: number }[];
-}
 
 /**
  * A whole group is one statement, which is its own transaction: one round trip and one commit, and it works behind a
@@ -219,52 +203,6 @@ type Part = (typeof PARTS)[number];
 const ANSWERING = ['inserted', 'started', 'saved', 'deleted'] as const;
 type Answers = [inserted: Set<string>, started: Set<string>, saved: Set<string>, deleted: Set<string>];
 const ENDING = ['saved', 'deleted'] as const;
-
-function sorted(writes: readonly JobWrite[]): Group {
-  const group: Group = {
-    inserts: [],
-    starts: [],
-    saves: [],
-    deletes: [],
-    feedbacks: [],
-    tombstones: [],
-    deliveries: [],
-    forgotten: writes.flatMap((write) => (write.kind === 'forget-feedback' ? write.ids : [])),
-    replaced: [],
-  };
-  // What comes and is forgotten in one group never is.
-  const forgotten = new Set(group.forgotten);
-  for (const write of writes) {
-    if (write.kind === 'forget-feedback') {
-      for (const { id, until } of write.tombstones ?? []) group.replaced.push({ id, until: Math.floor(until) });
-      continue;
-    }
-    if (write.kind === 'save-delivery') {
-      if (!forgotten.has(write.feedbackId)) group.deliveries.push(write);
-      continue;
-    }
-    if (write.kind === 'insert') group.inserts.push(write.job);
-    if (write.kind === 'insert' || !isUuid(write.id)) continue;
-    if (write.kind === 'start') {
-      group.starts.push(write);
-      continue;
-    }
-    if (write.kind === 'save') group.saves.push(write);
-    else group.deletes.push(write);
-    if (write.feedback && !forgotten.has(write.feedback.id)) group.feedbacks.push(write.feedback);
-    if (write.kind === 'delete' && write.tombstoneUntil !== undefined)
-      group.tombstones.push({ id: write.id, until: Math.floor(write.tombstoneUntil) });
-  }
-  group.replaced = once(group);
-  return group;
-}
-
-/** One statement can write a row only once. */
-function once({ replaced, tombstones }: Group): Group['replaced'] {
-  const byId = new Map(replaced.map((tombstone) => [tombstone.id, tombstone]));
-  for (const { id } of tombstones) byId.delete(id);
-  return [...byId.values()];
-}
 
 function partsOf(group: Group): Part[] {
   const counts: Record<Part, number> = {
