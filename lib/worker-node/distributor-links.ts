@@ -132,13 +132,13 @@ export class DistributorLinks {
   }
 
   /** A job arrived on this link, and is on its way into the storage until `done`. */
-  async receiving(link: DistributorLink, { job, args }: JobMessage, done: Promise<void>): Promise<void> {
+  receiving(link: DistributorLink, { job, args }: JobMessage, done: Promise<void>): Promise<void> {
     const bytes = Buffer.byteLength(args);
     link.received.stored++;
     link.received.bytes += bytes;
     if (isInstant(job)) link.received.instant++;
     this.#unstored += bytes;
-    await done.finally(() => (this.#unstored -= bytes));
+    return done.then(() => void (this.#unstored -= bytes));
   }
 
   /** Acknowledges at the end of the tick, with all others. */
