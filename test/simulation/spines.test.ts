@@ -17,7 +17,7 @@ const SLACK = 2_000;
 let counter = 0;
 
 function newJob(world: World): NewJob {
-  const name = ['work', 'work', 'flaky', 'tick', 'doomed'][world.between(0, 4)]!;
+  const name = ['work', 'quiet', 'flaky', 'tick', 'doomed'][world.between(0, 4)]!;
   const now = Math.floor(world.now);
   const deferred = world.chance(0.3);
   return {
@@ -36,7 +36,7 @@ function newJob(world: World): NewJob {
     enqueuedAt: now,
     runAt: deferred ? now + world.between(1, 20_000) : now,
     givenId: world.chance(0.2),
-    closures: false,
+    closures: world.chance(0.3),
   };
 }
 
@@ -50,11 +50,13 @@ async function simulate(seed: number): Promise<Cluster> {
     cluster.distributor('app-durable', 1, new Disk(world, 'disk-of-app')),
     cluster.distributor('app-memory', 2, null),
   ];
+  const disks = [new Disk(world, 'disk-of-a'), new Disk(world, 'disk-of-b')];
   const nodes = [
-    cluster.node('node-a', [1, 2], new Disk(world, 'disk-of-a'), 2),
-    cluster.node('node-b', [1, 2], new Disk(world, 'disk-of-b'), 1),
+    cluster.node('node-a', [1, 2], disks[0]!, 2),
+    cluster.node('node-b', [1, 2], disks[1]!, 1),
     cluster.node(IN_MEMORY, [1, 2], null),
   ];
+  cluster.ended = (id) => Math.min(...disks.map(({ ends }) => ends.get(id) ?? Infinity));
   // A memory outbox promises nothing beyond its process, so that application lives on; everybody else may die.
   const mortal = [apps[0]!, ...nodes];
 
@@ -100,24 +102,34 @@ async function simulate(seed: number): Promise<Cluster> {
   cluster.storageTrouble = 0;
   const ended = (): boolean =>
     [...cluster.accepted.values()].every(
-      (job) => cluster.told.get(job.id)?.some(({ final }) => final) && lostRetries(cluster, job) <= 0,
+      (job) =>
+        job.name === 'quiet' ||
+        (cluster.told.get(job.id)?.some(({ final }) => final) && lostRetries(cluster, job) <= 0),
     );
   await world.run(30 * 60_000, ended);
+  // Nobody says when the last quiet one has ended.
+  await world.run(TROUBLE_LASTS, () => false);
+  const left = disks.map((disk) => disk.rows.unfinished({ after: null, limit: JOBS }));
+  for (const { id, status } of (await Promise.all(left)).flat()) cluster.left.push(`${status}: ${id}`);
   return cluster;
 }
 
 function faultsOf(cluster: Cluster): string[] {
   const faults = cluster.early.map((what) => `started early: ${what}`);
+  faults.push(...cluster.left.map((what) => `never ended: ${what}`));
   faults.push(...cluster.beside.map((what) => `did not run alone: ${what}`));
   for (const [id, job] of cluster.accepted) {
     const told = cluster.told.get(id) ?? [];
     const finals = told.filter(({ final }) => final);
     const starts = cluster.starts.get(id) ?? [];
-    if (finals.length === 0) faults.push(`lost: ${job.name} ${id}`);
+    if (finals.length === 0 && job.name !== 'quiet') faults.push(`lost: ${job.name} ${id}`);
     if (lostRetries(cluster, job) > 0) faults.push(`lost after a retry: ${job.name} ${id}`);
     if (job.options.expires !== undefined && first(starts, job.options.expires + SLACK))
       faults.push(`started after it had expired: ${id}`);
     if (cluster.handedOver.has(id)) continue;
+    const ended = cluster.ended(id);
+    if (!cluster.retried.has(id) && starts.some(({ time }) => time > ended))
+      faults.push(`ran again after its end was committed: ${job.name} ${id}`);
     for (const { run } of finals) {
       const states = new Set(finals.filter((one) => one.run === run).map(({ status }) => status));
       if (states.size > 1) faults.push(`two final states: ${id}:${run}: ${[...states].join(', ')}`);
@@ -148,7 +160,8 @@ function faultsOf(cluster: Cluster): string[] {
 }
 
 /** Each run that was answered to be queued has to end, and its end to be told. */
-function lostRetries({ retried, told }: Cluster, { id, options }: NewJob): number {
+function lostRetries({ retried, told }: Cluster, { id, name, options }: NewJob): number {
+  if (name === 'quiet') return 0;
   if (!options.notNode?.includes(IN_MEMORY)) return 0;
   const ended = new Set(told.get(id)?.flatMap(({ final, run }) => (final ? [run] : [])));
   return (retried.get(id) ?? 0) + 1 - ended.size;
