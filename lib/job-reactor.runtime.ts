@@ -18,6 +18,7 @@ import { withInProcess } from './transport/in-process.js';
 import { familyOf, systemResolve } from './transport/resolver.js';
 import { tcpTransport } from './transport/tcp-transport.js';
 import { JobReactorStrategy } from './worker-node/job-reactor.strategy.js';
+import { onSignalAgain } from './worker-node/stop-signals.js';
 import { ThreadPool } from './worker-node/threads/thread-pool.js';
 import { WorkerNode, type WorkerNodeParts } from './worker-node/worker-node.js';
 
@@ -125,7 +126,10 @@ export class JobReactorRuntime {
 
   async stopNode(): Promise<void> {
     this.#reminder?.cancel();
-    if (this.#nodeStarted) await this.#node?.stop();
+    const node = this.#node;
+    if (!node || !this.#nodeStarted) return;
+    const deaf = onSignalAgain(systemClock, () => node.hurry());
+    await node.stop().finally(deaf);
   }
 
   /** Before the application's own `onModuleDestroy`: running jobs still find everything they use. */
