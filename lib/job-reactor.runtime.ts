@@ -50,7 +50,11 @@ export class JobReactorRuntime {
     this.#explorer = explorer;
     const listenTls = options.distributor?.tls ?? null;
     const connectTls = options.node?.tls ?? null;
-    const tcp = tcpTransport({ clock: systemClock, listenTls, connectTls });
+    const limits = options.distributor && {
+      connections: options.distributor.maxNodes,
+      connectionsPerAddress: options.distributor.maxNodesPerAddress,
+    };
+    const tcp = tcpTransport({ clock: systemClock, ...(limits ? { limits } : {}), listenTls, connectTls });
     const transport = withInProcess(tcp, systemClock);
     const shared = { jobs: options.jobs, instance: randomUUID(), transport, clock: systemClock, emit: this.#emit };
     this.#distributor =

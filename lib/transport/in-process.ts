@@ -2,6 +2,7 @@ import { duplexPair, type Duplex } from 'node:stream';
 import type { Clock } from '../clock.js';
 import type { Side } from '../protocol/message-entry.js';
 import { IN_PROCESS, STRANGER, type Connection, type Peer, type Transport } from './connection.js';
+import { ByteBudget } from './byte-budget.js';
 import { ConnectError } from './connect.error.js';
 import { TcpConnection } from './tcp-connection.js';
 import { TCP_LIMITS } from './tcp-limits.js';
@@ -13,6 +14,7 @@ const HERE: Peer = { ...STRANGER, inProcess: true };
  * no secret or certificate of its own.
  */
 export function withInProcess(transport: Transport, clock: Clock): Transport {
+  const budget = new ByteBudget(Infinity);
   let acceptHere: ((connection: Connection) => void) | null = null;
 
   const listen: Transport['listen'] = async (address, accept, turnedAway) => {
@@ -35,7 +37,7 @@ export function withInProcess(transport: Transport, clock: Clock): Transport {
     near.once('close', () => far.destroy());
     far.once('close', () => near.destroy());
     const open = (end: Duplex, otherSide: Side): Connection =>
-      new TcpConnection(end, otherSide, HERE, clock, TCP_LIMITS);
+      new TcpConnection(end, otherSide, HERE, clock, TCP_LIMITS, budget);
     acceptHere(open(far, 'node'));
     return open(near, 'distributor');
   };
