@@ -6,6 +6,7 @@ import type { JobStorage } from './storage/job-storage.js';
 import type { StorageOption } from './storage/storage-option.js';
 import type { Transport } from './transport/connection.js';
 import { withInProcess } from './transport/in-process.js';
+import { systemResolve, type Resolve } from './transport/resolver.js';
 import { tcpTransport } from './transport/tcp-transport.js';
 import type { WorkerNodeParts } from './worker-node/worker-node.js';
 
@@ -14,6 +15,7 @@ export interface Environment {
   readonly clock: Clock;
   random(): number;
   transport(options: ReadOptions): Transport;
+  readonly resolve: Resolve;
   storage(option: StorageOption): JobStorage;
   /** Null in production. */
   readonly testing: TestingHooks | null;
@@ -38,6 +40,7 @@ export const PRODUCTION: Environment = {
     const connectTls = node?.tls ?? null;
     return withInProcess(tcpTransport({ clock: systemClock, listenTls, connectTls }), systemClock);
   },
+  resolve: systemResolve,
   storage: (option) => createStorage(option, systemClock),
   testing: null,
 };

@@ -46,6 +46,8 @@ export type JobReactorEvent =
   | { event: 'node stopped'; node: string; released: number }
   | { event: 'distributor joined'; node: string; distributor: string; remote: string }
   | { event: 'distributor lost'; node: string; distributor: string; remote: string; reason: string }
+  /** It is connected already, by another address. */
+  | { event: 'distributor twice'; node: string; distributor: string; remote: string }
   | {
       event: 'distributor unreachable';
       node: string;

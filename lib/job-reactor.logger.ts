@@ -146,6 +146,11 @@ function describe(event: Exclude<JobReactorEvent, { event: 'thread log' }>): [Le
         'warn',
         `Node '${event.node}' lost distributor '${event.distributor}' at ${event.remote}: ${event.reason}. It keeps trying.`,
       ];
+    case 'distributor twice':
+      return [
+        'warn',
+        `Node '${event.node}' finds at ${event.remote} the distributor '${event.distributor}' that it is connected to by another address, and leaves this one alone. Name each distributor once in \`node.distributors\`.`,
+      ];
     case 'distributor unreachable':
       // The attempts go on for as long as the node runs: told once, and then every quarter of an hour or so.
       if (event.attempts % REMIND_EVERY !== 1) return null;

@@ -126,7 +126,7 @@ export interface ThreadResourceLimits {
 }
 
 export interface DistributorAddress {
-  /** Host name or address. Required. */
+  /** Host name or address; a name with several addresses is several distributors. Required. */
   host: string;
   /** TCP port, 1 to 65535. Required. */
   port: number;

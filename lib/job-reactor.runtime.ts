@@ -14,6 +14,7 @@ import type { JobReactorEvent } from './job-reactor.events.js';
 import { JobReactorLogger } from './job-reactor.logger.js';
 import type { ReadOptions } from './job-reactor.read-options.js';
 import { IN_PROCESS, type Address } from './transport/connection.js';
+import { familyOf } from './transport/resolver.js';
 import { JobReactorStrategy } from './worker-node/job-reactor.strategy.js';
 import { ThreadPool } from './worker-node/threads/thread-pool.js';
 import { WorkerNode, type WorkerNodeParts } from './worker-node/worker-node.js';
@@ -65,7 +66,8 @@ export class JobReactorRuntime {
       random: () => environment.random(),
       threads: this.isTest ? null : this.#threads(clock),
       awaited: (id) => this.#gateway().listeners.awaited(id),
-      addresses: this.#addresses(),
+      ...this.#addresses(),
+      resolve: environment.resolve,
     };
     const { testing } = environment;
     this.#node = node && new WorkerNode(testing?.node(node) ?? node);
@@ -209,10 +211,15 @@ export class JobReactorRuntime {
     );
   }
 
-  #addresses(): (() => Promise<Address>)[] {
+  #addresses(): Pick<WorkerNodeParts, 'addresses' | 'names'> {
     const distributors = this.#options.node?.distributors ?? [];
-    if (distributors.length > 0) return distributors.map((address) => () => Promise.resolve(address));
     // It can't be connected to before it listens.
-    return [() => (this.#distributor as Distributor).address().then(() => IN_PROCESS)];
+    const own = (): Promise<Address> => (this.#distributor as Distributor).address().then(() => IN_PROCESS);
+    if (distributors.length === 0) return { addresses: [own], names: [] };
+    const isFixed = ({ host }: Address): boolean => familyOf(host) !== 0;
+    return {
+      addresses: distributors.filter(isFixed).map((address) => () => Promise.resolve(address)),
+      names: distributors.filter((address) => !isFixed(address)),
+    };
   }
 }

@@ -118,6 +118,8 @@ const node = new WorkerNode({
   awaited: () => false,
   random: Math.random,
   addresses: [async () => ADDRESS],
+  names: [],
+  resolve: async () => [],
 });
 const client = new JobReactorClient(distributor, options.jobs, systemClock);
 

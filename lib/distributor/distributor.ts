@@ -139,7 +139,11 @@ export class Distributor implements JobGateway {
   async #result(node: ConnectedNode, feedback: FeedbackRecord): Promise<Told> {
     const { jobId, final, assignment } = feedback;
     const job = this.#stages.held.get(jobId);
-    if (this.#stages.held.isRepeat(jobId, assignment)) return 'told';
+    if (this.#stages.held.isRepeat(jobId, assignment)) {
+      // Who brings it may forget that the job has ended once the outbox can't send it again.
+      await this.#stages.endings.leaving(jobId);
+      return 'told';
+    }
     const telling = this.#tell(feedback);
     const told = telling instanceof Promise ? await telling : telling;
     if (told === 'told' && final) {

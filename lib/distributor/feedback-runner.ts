@@ -125,9 +125,12 @@ export class FeedbackRunner {
     return listeners === 'none' && this.#methods(feedback).length === 0 && !this.#listeners.hasClosures(jobId);
   }
 
-  /** It was kept for methods, which another instance of the application has: this one must not take it for told. */
+  /**
+   * It was kept for methods, which another instance of the application has: this one must not take it for told. What was
+   * for closures went with them.
+   */
   #isForOthers({ name, listeners, origin }: FeedbackRecord): boolean {
-    if (listeners === 'none' || origin.submitter !== null || origin.instance === this.#instance) return false;
+    if (listeners !== 'declared' || origin.submitter !== null || origin.instance === this.#instance) return false;
     return !this.declares(name);
   }
 

@@ -25,6 +25,7 @@ export interface EndingParts {
 export class JobEndings {
   readonly #parts: EndingParts;
   readonly #expiries: TimerQueue;
+  readonly #leaving = new Map<string, Promise<void>>();
 
   constructor(parts: EndingParts) {
     this.#parts = parts;
@@ -63,11 +64,16 @@ export class JobEndings {
 
   /** Its node keeps it from now on, or it has ended; null when that is done at once. */
   letGo(job: HeldJob): Promise<void> | null {
-    const { held, outbox } = this.#parts;
+    const { held } = this.#parts;
     held.confirm(job, 'confirmed');
-    const removing = outbox.remove(job);
+    const removing = this.#remove(job);
     if (!removing) held.remove(job);
     return removing && removing.catch(() => undefined).then(() => held.remove(job));
+  }
+
+  /** Until a job that was let go has left the outbox. */
+  leaving(id: string): Promise<void> | undefined {
+    return this.#leaving.get(id);
   }
 
   stop(): void {
@@ -85,11 +91,22 @@ export class JobEndings {
 
   /** Nobody is told of an end that is not committed: after a crash it would not have happened. */
   async #endHere(job: HeldJob, { feedback }: Transition): Promise<void> {
-    const { held, outbox, tell } = this.#parts;
+    const { held, tell } = this.#parts;
     held.confirm(job, 'confirmed');
     held.ended(job.spec.id, job.assignment);
-    await outbox.remove(job, feedback);
+    await this.#remove(job, feedback);
     if (feedback) await tell(feedback);
     held.remove(job);
+  }
+
+  #remove(job: HeldJob, ended?: FeedbackRecord): Promise<unknown> | null {
+    const { id } = job.spec;
+    const removing = this.#parts.outbox.remove(job, ended);
+    if (removing) {
+      const leaving = removing.then(() => undefined).catch(() => undefined);
+      this.#leaving.set(id, leaving);
+      void leaving.then(() => this.#leaving.delete(id));
+    }
+    return removing;
   }
 }

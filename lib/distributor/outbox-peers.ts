@@ -57,7 +57,7 @@ export class OutboxPeers {
     this.#watch = new PeerWatch({
       peers,
       clock,
-      wants: () => true,
+      wants: () => 'yes',
       adopted: async ({ jobs, feedbacks }, { name: from }) => {
         emit({ event: 'jobs adopted', role, from, jobs: jobs.length, feedbacks });
         for (const row of jobs) adopted(fromOutboxRow(row));

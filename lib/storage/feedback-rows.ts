@@ -1,5 +1,5 @@
 import { undelivered, type FeedbackDelivery, type FeedbackRecord, type KeptFeedback } from '../job/job.js';
-import type { FeedbackPage, JobStorage, JobWrite } from './job-storage.js';
+import type { FeedbackPage, JobStorage, JobWrite, Tombstone } from './job-storage.js';
 
 /** The feedbacks that a process keeps until they are acknowledged, wherever they lie. */
 export interface FeedbackRows {
@@ -9,8 +9,8 @@ export interface FeedbackRows {
   get(ids: readonly string[]): Promise<KeptFeedback[]>;
   /** An unknown id is no error. @throws STORAGE */
   save(feedback: Pick<FeedbackRecord, 'id' | 'jobId'>, delivery: FeedbackDelivery): Promise<void>;
-  /** Unknown ids are no error. @throws STORAGE */
-  forget(ids: readonly string[]): Promise<void>;
+  /** Unknown ids are no error; `tombstones` takes the place of what may come again. @throws STORAGE */
+  forget(ids: readonly string[], tombstones?: readonly Tombstone[]): Promise<void>;
 }
 
 /** Those in a storage. They come there with the ends of their jobs. */
@@ -32,8 +32,8 @@ export class StoredFeedbacks implements FeedbackRows {
     await this.write({ kind: 'save-delivery', feedbackId: id, jobId, delivery });
   }
 
-  async forget(ids: readonly string[]): Promise<void> {
-    await this.write({ kind: 'forget-feedback', ids });
+  async forget(ids: readonly string[], tombstones: readonly Tombstone[] = []): Promise<void> {
+    await this.write({ kind: 'forget-feedback', ids, ...(tombstones.length > 0 ? { tombstones } : {}) });
   }
 }
 

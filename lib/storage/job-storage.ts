@@ -25,8 +25,18 @@ export type JobWrite =
   | { kind: 'delete'; id: string; fence: number; feedback?: FeedbackRecord; tombstoneUntil?: number }
   /** How far the delivery of a feedback has come; nothing else of its row changes. An unknown id is no error. */
   | { kind: 'save-delivery'; feedbackId: string; jobId: string; delivery: FeedbackDelivery }
-  /** Feedback rows that were acknowledged go. Unknown ids are no error. */
-  | { kind: 'forget-feedback'; ids: readonly string[] };
+  /**
+   * Feedback rows that were acknowledged go. Unknown ids are no error. `tombstones`: jobs whose outbox may still send them
+   * again, in place of the rows.
+   */
+  | { kind: 'forget-feedback'; ids: readonly string[]; tombstones?: readonly Tombstone[] };
+
+/** A job id that is known as one that has come and gone. */
+export interface Tombstone {
+  id: string;
+  /** Milliseconds since 1970. */
+  until: number;
+}
 
 /**
  * - `done`: committed.

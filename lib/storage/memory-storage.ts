@@ -38,7 +38,11 @@ export class MemoryStorage implements JobStorage {
     this.pruneTombstones();
     // Forgets come last; between the others order doesn't matter, as no two are about the same job.
     const results = writes.map((write) => this.apply(write));
-    for (const write of writes) if (write.kind === 'forget-feedback') write.ids.forEach((id) => this.forget(id));
+    for (const write of writes) {
+      if (write.kind !== 'forget-feedback') continue;
+      write.ids.forEach((id) => this.forget(id));
+      for (const { id, until } of write.tombstones ?? []) this.tombstones.set(id, until);
+    }
     return results;
   }
 

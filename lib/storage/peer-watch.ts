@@ -5,12 +5,19 @@ import type { Adopted, StoragePeer, StoragePeers } from './job-storage.js';
 /** A lease that runs out is looked at so much later, as two clocks are never quite the same. */
 const SLACK = 50;
 const AGAIN_AFTER = 1_000;
+/** Those who are to have the first choice of what a dead peer left take it at once, if they can do something with it. */
+const FIRST_CHOICE_FOR = 5_000;
+
+/** Whether a row is taken over. `later`: if nobody who is to have the first choice has taken it by then. */
+export type Wants = 'yes' | 'no' | 'later';
+
+const NOBODY: ReadonlySet<string> = new Set();
 
 export interface PeerWatchParts {
   peers: StoragePeers;
   clock: Clock;
   /** `alive`: names of the peers that are. */
-  wants: (row: { name: string; options: JobOptions }, alive: ReadonlySet<string>) => boolean;
+  wants: (row: { name: string; options: JobOptions }, alive: ReadonlySet<string>) => Wants;
   adopted: (page: Adopted, peer: StoragePeer) => Promise<void>;
   failed: (error: unknown) => void;
 }
@@ -18,7 +25,8 @@ export interface PeerWatchParts {
 /**
  * Takes over what dead processes left in a shared database, without polling: the leases are read when something happened
  * that may have been a death. Each lease that is alive then is read once more when it has run out; if it was renewed
- * meanwhile its process is well, and nothing is read until something happens again.
+ * meanwhile its process is well, and nothing is read until something happens again. What others are to have the first
+ * choice of is looked at once more a while later: they may be alive and yet have no use for it.
  */
 export class PeerWatch {
   readonly #parts: PeerWatchParts;
@@ -26,7 +34,10 @@ export class PeerWatch {
   readonly #suspects = new Map<string, number>();
   /** Of the dead: whose rows have been seen to; `for`: who was alive then, null when nothing was left to others. */
   readonly #done = new Map<string, { life: string; for: string | null }>();
+  /** Until when others have the first choice of what one of the dead left, while something is left for them. */
+  readonly #left = new Map<string, { life: string; until: number }>();
   #timer: ClockTimer | undefined;
+  #lastCall: ClockTimer | undefined;
   /** `all`: every lease is in doubt. `suspects`: those that are due. */
   #wanted: 'all' | 'suspects' | null = null;
   #looking: Promise<void> | undefined;
@@ -46,6 +57,7 @@ export class PeerWatch {
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#timer?.cancel();
+    this.#lastCall?.cancel();
     await this.#looking;
   }
 
@@ -74,29 +86,59 @@ export class PeerWatch {
     this.#suspect(peers, all);
     const alive = new Set(peers.filter(({ left }) => left > 0).map(({ name }) => name));
     const names = [...alive].sort().join('\n');
+    const lives = new Map(dead.map((peer) => [peer.id, `${peer.instance} ${peer.expiresAt}`]));
+    for (const [id, { life }] of this.#left) if (lives.get(id) !== life) this.#left.delete(id);
     for (const peer of dead) {
-      const life = `${peer.instance} ${peer.expiresAt}`;
+      const life = lives.get(peer.id)!;
       const done = this.#done.get(peer.id);
-      if (this.#stopped || (done?.life === life && (done.for === null || done.for === names))) continue;
-      const left = await this.#adopt(peer, alive);
-      this.#done.set(peer.id, { life, for: left ? names : null });
+      const isLast = this.#isLastCall(peer, life);
+      const isDone = done?.life === life && (done.for === null || (done.for === names && !isLast));
+      if (this.#stopped || isDone) continue;
+      const left = await this.#adopt(peer, isLast ? NOBODY : alive);
+      this.#done.set(peer.id, { life, for: left === 'nothing' ? null : names });
+      if (left === 'for now' && !isLast) this.#leave(peer, life);
+      else this.#left.delete(peer.id);
     }
+    this.#callLast();
   }
 
-  /** True when something is left to others. */
-  async #adopt(peer: StoragePeer, alive: ReadonlySet<string>): Promise<boolean> {
+  /** What is left to others, if anything: `for now`, or until somebody else is alive. */
+  async #adopt(peer: StoragePeer, alive: ReadonlySet<string>): Promise<'nothing' | 'something' | 'for now'> {
     const { peers, wants, adopted } = this.#parts;
-    let left = false;
+    const answers = new Set<Wants>();
     const wanted: Parameters<StoragePeers['adopt']>[1] = (row) => {
       const answer = wants(row, alive);
-      left ||= !answer;
-      return answer;
+      answers.add(answer);
+      return answer === 'yes';
     };
     for await (const page of peers.adopt(peer, wanted)) {
       await adopted(page, peer);
-      if (this.#stopped) return true;
+      if (this.#stopped) return 'something';
     }
-    return left;
+    if (answers.has('later')) return 'for now';
+    return answers.has('no') ? 'something' : 'nothing';
+  }
+
+  #leave({ id }: StoragePeer, life: string): void {
+    if (this.#left.get(id)?.life === life) return;
+    this.#left.set(id, { life, until: this.#parts.clock.monotonic() + FIRST_CHOICE_FOR });
+  }
+
+  #isLastCall({ id }: StoragePeer, life: string): boolean {
+    const left = this.#left.get(id);
+    return left?.life === life && left.until <= this.#parts.clock.monotonic();
+  }
+
+  #callLast(): void {
+    this.#lastCall?.cancel();
+    const first = Math.min(...[...this.#left.values()].map(({ until }) => until));
+    if (this.#stopped || first === Infinity) return;
+    const { clock } = this.#parts;
+    const call = (): void => {
+      this.#wanted ??= 'suspects';
+      this.#start();
+    };
+    this.#lastCall = clock.after(Math.max(0, first - clock.monotonic()), call, false);
   }
 
   #suspect(peers: readonly StoragePeer[], all: boolean): void {

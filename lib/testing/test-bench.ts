@@ -74,6 +74,9 @@ export class TestBench implements Environment, TestingHooks {
     return this.network.transport;
   }
 
+  /** Every host is this test. */
+  readonly resolve = async (): Promise<string[]> => ['127.0.0.1'];
+
   storage(): JobStorage {
     return new MemoryStorage(this.clock);
   }

@@ -9,15 +9,18 @@ import { LinkHandshake } from './link-handshake.js';
 
 const FIRST_WAIT = 250;
 const LONGEST_WAIT = 30_000;
-/** Versions don't change by waiting: this long, and a little at random, until one side is a newer one. */
-const VERSION_WAIT = 60_000;
+/** What doesn't change by waiting is tried again after so long, and a little at random: until one side is a newer version, or the other connection is gone. */
+const LEAST_WAIT = new Map([
+  ['VERSION', 60_000],
+  ['TWICE', 15_000],
+]);
 /** A distributor that accepts the connection and then says nothing. */
 const WELCOME_WITHIN = 10_000;
 
 export interface LinkParts {
   node: string;
-  /** Asked before each attempt: the distributor of the same process may not know its port yet. */
-  address: () => Promise<Address>;
+  /** Asked before each attempt, which tries them in turn: the distributor of the same process may not know its port yet. */
+  addresses: () => Promise<Address[]>;
   transport: Transport;
   clock: Clock;
   random: () => number;
@@ -30,6 +33,8 @@ export interface LinkParts {
 }
 
 export interface LinkEvents {
+  /** False: the same distributor is connected by another address, and two connections of one node would replace each other. */
+  isNew(link: DistributorLink, welcome: Welcome): boolean;
   opened(link: DistributorLink): void;
   message(link: DistributorLink, message: Message): void;
   closed(link: DistributorLink): void;
@@ -64,6 +69,11 @@ export class DistributorLink {
     return this.#welcome;
   }
 
+  /** Waits to dial, or is about to. */
+  get idle(): boolean {
+    return this.#connection === undefined;
+  }
+
   get congested(): boolean {
     return this.#connection?.congested ?? true;
   }
@@ -88,11 +98,16 @@ export class DistributorLink {
   async #dial(): Promise<void> {
     let remote = 'its own distributor';
     try {
-      const address = await this.#parts.address();
-      remote = `${address.host}:${address.port}`;
-      const connection = await this.#parts.transport.connect(address);
-      if (this.#stopped) connection.destroy();
-      else this.#greet(connection);
+      const addresses = await this.#parts.addresses();
+      for (let at = 0; !this.#stopped && at < addresses.length; at++) {
+        const address = addresses[at] as Address;
+        remote = nameOf(address);
+        const connection = await this.#parts.transport.connect(address).catch((error: unknown) => {
+          if (at === addresses.length - 1) throw error;
+        });
+        if (!connection) continue;
+        return this.#stopped ? connection.destroy() : this.#greet(connection);
+      }
     } catch (error) {
       const code = error instanceof ConnectError && error.step === 'TLS' ? error.step : null;
       this.#unreachable(remote, error instanceof Error ? error.message : String(error), code);
@@ -121,6 +136,7 @@ export class DistributorLink {
 
   #open(connection: Connection, welcome: Welcome): void {
     this.#timer?.cancel();
+    if (!this.#events.isNew(this, welcome)) return this.#leaveAlone(connection, welcome);
     connection.established();
     this.#welcome = welcome;
     this.#attempts = 0;
@@ -135,14 +151,29 @@ export class DistributorLink {
     this.#events.opened(this);
   }
 
+  /** Before it is offered anything: so the connection that is there stays. */
+  #leaveAlone(connection: Connection, { name: distributor }: Welcome): void {
+    const { node, emit } = this.#parts;
+    connection.onClose = () => this.#forget();
+    if (this.#refusal !== 'TWICE') emit({ event: 'distributor twice', node, distributor, remote: connection.remote });
+    this.#refusal = 'TWICE';
+    connection.send({ type: 'goodbye' });
+    connection.close();
+    this.#again();
+  }
+
+  #forget(): void {
+    this.#connection = undefined;
+    this.#handshake = undefined;
+  }
+
   #lost(connection: Connection, reason: CloseReason): void {
     this.#heartbeat?.stop();
     this.#heartbeat = undefined;
     const welcome = this.#welcome;
-    this.#connection = undefined;
     this.#welcome = undefined;
     const distrust = this.#handshake?.distrust;
-    this.#handshake = undefined;
+    this.#forget();
     const { error, told, cause } = reason;
     const why =
       distrust?.why ?? (error ? `${error.code}: ${error.message}` : (cause?.message ?? 'closed by the distributor'));
@@ -172,7 +203,13 @@ export class DistributorLink {
     if (this.#stopped) return;
     const { clock, random } = this.#parts;
     const longest = Math.min(LONGEST_WAIT, FIRST_WAIT * 2 ** Math.min(this.#attempts, 10));
-    const wait = this.#refusal === 'VERSION' ? VERSION_WAIT + random() * FIRST_WAIT : random() * longest;
+    const least = this.#refusal === null ? undefined : LEAST_WAIT.get(this.#refusal);
+    const wait = least === undefined ? random() * longest : least + random() * FIRST_WAIT;
     this.#timer = clock.after(wait, () => void this.#dial());
   }
+}
+
+/** As the user knows it; the address is told where it was looked up. */
+function nameOf({ host, port, name }: Address): string {
+  return name === undefined ? `${host}:${port}` : `${name}:${port} (${host})`;
 }

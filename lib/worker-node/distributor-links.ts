@@ -5,6 +5,8 @@ import type { EmitEvent } from '../job-reactor.events.js';
 import type { NodeSettings } from '../job-reactor.options.js';
 import { PROTOCOL_VERSION, type Hello, type Message, type Offer, type Welcome } from '../protocol/message.js';
 import type { Address, Transport } from '../transport/connection.js';
+import type { Resolve } from '../transport/resolver.js';
+import { DistributorDiscovery } from './distributor-discovery.js';
 import { DistributorLink } from './distributor-link.js';
 
 export interface LinksParts {
@@ -18,6 +20,9 @@ export interface LinksParts {
   emit: EmitEvent;
   /** One per distributor; asked before each attempt to connect. */
   addresses: (() => Promise<Address>)[];
+  /** Host names, each of which may stand for several distributors. */
+  names: Address[];
+  resolve: Resolve;
 }
 
 export interface LinksEvents {
@@ -31,7 +36,8 @@ export interface LinksEvents {
 export class DistributorLinks {
   readonly #parts: LinksParts;
   readonly #events: LinksEvents;
-  readonly #links: DistributorLink[] = [];
+  readonly #links = new Set<DistributorLink>();
+  readonly #discoveries: DistributorDiscovery[] = [];
   readonly #open = new Map<DistributorLink, Welcome | undefined>();
   readonly #acks = new Map<DistributorLink, [string, number][]>();
   #grantNext: { instant: number; stored: number } | undefined;
@@ -67,19 +73,50 @@ export class DistributorLinks {
       ...(settings.threads ? { threads: true } : {}),
       handoffTimeout: settings.handoffTimeout,
     });
-    for (const address of this.#parts.addresses) {
+    const linkTo = (addresses: () => Promise<Address[]>): DistributorLink => {
       const link = new DistributorLink(
-        { node: settings.name, address, transport, clock, random, emit, auth: settings.auth, hello, offer },
+        { node: settings.name, addresses, transport, clock, random, emit, auth: settings.auth, hello, offer },
         {
+          isNew: (one, { instance: other }) =>
+            [...this.#open].every(([open, welcome]) => open === one || welcome?.instance !== other),
           opened: (opened) => this.#opened(opened),
           closed: (closed) => this.#closed(closed),
           message: this.#events.message,
           drained: this.#events.drained,
         },
       );
-      this.#links.push(link);
-      link.start();
-    }
+      this.#links.add(link);
+      return link;
+    };
+    for (const address of this.#parts.addresses) linkTo(async () => [await address()]).start();
+    for (const target of this.#parts.names) this.#discover(target, linkTo);
+  }
+
+  /** A link that is no longer meant leaves with its distributor's address. */
+  #discover(target: Address, linkTo: (addresses: () => Promise<Address[]>) => DistributorLink): void {
+    const { settings, resolve, clock, random, emit } = this.#parts;
+    const discovery = new DistributorDiscovery(
+      { target, resolve, clock, random },
+      {
+        found: (addresses) => {
+          const link = linkTo(addresses);
+          return {
+            get idle() {
+              return link.idle;
+            },
+            start: () => link.start(),
+            stop: () => {
+              this.#links.delete(link);
+              link.stop();
+            },
+          };
+        },
+        unknown: (remote, reason, attempts) =>
+          emit({ event: 'distributor unreachable', node: settings.name, remote, reason, code: null, attempts }),
+      },
+    );
+    this.#discoveries.push(discovery);
+    discovery.start();
   }
 
   /** A job arrived on this link. */
@@ -138,6 +175,7 @@ export class DistributorLinks {
   }
 
   stop(): void {
+    for (const discovery of this.#discoveries) discovery.stop();
     for (const link of this.#links) link.stop();
   }
 

@@ -75,17 +75,17 @@ export class FeedbackQueues {
     return entry;
   }
 
-  /** True when it was there. What the storage says of it is out of date until it is `settled`. */
-  remove(id: string): boolean {
+  /** Gives it if it was there. What the storage says of it is out of date until it is `settled`. */
+  remove(id: string): KeptFeedback | undefined {
     const found = this.#byId.get(id);
-    if (!found) return false;
+    if (!found) return undefined;
     const { queue } = found;
     this.#byId.delete(id);
     this.#gone.set(id, false);
     queue.entries.delete(id);
     if (queue.entries.size === 0 && !queue.more && !queue.loading)
       this.#queues.delete(keyOf(queue.distributor, queue.name));
-    return true;
+    return found.entry.feedback;
   }
 
   /** The storage knows what became of these. */

@@ -109,14 +109,18 @@ export class FeedbackReporter {
     this.#queues.refill();
   }
 
-  async acknowledged(ids: readonly string[]): Promise<void> {
+  async acknowledged(link: DistributorLink, ids: readonly string[]): Promise<void> {
     if (this.#stopped) return; // They are sent again by whoever has them next.
-    const known = ids.filter((id) => this.#queues.remove(id));
+    const known = ids.flatMap((id) => this.#queues.remove(id) ?? []);
     if (known.length === 0) return;
     this.#whenAcknowledged?.();
+    const told = known.map(({ id }) => id);
+    const unsettled = known.filter((feedback) => mayComeAgain(feedback, link));
+    const until = this.#parts.clock.now() + this.#parts.jobs.dedupRetention;
+    const tombstones = unsettled.map(({ jobId }) => ({ id: jobId, until }));
     // Should the node stop before, they are sent again after the next start, and acknowledged again.
-    await this.#rows.forget(known).catch(() => undefined);
-    this.#queues.settled(known);
+    await this.#rows.forget(told, tombstones).catch(() => undefined);
+    this.#queues.settled(told);
     this.#queues.refill();
   }
 
@@ -172,7 +176,7 @@ export class FeedbackReporter {
     const { feedback } = entry;
     const { name, origin, listeners } = feedback;
     // Its closures went with their process, and nobody else was to be told.
-    if (listeners === 'closures') return void this.acknowledged([feedback.id]);
+    if (listeners === 'closures') return void this.acknowledged(link, [feedback.id]);
     this.#routes.lacks(link, name);
     entry.sentOn = null;
     this.#send(entry);
@@ -183,4 +187,12 @@ export class FeedbackReporter {
     const { emit } = this.#parts;
     emit({ event: 'feedback waits', distributor: origin.distributor, name });
   }
+}
+
+/**
+ * Another than the outbox it came from has been told. That one may still have the job, come back, and send it again: it
+ * must find that it has ended here.
+ */
+function mayComeAgain({ final, origin }: KeptFeedback, { distributor }: DistributorLink): boolean {
+  return final && origin.storage !== null && distributor?.storage !== origin.storage;
 }

@@ -4,12 +4,14 @@ import type { DistributorLink } from './distributor-link.js';
 
 /** For so long only the instance that enqueued is told; then any other of its name. */
 const ORPHANED_AFTER = 30_000;
+/** What is for closures alone nobody else can use: an instance that was merely cut off for so long still gets it. */
+const CLOSURES_ORPHANED_AFTER = 3_600_000;
 /** Instances remembered that are gone. Who is forgotten is waited for once more. */
 const REMEMBERED = 1_000;
 
 /**
  * Where a feedback goes: to the instance that enqueued, or that application started again on the same outbox; when that
- * has been gone for 30 s to any of its name. Another's is not sent to one that has said it has no method for it.
+ * has been gone for 30 s, or an hour if only closures are to hear of it, to any of its name. Another's is not sent to one that has said it has no method for it.
  */
 export class FeedbackRoutes {
   readonly #clock: Clock;
@@ -19,6 +21,8 @@ export class FeedbackRoutes {
   /** When an instance was last connected, or when this node first waited for it. */
   readonly #gone = new Map<string, number>();
   #timer: ClockTimer | undefined;
+  /** When it fires, on the monotonic clock. */
+  #looksAt = Infinity;
   #stopped = false;
 
   /** `changed` is called when what went nowhere may go somewhere. */
@@ -73,13 +77,15 @@ export class FeedbackRoutes {
   }
 
   #other(feedback: FeedbackRecord): DistributorLink | undefined {
-    const { instance } = feedback.origin;
+    const { listeners, origin } = feedback;
+    const { instance } = origin;
     const now = this.#clock.monotonic();
     const gone = this.#gone.get(instance);
     if (gone === undefined) this.#goneSince(instance, now);
-    const wait = (gone ?? now) + ORPHANED_AFTER - now;
+    const patience = listeners === 'closures' ? CLOSURES_ORPHANED_AFTER : ORPHANED_AFTER;
+    const wait = (gone ?? now) + patience - now;
     if (wait <= 0) return this.#ofTheSameName(feedback);
-    this.#lookAgain(wait);
+    this.#lookAgain(now + wait);
     return undefined;
   }
 
@@ -102,12 +108,14 @@ export class FeedbackRoutes {
     if (oldest !== undefined) this.#gone.delete(oldest);
   }
 
-  #lookAgain(wait: number): void {
-    if (this.#timer || this.#stopped) return;
+  #lookAgain(time: number): void {
+    if (this.#looksAt <= time || this.#stopped) return;
+    this.#timer?.cancel();
+    this.#looksAt = time;
     this.#timer = this.#clock.after(
-      wait,
+      time - this.#clock.monotonic(),
       () => {
-        this.#timer = undefined;
+        this.#looksAt = Infinity;
         this.#changed();
       },
       false,

@@ -4,7 +4,7 @@ import type { EmitEvent } from '../job-reactor.events.js';
 import type { NodeSettings } from '../job-reactor.options.js';
 import type { Clock } from '../clock.js';
 import type { Adopted, JobStorage, StoragePeer } from '../storage/job-storage.js';
-import { PeerWatch } from '../storage/peer-watch.js';
+import { PeerWatch, type Wants } from '../storage/peer-watch.js';
 
 export interface AdopterParts {
   settings: NodeSettings;
@@ -61,12 +61,13 @@ export class JobAdopter {
     if (feedbacks > 0) this.#parts.feedbacks();
   }
 
-  #wants({ name, options }: { name: string; options: JobOptions }, alive: ReadonlySet<string>): boolean {
+  #wants({ name, options }: { name: string; options: JobOptions }, alive: ReadonlySet<string>): Wants {
     const { settings, handlers } = this.#parts;
-    if (!handlers.find(name) || (settings.accepts && !settings.accepts.includes(name))) return false;
-    if (options.notNode?.includes(settings.name) || (options.thread && !settings.threads)) return false;
-    if (!options.node || options.node.includes(settings.name)) return true;
-    // One it would rather run on takes it over; only where there is none, another may.
-    return !options.strictNode && !options.node.some((preferred) => alive.has(preferred));
+    if (!handlers.find(name) || (settings.accepts && !settings.accepts.includes(name))) return 'no';
+    if (options.notNode?.includes(settings.name) || (options.thread && !settings.threads)) return 'no';
+    if (!options.node || options.node.includes(settings.name)) return 'yes';
+    if (options.strictNode) return 'no';
+    // One it would rather run on is the first to take it over, if that is there and has a handler for it.
+    return options.node.some((preferred) => alive.has(preferred)) ? 'later' : 'yes';
   }
 }

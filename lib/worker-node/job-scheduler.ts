@@ -163,14 +163,15 @@ export class JobScheduler {
 
   resume(): void {
     this.#paused = false;
+    this.#ready.resume();
     this.#fire();
   }
 
-  /** Nothing starts any more; what waits stays where it is. */
+  /** Nothing starts until `resume`; what waits stays where it is, but expires no more. */
   pause(): void {
     this.#paused = true;
     this.#timers.stop();
-    this.#ready.stop();
+    this.#ready.pause();
     this.#timer = undefined;
   }
 

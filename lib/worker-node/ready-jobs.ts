@@ -52,7 +52,7 @@ export class ReadyJobs<T extends ReadyJob> {
   #heldSince = 0;
   #patience = FIRST_PATIENCE;
   #looking = false;
-  #stopped = false;
+  #paused = false;
   #timer: ClockTimer | undefined;
 
   constructor(parts: ReadyParts) {
@@ -105,9 +105,14 @@ export class ReadyJobs<T extends ReadyJob> {
     if (this.#runsAlone === job) this.#runsAlone = undefined;
   }
 
-  /** Nothing starts any more. */
-  stop(): void {
-    this.#stopped = true;
+  /** Nothing starts until `resume`, and nobody's patience ends meanwhile. */
+  pause(): void {
+    this.#paused = true;
+    this.#watch();
+  }
+
+  resume(): void {
+    this.#paused = false;
     this.#watch();
   }
 
@@ -140,7 +145,7 @@ export class ReadyJobs<T extends ReadyJob> {
 
   /** Looks every second for as long as others are held back. */
   #watch(): void {
-    const needed = this.holdsBack && !this.#stopped;
+    const needed = this.holdsBack && !this.#paused;
     if (needed === (this.#timer !== undefined)) return;
     this.#timer?.cancel();
     this.#timer = undefined;

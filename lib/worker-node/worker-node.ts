@@ -256,7 +256,7 @@ export class WorkerNode {
       case 'refuse':
         return void this.#stages.answers.superseded(message.id);
       case 'result-ack':
-        return void this.#stages.reporter.acknowledged(message.ids);
+        return void this.#stages.reporter.acknowledged(link, message.ids);
       case 'undelivered':
         return void this.#stages.reporter.undelivered(link, message);
       case 'cancel':

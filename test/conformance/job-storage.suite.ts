@@ -104,6 +104,21 @@ export function jobStorageSuite(name: string, make: () => Promise<StorageUnderTe
         expect(await insert(job)).toEqual(['done']);
       });
 
+      it('answers duplicate when a tombstone has taken the place of the feedback', async () => {
+        const [replaced, gone] = [sampleJob(), sampleJob()];
+        await insert(replaced, gone);
+        for (const job of [replaced, gone])
+          await one({ kind: 'delete', id: job.id, fence: 0, feedback: sampleFeedback(job) });
+        const tombstone = { id: replaced.id, until: Date.now() + 60_000 };
+        const ids = [replaced, gone].map((job) => sampleFeedback(job).id);
+        expect(await one({ kind: 'forget-feedback', ids, tombstones: [tombstone] })).toBe('done');
+        expect(await allFeedbacks()).toEqual([]);
+        expect(await insert(replaced, gone)).toEqual(['duplicate', 'done']);
+        // Again, and of one whose row nobody has: it is no error.
+        const again: JobWrite = { kind: 'forget-feedback', ids: [], tombstones: [tombstone] };
+        expect(await storage.commit([again, again])).toEqual(['done', 'done']);
+      });
+
       it('answers duplicate for a tombstone until it expires', async () => {
         const [kept, expired, none] = [sampleJob(), sampleJob(), sampleJob()];
         await insert(kept, expired, none);

@@ -127,6 +127,7 @@ function apply(contents: Contents, write: JobWrite): WriteResult {
   const { jobs, feedbacks, tombstones } = contents;
   if (write.kind === 'forget-feedback') {
     for (const id of write.ids) delete feedbacks[id];
+    for (const { id, until } of write.tombstones ?? []) tombstones[id] = until;
     return 'done';
   }
   if (write.kind === 'save-delivery') {

@@ -213,6 +213,20 @@ describeEachDatabase('nodes that share a database', ({ kind }) => {
     await eventually('one has its own', async () => (await nodeOf('only')) === 'one');
   });
 
+  it('a job that would rather run on a node without a handler for it waits for that one 5 s, and no longer', async () => {
+    const one = await inProcess('one');
+    @Injectable()
+    class Others {
+      @Job('other work')
+      other(): void {}
+    }
+    await system.node({ name: 'three', to: web, providers: [Others], storage });
+    const [job] = await confirmed(1, {}, { after: '1 second', node: ['one', 'three'] });
+    await here('two');
+    await one.kill('SIGKILL');
+    expect(await job!.result({ timeout: '20s' })).toBe('two');
+  });
+
   it('a cancel that was kept for a node that died is delivered to the one that takes over', async () => {
     const one = await inProcess('one');
     const [job] = await confirmed(1, {}, { after: '1 hour' });

@@ -165,6 +165,8 @@ export class Cluster {
         random: this.world.random,
         emit: (event) => this.#emit(event, life),
         addresses: settings.distributors.map((address) => () => Promise.resolve(address)),
+        names: [],
+        resolve: () => Promise.resolve([]),
       });
       return { role: node, started: node.start() };
     });

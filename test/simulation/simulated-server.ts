@@ -112,6 +112,7 @@ export class SimulatedServer {
     if (write.kind === 'insert') return this.#insert(owner, write.job, now);
     if (write.kind === 'forget-feedback') {
       for (const id of write.ids) feedbacks.delete(id);
+      for (const { id, until } of write.tombstones ?? []) this.tables['tombstones']!.set(id, { id, expires_at: until });
       return 'done';
     }
     if (write.kind === 'save-delivery') {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Adopted, StoragePeer, StoragePeers } from '../../../lib/storage/job-storage.js';
-import { PeerWatch } from '../../../lib/storage/peer-watch.js';
+import { PeerWatch, type Wants } from '../../../lib/storage/peer-watch.js';
 import { ManualClock } from '../../support/manual-clock.js';
 import { sampleJob } from '../../support/sample-job.js';
 
@@ -47,7 +47,7 @@ class Leases implements StoragePeers {
 }
 
 describe('a watch over the peers in a database', () => {
-  const watched = (leases: Leases, wants = (_name: string, _alive: ReadonlySet<string>) => true) => {
+  const watched = (leases: Leases, wants = (_name: string, _alive: ReadonlySet<string>): Wants => 'yes') => {
     const errors: unknown[] = [];
     const watch = new PeerWatch({
       peers: leases,
@@ -118,7 +118,7 @@ describe('a watch over the peers in a database', () => {
     leases.expires.set('dead', -1);
     leases.rows.set('dead', ['for b']);
     leases.renew('b');
-    const { watch } = watched(leases, (name, alive) => !alive.has(name.slice(4)));
+    const { watch } = watched(leases, (name, alive) => (alive.has(name.slice(4)) ? 'no' : 'yes'));
     watch.look();
     await settle();
     watch.look();
@@ -138,6 +138,42 @@ describe('a watch over the peers in a database', () => {
     watch.look();
     await settle();
     expect(leases.taken).toEqual(['for b', 'later']);
+  });
+
+  it('leaves the first choice to others for 5 s, then takes what they have no use for, and asks nothing more', async () => {
+    const leases = new Leases();
+    leases.expires.set('dead', -1);
+    leases.rows.set('dead', ['mine', 'for b']);
+    leases.renew('b');
+    const { watch } = watched(leases, (name, alive) => (alive.has(name.slice(4)) ? 'later' : 'yes'));
+    watch.look();
+    await settle();
+    expect(leases.taken).toEqual(['mine']);
+    await pass(leases, 4_999);
+    watch.look();
+    await settle();
+    expect(leases.adopts).toBe(1);
+    await pass(leases, 1);
+    expect(leases.taken).toEqual(['mine', 'for b']);
+    const { lists } = leases;
+    for (let second = 0; second < 20; second++) await pass(leases, 1_000);
+    expect([leases.lists, leases.adopts]).toEqual([lists, 2]);
+  });
+
+  it('waits for nobody whose row is gone, nor for one that has come back', async () => {
+    const leases = new Leases();
+    leases.expires.set('dead', -1);
+    leases.rows.set('dead', ['for b']);
+    leases.renew('b');
+    const { watch } = watched(leases, (name, alive) => (alive.has(name.slice(4)) ? 'later' : 'yes'));
+    watch.look();
+    await settle();
+    leases.renew('dead');
+    await pass(leases, 5_000);
+    const { lists } = leases;
+    await pass(leases, 5_000);
+    expect(leases.taken).toEqual([]);
+    expect(leases.lists).toBe(lists);
   });
 
   it('tries again when the database was away, as thorough as it was to be', async () => {

@@ -73,6 +73,11 @@ async function node(maxDeliveries = 20) {
       await storage.commit([{ kind: 'delete', id: job.id, fence: 0, feedback }]);
       return feedback;
     },
+    /** What a storage says to a job that comes once more. */
+    async sentAgain({ jobId }: FeedbackRecord): Promise<unknown> {
+      const [result] = await storage.commit([{ kind: 'insert', job: sampleJob({ id: jobId }) }]);
+      return result;
+    },
     rows: () => storage.feedbacks({ after: null, limit: 100_000 }),
   };
 }
@@ -98,7 +103,7 @@ describe('a feedback whose methods throw', () => {
       await clock.advanceAsync(1);
     }
     expect(web.sent).toHaveLength(5);
-    await reporter.acknowledged([feedback.id]);
+    await reporter.acknowledged(web.link, [feedback.id]);
     expect(await rows()).toEqual([]);
     await clock.advanceAsync(DAY);
     expect(web.sent).toHaveLength(5);
@@ -216,11 +221,11 @@ describe('an application that is away', () => {
     reporter.opened(replacement.link);
     while (replacement.sent.length < missed.length) {
       const before = replacement.sent.length;
-      await reporter.acknowledged(replacement.sent);
+      await reporter.acknowledged(replacement.link, replacement.sent);
       await clock.advanceAsync(0);
       expect(replacement.sent.length).toBeGreaterThan(before);
     }
-    await reporter.acknowledged(replacement.sent);
+    await reporter.acknowledged(replacement.link, replacement.sent);
     expect(new Set(replacement.sent)).toEqual(new Set(missed.map(({ id }) => id)));
     expect(replacement.sent).toHaveLength(missed.length);
     expect(await rows()).toMatchObject([{ id: theirs.id }]);
@@ -291,40 +296,93 @@ describe('an instance that has no method for a feedback', () => {
     expect(web.sent).toEqual([feedback.id, feedback.id]);
   });
 
-  it('drops what was for closures, which went with their process', async () => {
+  it('drops what was for closures when their process has been gone for an hour: until then it may be merely cut off', async () => {
+    const { clock, start, end, rows } = await node();
+    const reporter = start();
+    const [web, sibling] = [new Instance('web'), new Instance('web')];
+    reporter.opened(sibling.link);
+    const [dropped, told] = [await end(web, { listeners: 'closures' }), await end(web, { listeners: 'closures' })];
+    reporter.report(dropped, true);
+    await clock.advanceAsync(HOUR - 1);
+    expect(sibling.sent).toEqual([]);
+    await clock.advanceAsync(1);
+    expect(sibling.sent).toEqual([dropped.id]);
+    await reporter.acknowledged(sibling.link, [dropped.id]);
+    reporter.opened(web.link);
+    reporter.report(told, true);
+    expect([web.sent, sibling.sent]).toEqual([[told.id], [dropped.id]]);
+    await reporter.acknowledged(web.link, [told.id]);
+    expect(await rows()).toEqual([]);
+  });
+
+  it('waits as long as each feedback has to, whichever of them came first', async () => {
+    const { clock, start, end } = await node();
+    const reporter = start();
+    const [web, sibling] = [new Instance('web'), new Instance('web')];
+    reporter.opened(sibling.link);
+    const [closures, declared] = [await end(web, { listeners: 'closures' }), await end(web)];
+    reporter.report(closures, true);
+    await clock.advanceAsync(10 * SECOND);
+    reporter.report(declared, true);
+    await clock.advanceAsync(20 * SECOND);
+    expect(sibling.sent).toEqual([declared.id]);
+    await clock.advanceAsync(HOUR);
+    expect(sibling.sent).toEqual([declared.id, closures.id]);
+  });
+
+  it('of an older version refuses what was for closures; it is dropped all the same', async () => {
     const { clock, start, end, rows } = await node();
     const reporter = start();
     const web = new Instance('web');
     const feedback = await end({ name: 'web', instance: randomUUID() }, { listeners: 'closures' });
     reporter.opened(web.link);
     reporter.report(feedback, true);
-    await clock.advanceAsync(30 * SECOND);
+    await clock.advanceAsync(HOUR);
     await reporter.undelivered(web.link, undeclared(feedback.id));
     expect(await rows()).toEqual([]);
   });
 
-  it('gets its own, and drops what was for closures of another, whatever it has said of that name before', async () => {
+  it('gets its own, whatever it has said of that name before', async () => {
     const { clock, start, end, rows } = await node();
     const reporter = start();
-    const [web, gone] = [new Instance('web'), { name: 'web', instance: randomUUID() }];
-    const told: string[] = [];
+    const web = new Instance('web');
     reporter.opened(web.link);
-    for (const listeners of ['declared', 'closures', 'closures'] as const) {
-      const feedback = await end(gone, { listeners });
-      reporter.report(feedback, true);
-      await clock.advanceAsync(30 * SECOND);
-      await reporter.undelivered(web.link, undeclared(feedback.id));
-      told.push(feedback.id);
-      expect(web.sent).toEqual(told);
-    }
+    const others = await end({ name: 'web', instance: randomUUID() });
+    reporter.report(others, true);
+    await clock.advanceAsync(30 * SECOND);
+    await reporter.undelivered(web.link, undeclared(others.id));
+    const told = [others.id];
     for (const listeners of ['declared', 'closures', 'none'] as const) {
       const feedback = await end(web, { listeners });
       reporter.report(feedback, true);
       told.push(feedback.id);
       expect(web.sent).toEqual(told);
-      await reporter.acknowledged([feedback.id]);
+      await reporter.acknowledged(web.link, [feedback.id]);
     }
     // The first is kept for an instance that has a method.
-    expect(await rows()).toMatchObject([{ id: told[0], listeners: 'declared' }]);
+    expect(await rows()).toMatchObject([{ id: others.id }]);
+  });
+});
+
+describe('a job whose end was told to another than its outbox', () => {
+  it('is known when that outbox comes back with it; told to the outbox it may be forgotten, which has let go of it', async () => {
+    const { clock, start, end, rows, sentAgain } = await node();
+    const reporter = start();
+    const origin = { distributor: 'web', instance: randomUUID(), storage: 'one outbox', submitter: null };
+    const [restarted, sibling] = [new Instance('web', randomUUID(), 'one outbox'), new Instance('web')];
+    const [first, second] = [await end({ ...origin, name: 'web' }, { origin }), await end(sibling, { origin })];
+    reporter.opened(sibling.link);
+    reporter.report(first, true);
+    await clock.advanceAsync(30 * SECOND);
+    await reporter.acknowledged(sibling.link, [first.id]);
+    reporter.opened(restarted.link);
+    reporter.report(second, true);
+    await reporter.acknowledged(restarted.link, [second.id]);
+    expect([sibling.sent, restarted.sent]).toEqual([[first.id], [second.id]]);
+    expect(await rows()).toEqual([]);
+    expect(await sentAgain(first)).toBe('duplicate');
+    expect(await sentAgain(second)).toBe('done');
+    await clock.advanceAsync(7 * DAY);
+    expect(await sentAgain(first)).toBe('done');
   });
 });

@@ -242,6 +242,25 @@ describe('a node that holds jobs back never stands still', () => {
     expect(running()).toEqual(['suspect']);
   });
 
+  it('also after a pause, as when a lease was lost and came back', () => {
+    const { add, clock, end, running, scheduler } = scheduling({ slots: 2 });
+    add('long');
+    scheduler.pause();
+    scheduler.clear();
+    scheduler.resume();
+    add('suspect', { alone: true });
+    const child = add('other');
+    clock.advance(60_000);
+    expect(running()).toEqual(['long', 'other']);
+    scheduler.pause();
+    clock.advance(600_000);
+    scheduler.resume();
+    end('long');
+    end('other');
+    expect(scheduler.get(child)).toBeUndefined();
+    expect(running()).toEqual(['suspect']);
+  });
+
   it('a job that has run alone for an hour has company from then on', () => {
     const { add, clock, running } = scheduling();
     add('suspect', { alone: true });

@@ -109,7 +109,7 @@ export class MysqlCommit {
   }
 
   private async change(session: Session, owner: Owner, done: readonly JobWrite[]): Promise<void> {
-    const { jobs, tombstones } = this.tables;
+    const { jobs } = this.tables;
     const where = 'WHERE j.fence = v.expected AND j.owner = ?';
     const starts = done.filter((write) => write.kind === 'start');
     if (starts.length > 0) {
@@ -149,9 +149,13 @@ export class MysqlCommit {
     const buried = deletes.flatMap(({ id, tombstoneUntil: until }) =>
       until === undefined ? [] : [[id, Math.floor(until)]],
     );
-    if (buried.length > 0) {
-      await session.query(`REPLACE INTO ${tombstones} (id, expires_at) VALUES ${tuples(buried)}`, buried.flat());
-    }
+    await this.bury(session, buried);
+  }
+
+  private async bury(session: Session, buried: RowValue[][]): Promise<void> {
+    if (buried.length === 0) return;
+    const sql = `REPLACE INTO ${this.tables.tombstones} (id, expires_at) VALUES ${tuples(buried)}`;
+    await session.query(sql, buried.flat());
   }
 
   private async keepFeedbacks(session: Session, owner: Owner, done: readonly JobWrite[]): Promise<void> {
@@ -177,6 +181,11 @@ export class MysqlCommit {
     if (forgotten.length > 0) {
       await session.query(`DELETE FROM ${feedbacks} WHERE id IN (${marks(forgotten)})`, forgotten);
     }
+    const replaced = done.flatMap((write) => (write.kind === 'forget-feedback' ? (write.tombstones ?? []) : []));
+    await this.bury(
+      session,
+      replaced.map(({ id, until }) => [id, Math.floor(until)]),
+    );
   }
 }
 

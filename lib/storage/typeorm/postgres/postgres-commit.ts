@@ -1,4 +1,4 @@
-import type { FeedbackRecord, StoredJob } from '../../../job/job.js';
+import type { StoredJob } from '../../../job/job.js';
 import type { JobWrite, WriteResult } from '../../job-storage.js';
 import {
   CHANGE_COLUMNS,
@@ -8,13 +8,13 @@ import {
   changeValues,
   deliveryValues,
   feedbackValues,
-  isUuid,
   jobValues,
   type Row,
   type RowValue,
 } from '../job-rows.js';
 import { LeaseExpired, type Owner, type Session } from '../server/engine.js';
 import type { TableNames } from '../table-names.js';
+import { sorted, type Group, type Of } from './postgres-group.js';
 import { assignments, columnsOf, excluded, listOf, listParams, unnest, type Column } from './postgres-arrays.js';
 
 const JOB = columnsOf(JOB_COLUMNS);
@@ -29,20 +29,6 @@ const DELIVERY: Column[] = [{ name: 'id', type: 'text' }, ...columnsOf(DELIVERY_
 
 /** Written so that no index serves it: most rows of a large table may have one owner. */
 const OWNED = '(job.owner IS DISTINCT FROM ?::uuid) IS FALSE';
-
-type Of<K extends JobWrite['kind']> = Extract<JobWrite, { kind: K }>;
-
-/** What a group does, sorted by kind. */
-interface Group {
-  inserts: StoredJob[];
-  starts: Of<'start'>[];
-  saves: Of<'save'>[];
-  deletes: Of<'delete'>[];
-  feedbacks: FeedbackRecord[];
-  tombstones: { id: string; until: number }[];
-  deliveries: Of<'save-delivery'>[];
-  forgotten: string[];
-}
 
 /**
  * A whole group is one statement, which is its own transaction: one round trip and one commit, and it works behind a
@@ -136,6 +122,11 @@ export class PostgresCommit {
         );
       case 'forgotten':
         return `DELETE FROM ${feedbacks} WHERE id = ANY (${listOf('text')}) AND ${mine}`;
+      case 'replaced':
+        return (
+          `INSERT INTO ${tombstones} (id, expires_at) SELECT v.* FROM ${unnest(TOMBSTONE)} ` +
+          `WHERE ${mine} ON CONFLICT (id) DO UPDATE SET expires_at = EXCLUDED.expires_at`
+        );
     }
   }
 
@@ -170,10 +161,9 @@ export class PostgresCommit {
       case 'fed':
         return [owner.id, ...listParams(FEEDBACK, group.feedbacks.map(feedbackValues))];
       case 'buried':
-        return listParams(
-          TOMBSTONE,
-          group.tombstones.map(({ id, until }) => [id, until]),
-        );
+        return tombstoneParams(group.tombstones);
+      case 'replaced':
+        return tombstoneParams(group.replaced);
       case 'delivered':
         return listParams(
           DELIVERY,
@@ -198,45 +188,21 @@ export class PostgresCommit {
   }
 }
 
-const PARTS = ['inserted', 'started', 'saved', 'deleted', 'fed', 'buried', 'delivered', 'forgotten'] as const;
+const PARTS = [
+  'inserted',
+  'started',
+  'saved',
+  'deleted',
+  'fed',
+  'buried',
+  'delivered',
+  'forgotten',
+  'replaced',
+] as const;
 type Part = (typeof PARTS)[number];
 const ANSWERING = ['inserted', 'started', 'saved', 'deleted'] as const;
 type Answers = [inserted: Set<string>, started: Set<string>, saved: Set<string>, deleted: Set<string>];
 const ENDING = ['saved', 'deleted'] as const;
-
-function sorted(writes: readonly JobWrite[]): Group {
-  const group: Group = {
-    inserts: [],
-    starts: [],
-    saves: [],
-    deletes: [],
-    feedbacks: [],
-    tombstones: [],
-    deliveries: [],
-    forgotten: writes.flatMap((write) => (write.kind === 'forget-feedback' ? write.ids : [])),
-  };
-  // What comes and is forgotten in one group never is.
-  const forgotten = new Set(group.forgotten);
-  for (const write of writes) {
-    if (write.kind === 'forget-feedback') continue;
-    if (write.kind === 'save-delivery') {
-      if (!forgotten.has(write.feedbackId)) group.deliveries.push(write);
-      continue;
-    }
-    if (write.kind === 'insert') group.inserts.push(write.job);
-    if (write.kind === 'insert' || !isUuid(write.id)) continue;
-    if (write.kind === 'start') {
-      group.starts.push(write);
-      continue;
-    }
-    if (write.kind === 'save') group.saves.push(write);
-    else group.deletes.push(write);
-    if (write.feedback && !forgotten.has(write.feedback.id)) group.feedbacks.push(write.feedback);
-    if (write.kind === 'delete' && write.tombstoneUntil !== undefined)
-      group.tombstones.push({ id: write.id, until: Math.floor(write.tombstoneUntil) });
-  }
-  return group;
-}
 
 function partsOf(group: Group): Part[] {
   const counts: Record<Part, number> = {
@@ -248,6 +214,7 @@ function partsOf(group: Group): Part[] {
     buried: group.tombstones.length,
     delivered: group.deliveries.length,
     forgotten: group.forgotten.length,
+    replaced: group.replaced.length,
   };
   return PARTS.filter((part) => counts[part] > 0);
 }
@@ -262,6 +229,12 @@ const startValues = ({ id, fence, change }: Of<'start'>): RowValue[] => [
 ];
 
 const saveValues = ({ id, fence, change }: Of<'save'>): RowValue[] => [id, fence, ...changeValues(change)];
+
+const tombstoneParams = (tombstones: Group['tombstones']): unknown[] =>
+  listParams(
+    TOMBSTONE,
+    tombstones.map(({ id, until }) => [id, until]),
+  );
 
 function* idsOf(joined: Row[string] | undefined): Iterable<string> {
   if (typeof joined === 'string') yield* joined.split(',');

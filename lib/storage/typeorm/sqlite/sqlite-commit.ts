@@ -128,6 +128,7 @@ function apply(at: SqlitePlace, write: JobWrite, now: number): WriteResult {
       return 'done';
     case 'forget-feedback':
       connection.run(statements.forgetFeedback, [JSON.stringify(write.ids)]);
+      for (const { id, until } of write.tombstones ?? []) connection.run(statements.bury, [id, until]);
       return 'done';
   }
 }
