@@ -43,6 +43,7 @@ export type JobReactorEvent =
   // node
   | { event: 'node started'; node: string; storage: string; jobs: string[]; recovered: number }
   | { event: 'node draining'; node: string; running: number }
+  | { event: 'stop hurried'; node: string; running: number }
   | { event: 'node stopped'; node: string; released: number }
   | { event: 'distributor joined'; node: string; distributor: string; remote: string }
   | { event: 'distributor lost'; node: string; distributor: string; remote: string; reason: string }

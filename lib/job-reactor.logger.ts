@@ -136,6 +136,8 @@ function describe(event: Exclude<JobReactorEvent, { event: 'thread log' }>): [Le
       ];
     case 'node draining':
       return event.running > 0 ? ['log', `Node '${event.node}' is stopping; ${event.running} jobs still run`] : null;
+    case 'stop hurried':
+      return ['warn', `Node '${event.node}' was told to stop again; ${event.running} jobs are interrupted at once`];
     case 'node stopped':
       if (event.released === 0) return ['log', `Node '${event.node}' stopped`];
       return ['warn', `Node '${event.node}' stopped; ${event.released} jobs had not ended in time and run again later`];

@@ -16,6 +16,7 @@ import type { ReadOptions } from './job-reactor.read-options.js';
 import { IN_PROCESS, type Address } from './transport/connection.js';
 import { familyOf } from './transport/resolver.js';
 import { JobReactorStrategy } from './worker-node/job-reactor.strategy.js';
+import { onSignalAgain } from './worker-node/stop-signals.js';
 import { ThreadPool } from './worker-node/threads/thread-pool.js';
 import { WorkerNode, type WorkerNodeParts } from './worker-node/worker-node.js';
 
@@ -135,7 +136,12 @@ export class JobReactorRuntime {
 
   async stopNode(): Promise<void> {
     this.#reminder?.cancel();
-    if (this.#nodeStarted && this.#node) await this.#stopping(this.#node.stop());
+    const node = this.#node;
+    if (!node || !this.#nodeStarted) return;
+    // A test has no process of its own.
+    if (this.isTest) return this.#stopping(node.stop());
+    const deaf = onSignalAgain(this.#environment.clock, () => node.hurry());
+    await node.stop().finally(deaf);
   }
 
   /** Before the application's own `onModuleDestroy`: running jobs still find everything they use. */

@@ -136,8 +136,21 @@ export class FeedbackReporter {
     this.#queues.refill();
   }
 
-  /** Resolves when everything that was sent has been acknowledged, or after `timeout` milliseconds. */
-  settledWithin(timeout: number): Promise<void> {
+  /** Stops once everything that was sent has been acknowledged, or after `timeout` milliseconds. */
+  async finish(timeout: number): Promise<void> {
+    await this.#settledWithin(Math.max(0, timeout));
+    this.stop();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#commit.stop();
+    this.#schedule.stop();
+    this.#queues.stop();
+    this.#routes.stop();
+  }
+
+  #settledWithin(timeout: number): Promise<void> {
     const open = (): boolean => [...this.#queues.entries()].some((entry) => entry.sentOn !== null);
     if (!open()) return Promise.resolve();
     return new Promise((resolve) => {
@@ -148,14 +161,6 @@ export class FeedbackReporter {
         resolve();
       };
     });
-  }
-
-  stop(): void {
-    this.#stopped = true;
-    this.#commit.stop();
-    this.#schedule.stop();
-    this.#queues.stop();
-    this.#routes.stop();
   }
 
   #take(feedback: KeptFeedback): void {

@@ -5,6 +5,7 @@ export class IdleWait {
   readonly #clock: Clock;
   readonly #isIdle: () => boolean;
   #whenIdle: (() => void) | undefined;
+  #patience: 'patient' | 'hurried' | 'over' = 'patient';
 
   constructor(clock: Clock, isIdle: () => boolean) {
     this.#clock = clock;
@@ -26,5 +27,19 @@ export class IdleWait {
         resolve();
       };
     });
+  }
+
+  /** The same, but no longer than until somebody is in a hurry. */
+  async patiently(timeout: number): Promise<void> {
+    if (this.#patience === 'patient') await this.within(timeout);
+    this.#patience = 'over';
+  }
+
+  /** False when nobody would wait patiently any more. */
+  hurry(): boolean {
+    if (this.#patience !== 'patient') return false;
+    this.#patience = 'hurried';
+    this.#whenIdle?.();
+    return true;
   }
 }

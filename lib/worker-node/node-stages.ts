@@ -143,4 +143,16 @@ export class NodeStages {
       drained: () => this.reporter.flush(),
     });
   }
+
+  /** Nothing comes in any more, and nothing starts. Resolves when what is just being taken over has been. */
+  takeNoMore(): Promise<void> {
+    this.receiver.draining = true;
+    this.opening.stop();
+    this.receiver.stop();
+    this.leaseLoss.stop();
+    const adopting = this.adopter.stop();
+    this.links.drain();
+    this.scheduler.pause();
+    return adopting;
+  }
 }

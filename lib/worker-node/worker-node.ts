@@ -12,8 +12,8 @@ import { RunningJob } from './running-jobs.js';
 
 export type { WorkerNodeParts };
 
-/** Milliseconds a stopping node waits for the application to acknowledge the last results. */
-const LAST_ACKS_WITHIN = 2_000;
+/** Milliseconds a node has, once it has drained, to give back what it ran and to have its last results acknowledged. */
+const LAST_WORDS_WITHIN = 2_000;
 
 /**
  * The spine of the worker node; the numbers are those of DESIGN "the way of one job":
@@ -84,6 +84,12 @@ export class WorkerNode {
   stop(): Promise<void> {
     this.#stopping ??= this.#stop();
     return this.#stopping;
+  }
+
+  /** A stop, now or later, waits for nobody: what runs is interrupted and given back, without a spent attempt. */
+  hurry(): void {
+    const { settings, emit } = this.#parts;
+    if (this.#stages.idle.hurry()) emit({ event: 'stop hurried', node: settings.name, running: this.#running.size });
   }
 
   // 5
@@ -271,24 +277,18 @@ export class WorkerNode {
   }
 
   async #stop(): Promise<void> {
-    const { settings, emit, storage, threads } = this.#parts;
+    const { settings, emit, storage, threads, clock } = this.#parts;
     emit({ event: 'node draining', node: settings.name, running: this.#running.size });
-    this.#stages.receiver.draining = true;
-    this.#stages.opening.stop();
-    this.#stages.receiver.stop();
-    this.#stages.leaseLoss.stop();
-    const adopting = this.#stages.adopter.stop();
-    this.#stages.links.drain();
-    this.#stages.scheduler.pause();
-    await this.#stages.idle.within(settings.drainTimeout);
+    const adopting = this.#stages.takeNoMore();
+    await this.#stages.idle.patiently(settings.drainTimeout);
     const released = this.#running.size;
     this.#stages.completer.stop();
     this.#stages.recoverer.stop();
     for (const running of this.#running.values()) running.abort(new JobInterrupted());
     await threads?.stop();
-    await this.#stages.idle.within(LAST_ACKS_WITHIN);
-    await this.#stages.reporter.settledWithin(LAST_ACKS_WITHIN);
-    this.#stages.reporter.stop();
+    const until = clock.monotonic() + LAST_WORDS_WITHIN;
+    await this.#stages.idle.within(LAST_WORDS_WITHIN);
+    await this.#stages.reporter.finish(until - clock.monotonic());
     this.submitter.stop();
     await adopting;
     await this.#stages.commit.idle();

@@ -188,19 +188,9 @@ export class PostgresCommit {
   }
 }
 
-const PARTS = [
-  'inserted',
-  'started',
-  'saved',
-  'deleted',
-  'fed',
-  'buried',
-  'delivered',
-  'forgotten',
-  'replaced',
-] as const;
-type Part = (typeof PARTS)[number];
 const ANSWERING = ['inserted', 'started', 'saved', 'deleted'] as const;
+const PARTS = [...ANSWERING, 'fed', 'buried', 'delivered', 'forgotten', 'replaced'] as const;
+type Part = (typeof PARTS)[number];
 type Answers = [inserted: Set<string>, started: Set<string>, saved: Set<string>, deleted: Set<string>];
 const ENDING = ['saved', 'deleted'] as const;
 
