@@ -38,7 +38,12 @@ export const PRODUCTION: Environment = {
   transport({ distributor, node }) {
     const listenTls = distributor?.tls ?? null;
     const connectTls = node?.tls ?? null;
-    return withInProcess(tcpTransport({ clock: systemClock, listenTls, connectTls }), systemClock);
+    const limits = distributor && {
+      connections: distributor.maxNodes,
+      connectionsPerAddress: distributor.maxNodesPerAddress,
+    };
+    const tcp = tcpTransport({ clock: systemClock, ...(limits ? { limits } : {}), listenTls, connectTls });
+    return withInProcess(tcp, systemClock);
   },
   resolve: systemResolve,
   storage: (option) => createStorage(option, systemClock),

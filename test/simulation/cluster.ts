@@ -117,7 +117,17 @@ export class Cluster {
   distributor(name: string, port: number, disk: Store | null, process = name): Member<Distributor> {
     return new Member(this.world, process, (life) => {
       const distributor = new Distributor({
-        settings: { name, host: 'sim', port, maxPending: 100_000, auth: this.#auth, tls: null, insecure: false },
+        settings: {
+          name,
+          host: 'sim',
+          port,
+          maxPending: 100_000,
+          maxNodes: 1000,
+          maxNodesPerAddress: 1000,
+          auth: this.#auth,
+          tls: null,
+          insecure: false,
+        },
         jobs: JOBS,
         instance: life.instance,
         outbox: disk && this.#storage(disk, life),

@@ -5,6 +5,7 @@ import { systemClock } from '../../../lib/clock.js';
 import { DEFAULT_FRAME } from '../../../lib/protocol/frame.js';
 import type { Message } from '../../../lib/protocol/message.js';
 import { ProtocolError } from '../../../lib/protocol/protocol.error.js';
+import { ByteBudget } from '../../../lib/transport/byte-budget.js';
 import { STRANGER, type CloseReason } from '../../../lib/transport/connection.js';
 import { TcpConnection } from '../../../lib/transport/tcp-connection.js';
 import { tcpLimits } from '../../../lib/transport/tcp-limits.js';
@@ -308,7 +309,7 @@ describe('the address', () => {
     const remote = (address: string): string => {
       const socket = new Socket();
       Object.defineProperties(socket, { remoteAddress: { value: address }, remotePort: { value: 5000 } });
-      return new TcpConnection(socket, 'node', STRANGER, systemClock, tcpLimits()).remote;
+      return new TcpConnection(socket, 'node', STRANGER, systemClock, tcpLimits(), new ByteBudget(1)).remote;
     };
     expect(remote('127.0.0.1')).toBe('127.0.0.1:5000');
     expect(remote('::1')).toBe('[::1]:5000');
