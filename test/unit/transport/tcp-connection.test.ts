@@ -160,10 +160,9 @@ describe('a side that takes nothing of what waits for it', () => {
     for (let i = 0; i < 100; i++) connection.send(jobMessage('x'.repeat(200_000)));
     await clock.advanceAsync(59_999);
     expect(connection.closed).toBe(false);
-    const all = readAll(socket, 'distributor');
-    all.catch(() => {});
     const drained = signal();
     connection.onDrain = () => drained.resolve();
+    socket.resume();
     await within(drained.promise, 'draining');
     await clock.advanceAsync(120_000);
     expect(connection.closed).toBe(false);
