@@ -10,6 +10,7 @@ import type {
   JobView,
   Listeners,
 } from '../job/job.js';
+import type { TraceCarrier } from '../job/trace-carrier.js';
 import type { WireErrorCode } from './message.js';
 import type { JobPageQuery } from '../job/job-query.js';
 import { JOB_STATUSES, type JobStatus } from '../job/job-status.js';
@@ -25,6 +26,7 @@ import {
   numberOr,
   oneOf,
   optional,
+  pair,
   record,
   text,
   uuid,
@@ -62,6 +64,7 @@ export const count = integer(0);
 const priority = integer(-2147483648, 2147483647);
 const listeners: Field<Listeners> = oneOf('closures', 'declared', 'none');
 const names = list(name, 1000);
+const trace: Field<TraceCarrier> = list(pair(name, remark), 16);
 
 const fieldsOfBackoff = {
   type: oneOf('linear', 'exponential'),
@@ -88,6 +91,7 @@ const fieldsOfOptions = {
   node: optional(names),
   notNode: optional(names),
   strictNode: optional(flag),
+  trace: optional(trace),
 };
 const options = record<JobOptions>('an options object', fieldsOfOptions);
 
@@ -139,6 +143,7 @@ const fieldsOfInfo = {
   failedAt: nullable(moment),
   lastError: nullable(error),
   period: nullable(duration),
+  trace: optional(trace),
 };
 const info = record<JobInfo>('a job information object', fieldsOfInfo);
 
