@@ -525,7 +525,9 @@ describeEachDatabase('a database server', (database) => {
     expect(await storage.countUnfinished()).toBe(18);
   });
 
-  it('where transactions are serializable by default, those that failed by each other are tried again', async ({ skip }) => {
+  it('where transactions are serializable by default, those that failed by each other are tried again', async ({
+    skip,
+  }) => {
     const option = place();
     if (option.type !== 'postgres') return skip('this is a setting of PostgreSQL');
     const url = `${option.url}?options=${encodeURIComponent('-c default_transaction_isolation=serializable')}`;
