@@ -32,15 +32,24 @@ export function withInProcess(transport: Transport, clock: Clock): Transport {
   const connect: Transport['connect'] = async (address) => {
     if (address !== IN_PROCESS) return transport.connect(address);
     if (!acceptHere) throw new ConnectError('CONNECT', 'the distributor of this process does not listen');
-    const [near, far] = duplexPair();
-    // As with sockets: one that is destroyed takes the other with it.
-    near.once('close', () => far.destroy());
-    far.once('close', () => near.destroy());
-    const open = (end: Duplex, otherSide: Side): Connection =>
-      new TcpConnection(end, otherSide, HERE, clock, TCP_LIMITS, budget);
-    acceptHere(open(far, 'node'));
-    return open(near, 'distributor');
+    const pipe = inProcessPipe(clock, budget);
+    acceptHere(pipe.distributor);
+    return pipe.node;
   };
 
   return { listen, connect };
+}
+
+/** The two ends of a connection within the process, by who holds them. */
+export function inProcessPipe(
+  clock: Clock,
+  budget = new ByteBudget(Infinity),
+): { node: Connection; distributor: Connection } {
+  const [near, far] = duplexPair();
+  // As with sockets: one that is destroyed takes the other with it.
+  near.once('close', () => far.destroy());
+  far.once('close', () => near.destroy());
+  const open = (end: Duplex, otherSide: Side): Connection =>
+    new TcpConnection(end, otherSide, HERE, clock, TCP_LIMITS, budget);
+  return { node: open(near, 'distributor'), distributor: open(far, 'node') };
 }
