@@ -15,7 +15,7 @@ import {
 } from './field.js';
 import type { RetryAnswer } from '../job/job-query.js';
 import type { Entry, MessageOf } from './message-entry.js';
-import type { Hello, MessageType, QueryKind, RefuseCode, Undelivered } from './message.js';
+import type { Hello, MessageType, ParkedQueryKind, QueryKind, RefuseCode, Undelivered } from './message.js';
 import {
   count,
   cut,
@@ -26,9 +26,12 @@ import {
   LONGEST_REMARK,
   name,
   origin,
+  parkedFeedback,
+  parkedFilter,
   pickError,
   pickFeedback,
   pickJob,
+  pickParked,
   pickRejection,
   pickSubmittedJob,
   pickView,
@@ -270,5 +273,27 @@ export const MESSAGES: { readonly [T in MessageType]: Entry<MessageOf<T>> } = {
     },
     parts: [],
     pick: (message) => ({ id: message.id, code: message.code, error: pickError(message.error) }),
+  },
+  'parked-query': {
+    number: 28,
+    from: 'both',
+    state: 'after',
+    fields: { request, kind: oneOf<ParkedQueryKind>('list', 'redeliver', 'drop'), filter: parkedFilter },
+    parts: [],
+  },
+  parked: {
+    number: 29,
+    from: 'both',
+    state: 'after',
+    fields: { request, feedback: parkedFeedback },
+    parts: [],
+    pick: (message) => ({ request: message.request, feedback: pickParked(message.feedback) }),
+  },
+  'parked-answered': {
+    number: 30,
+    from: 'both',
+    state: 'after',
+    fields: { request, after: nullable(feedbackIdField), count, missing: list(name, MOST_ENTRIES) },
+    parts: [],
   },
 };
