@@ -32,6 +32,8 @@ export type JobReactorErrorCode =
   | 'JOB_DEAD' // it killed its process too often
   | 'RESULT_TIMEOUT'
   | 'RESULT_UNAVAILABLE'
+  | 'TEST_NOT_STARTED' // the test kit was asked before `init()`
+  | 'TEST_STUCK' // what the test waits for does not end
   | 'PROTOCOL'
   | 'CONNECTION';
 

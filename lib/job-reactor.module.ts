@@ -14,11 +14,19 @@ import { JobReactorClient } from './client/job-reactor-client.js';
 import { JobReactorDistributor } from './distributor/job-reactor-distributor.js';
 import { HandlerExplorer } from './handlers/handler-explorer.js';
 import { JobReactorError } from './job-reactor.error.js';
+import type { Environment } from './job-reactor.environment.js';
 import type { JobReactorOptions } from './job-reactor.options.js';
 import { readOptions } from './job-reactor.read-options.js';
 import { JobReactorRuntime } from './job-reactor.runtime.js';
 import { ThreadRuntime } from './job-reactor.thread-runtime.js';
-import { clientToken, DEFAULT, distributorToken, optionsToken, runtimeToken } from './job-reactor.tokens.js';
+import {
+  clientToken,
+  DEFAULT,
+  distributorToken,
+  ENVIRONMENT,
+  optionsToken,
+  runtimeToken,
+} from './job-reactor.tokens.js';
 import { threadSetup } from './worker-node/threads/this-thread.js';
 
 type Runtime = JobReactorRuntime | ThreadRuntime;
@@ -105,10 +113,10 @@ function compose(name: string | undefined, options: Provider[]): DynamicModule {
   const key = name ?? DEFAULT;
   const runtime: Provider = {
     provide: runtimeToken(key),
-    inject: [optionsToken(key), HandlerExplorer],
-    useFactory: (given: JobReactorOptions, explorer: HandlerExplorer): Runtime => {
+    inject: [optionsToken(key), HandlerExplorer, { token: ENVIRONMENT, optional: true }],
+    useFactory: (given: JobReactorOptions, explorer: HandlerExplorer, environment?: Environment): Runtime => {
       const read = readOptions(name === undefined ? given : { ...given, name });
-      return threadSetup() ? new ThreadRuntime(read) : new JobReactorRuntime(read, explorer);
+      return threadSetup() ? new ThreadRuntime(read) : new JobReactorRuntime(read, explorer, environment);
     },
   };
   const client: Provider = {
@@ -147,7 +155,8 @@ function asyncOptions(
   return useClass ? [useClass, fromFactory] : [fromFactory];
 }
 
-function runtimesIn(modules: ModulesContainer): Runtime[] {
+/** Of all `forRoot` in the application. */
+export function runtimesIn(modules: ModulesContainer): Runtime[] {
   const found = new Set<Runtime>();
   for (const module of modules.values()) {
     if (module.metatype !== JobReactorModule) continue;
@@ -158,7 +167,7 @@ function runtimesIn(modules: ModulesContainer): Runtime[] {
 }
 
 function refuseDuplicates(runtimes: Runtime[]): void {
-  if (runtimes.length < 2) return;
+  if (runtimes.length < 2 || runtimes.some(({ isTest }) => isTest)) return;
   const names = runtimes.map(({ name }) => name);
   const twice = names.find((name, index) => names.indexOf(name) !== index);
   if (names.every((name) => name !== undefined) && twice === undefined) return;

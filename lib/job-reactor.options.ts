@@ -27,6 +27,10 @@ export interface DistributorOptions {
   outbox?: StorageOption;
   /** Jobs it may hold that no node has taken; beyond it enqueue() rejects with BACKLOG_FULL. Default 100,000. */
   maxPending?: number;
+  /** Nodes of other processes that may be connected at once; beyond it they are refused with TOO_MANY. Default 10,000. */
+  maxNodes?: number;
+  /** How many of them may come from one address, or one /64 network of IPv6. Default 2,000. */
+  maxNodesPerAddress?: number;
   /** What nodes and this distributor prove to each other. Default: nothing, whoever reaches the port is let in. */
   auth?: AuthOptions;
   /** Encryption, and with `ca` certificates that nodes have to show. Default: plain TCP. */
@@ -172,6 +176,10 @@ export interface DistributorSettings {
   port: number;
   /** Jobs it may hold that no node has taken. */
   maxPending: number;
+  /** Nodes of other processes that may be connected at once. */
+  maxNodes: number;
+  /** How many of them may come from one address. */
+  maxNodesPerAddress: number;
   /** Null: nodes are let in without a proof. */
   auth: AuthSettings | null;
   /** Null: plain TCP. */

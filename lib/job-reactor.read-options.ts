@@ -60,12 +60,31 @@ export function readOptions(options: JobReactorOptions): ReadOptions {
   };
 }
 
-const DISTRIBUTOR = ['name', 'host', 'port', 'outbox', 'maxPending', 'auth', 'tls', 'allowInsecure'];
+const DISTRIBUTOR = [
+  'name',
+  'host',
+  'port',
+  'outbox',
+  'maxPending',
+  'maxNodes',
+  'maxNodesPerAddress',
+  'auth',
+  'tls',
+  'allowInsecure',
+];
 
 function readDistributor(options: unknown): DistributorSettings {
   const given = readObject(options, 'distributor', CODE);
   refuseUnknown(given, DISTRIBUTOR, 'distributor.', CODE);
-  const { name, host = '127.0.0.1', port, maxPending = 100_000, allowInsecure = false } = given;
+  const {
+    name,
+    host = '127.0.0.1',
+    port,
+    maxPending = 100_000,
+    maxNodes = 10_000,
+    maxNodesPerAddress = 2000,
+    allowInsecure = false,
+  } = given;
   need(given, 'name', 'distributor', "a label for the application, such as 'web'");
   need(given, 'port', 'distributor', 'the TCP port to listen on, or 0 for a free one');
   const settings = {
@@ -73,6 +92,8 @@ function readDistributor(options: unknown): DistributorSettings {
     host: readName(host, 'distributor.host', CODE),
     port: readWhole(port, 'distributor.port', CODE, 0, 65_535),
     maxPending: readWhole(maxPending, 'distributor.maxPending', CODE, 1, Number.MAX_SAFE_INTEGER),
+    maxNodes: atLeast(1, maxNodes, 'distributor.maxNodes'),
+    maxNodesPerAddress: atLeast(1, maxNodesPerAddress, 'distributor.maxNodesPerAddress'),
     auth: readAuth(given['auth'], 'distributor.auth'),
     tls: readTls(given['tls'], 'distributor.tls', 'distributor'),
   };

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { systemClock, type ClockTimer } from './clock.js';
+import type { Clock, ClockTimer } from './clock.js';
 import { JobReactorClient } from './client/job-reactor-client.js';
 import { Distributor } from './distributor/distributor.js';
 import type { DeclaredFeedbacks } from './distributor/feedback-runner.js';
@@ -8,15 +8,13 @@ import type { ExploredMethods, HandlerExplorer } from './handlers/handler-explor
 import type { HandlerRegistry } from './handlers/handler-registry.js';
 import type { JobHandlers } from './handlers/job-handler.js';
 import type { JobGateway } from './job/job-gateway.js';
+import { PRODUCTION, type Environment } from './job-reactor.environment.js';
 import { JobReactorError } from './job-reactor.error.js';
 import type { JobReactorEvent } from './job-reactor.events.js';
 import { JobReactorLogger } from './job-reactor.logger.js';
 import type { ReadOptions } from './job-reactor.read-options.js';
-import { createStorage } from './storage/create-storage.js';
 import { IN_PROCESS, type Address } from './transport/connection.js';
-import { withInProcess } from './transport/in-process.js';
-import { familyOf, systemResolve } from './transport/resolver.js';
-import { tcpTransport } from './transport/tcp-transport.js';
+import { familyOf } from './transport/resolver.js';
 import { JobReactorStrategy } from './worker-node/job-reactor.strategy.js';
 import { onSignalAgain } from './worker-node/stop-signals.js';
 import { ThreadPool } from './worker-node/threads/thread-pool.js';
@@ -36,6 +34,7 @@ export class JobReactorRuntime {
     () => this.stopNode(),
   );
   readonly #logger = new JobReactorLogger();
+  readonly #environment: Environment;
   readonly #options: ReadOptions;
   readonly #explorer: HandlerExplorer;
   readonly #distributor: Distributor | null;
@@ -45,37 +44,46 @@ export class JobReactorRuntime {
   #nodeStarted = false;
   #reminder: ClockTimer | undefined;
 
-  constructor(options: ReadOptions, explorer: HandlerExplorer) {
+  constructor(options: ReadOptions, explorer: HandlerExplorer, environment = PRODUCTION) {
     this.#options = options;
     this.#explorer = explorer;
-    const listenTls = options.distributor?.tls ?? null;
-    const connectTls = options.node?.tls ?? null;
-    const tcp = tcpTransport({ clock: systemClock, listenTls, connectTls });
-    const transport = withInProcess(tcp, systemClock);
-    const shared = { jobs: options.jobs, instance: randomUUID(), transport, clock: systemClock, emit: this.#emit };
+    this.#environment = environment;
+    const { clock } = environment;
+    const transport = environment.transport(options);
+    const shared = { jobs: options.jobs, instance: randomUUID(), transport, clock, emit: this.#emit };
     this.#distributor =
       options.distributor &&
       new Distributor({
         ...shared,
         settings: options.distributor,
-        outbox: options.outbox === 'memory' ? null : createStorage(options.outbox, systemClock),
+        outbox: options.outbox === 'memory' ? null : environment.storage(options.outbox),
         declared: this.#declared(),
       });
-    this.#node =
-      options.node &&
-      new WorkerNode({
-        ...shared,
-        settings: options.node,
-        handlers: this.#lazyHandlers(),
-        storage: createStorage(options.storage, systemClock),
-        random: Math.random,
-        threads: this.#threads(),
-        awaited: (id) => this.#gateway().listeners.awaited(id),
-        ...this.#addresses(),
-        resolve: systemResolve,
-      });
+    const node: WorkerNodeParts | null = options.node && {
+      ...shared,
+      settings: options.node,
+      handlers: this.#lazyHandlers(),
+      storage: environment.storage(options.storage),
+      random: () => environment.random(),
+      threads: this.isTest ? null : this.#threads(clock),
+      awaited: (id) => this.#gateway().listeners.awaited(id),
+      ...this.#addresses(),
+      resolve: environment.resolve,
+    };
+    const { testing } = environment;
+    this.#node = node && new WorkerNode(testing?.node(node) ?? node);
     this.distributor = this.#distributor && new JobReactorDistributor(this.#distributor);
-    this.client = new JobReactorClient(this.#gateway(), options.jobs, systemClock);
+    const gateway = this.#gateway();
+    this.client = new JobReactorClient(testing?.gateway(gateway) ?? gateway, options.jobs, clock);
+  }
+
+  /** It stands on the test kit. */
+  get isTest(): boolean {
+    return this.#environment.testing !== null;
+  }
+
+  get roles(): { distributor: boolean; node: boolean } {
+    return { distributor: this.#distributor !== null, node: this.#node !== null };
   }
 
   get name(): string | undefined {
@@ -85,12 +93,12 @@ export class JobReactorRuntime {
   /** Before the application's own `onModuleInit`: from here on jobs can be enqueued. */
   async init(): Promise<void> {
     const { nodeMethods, feedbackMethods, emptyParameters } = this.#explore();
-    if (!this.#node && nodeMethods.length > 0) {
+    if (!this.#node && nodeMethods.length > 0 && !this.isTest) {
       this.#logger.warn(
         `${nodeMethods.join(', ')}: job methods never run in a process that has no node. Configure \`node\`, or move them to the worker.`,
       );
     }
-    if (!this.#distributor && feedbackMethods.length > 0) {
+    if (!this.#distributor && feedbackMethods.length > 0 && !this.isTest) {
       this.#logger.warn(
         `${feedbackMethods.join(', ')}: feedback methods never run in a process that has no distributor. Move them to the application.`,
       );
@@ -104,7 +112,8 @@ export class JobReactorRuntime {
     // Handlers with a mistake are refused before the distributor takes its port and jobs; the node composes them again.
     if (this.#node) this.#refuseWithoutThreads(this.#explore().handlers());
     await this.#distributor?.listen();
-    this.#warnUnstarted();
+    if (!this.isTest) return this.#warnUnstarted();
+    if (this.#node) await this.startNode();
   }
 
   /** @throws {JobReactorError} DUPLICATE_HANDLER, CALLBACK_WITHOUT_JOB, STORAGE, … */
@@ -121,21 +130,28 @@ export class JobReactorRuntime {
     this.#refuseWithoutThreads(this.#handlers);
     await this.#node.start();
     this.#reminder?.cancel();
-    this.#reminder = systemClock.after(HOOKS_WITHIN, () => this.#warnWithoutHooks(), false);
+    if (this.isTest) return;
+    this.#reminder = this.#environment.clock.after(HOOKS_WITHIN, () => this.#warnWithoutHooks(), false);
   }
 
   async stopNode(): Promise<void> {
     this.#reminder?.cancel();
     const node = this.#node;
     if (!node || !this.#nodeStarted) return;
-    const deaf = onSignalAgain(systemClock, () => node.hurry());
+    // A test has no process of its own.
+    if (this.isTest) return this.#stopping(node.stop());
+    const deaf = onSignalAgain(this.#environment.clock, () => node.hurry());
     await node.stop().finally(deaf);
   }
 
   /** Before the application's own `onModuleDestroy`: running jobs still find everything they use. */
   async stop(): Promise<void> {
     await this.stopNode();
-    await this.#distributor?.stop();
+    if (this.#distributor) await this.#stopping(this.#distributor.stop());
+  }
+
+  #stopping(stop: Promise<void>): Promise<void> {
+    return this.#environment.testing?.stopping(stop) ?? stop;
   }
 
   readonly #emit = (event: JobReactorEvent): void => {
@@ -147,7 +163,7 @@ export class JobReactorRuntime {
     const { node } = this.#options;
     if (!node || this.#nodeStarted) return;
     const warn = (): void => this.#emit({ event: 'node not started', node: node.name });
-    this.#reminder = systemClock.after(NODE_WITHIN, warn, false);
+    this.#reminder = this.#environment.clock.after(NODE_WITHIN, warn, false);
   }
 
   /** Nest tells nobody whether `enableShutdownHooks()` was called; what it does is to listen, as others may do themselves. */
@@ -180,17 +196,17 @@ export class JobReactorRuntime {
     throw new JobReactorError('INVALID_OPTIONS', 'Neither `distributor` nor `node` is configured.');
   }
 
-  #threads(): ThreadPool | null {
+  #threads(clock: Clock): ThreadPool | null {
     const { node, name = null } = this.#options;
     if (!node?.threads) return null;
     const gateway = (): JobGateway => this.#gateway();
-    const parts = { node: node.name, forRoot: name, settings: node.threads, gateway, clock: systemClock };
+    const parts = { node: node.name, forRoot: name, settings: node.threads, gateway, clock };
     return new ThreadPool({ ...parts, emit: this.#emit });
   }
 
   #refuseWithoutThreads(handlers: HandlerRegistry): void {
     const { node } = this.#options;
-    if (!node || node.threads) return;
+    if (!node || node.threads || this.isTest) return;
     const threaded = handlers.names().filter((name) => handlers.find(name)?.defaults.thread);
     if (threaded.length === 0) return;
     throw new JobReactorError(

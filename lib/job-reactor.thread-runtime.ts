@@ -11,6 +11,7 @@ import { ThreadGateway } from './worker-node/threads/thread-gateway.js';
 export class ThreadRuntime {
   readonly client: JobReactorClient;
   readonly distributor = null;
+  readonly isTest = false;
   readonly name: string | undefined;
   readonly #gateway: ThreadGateway;
 

@@ -20,8 +20,8 @@ export class ConnectedNode {
   readonly #connection: Connection;
   readonly #jobs: Set<string>;
   readonly #accepts: Set<string> | null;
-  #credit = { instant: 0, stored: 0 };
-  #sent = { instant: 0, stored: 0 };
+  #credit = { instant: 0, stored: 0, bytes: Infinity };
+  #sent = { instant: 0, stored: 0, bytes: 0 };
   draining = false;
   /** It said goodbye: whatever it never confirmed may go elsewhere at once. */
   leaving = false;
@@ -71,25 +71,37 @@ export class ConnectedNode {
   /** Takes this kind of job now. */
   hasCredit(instant: boolean, now: number): boolean {
     return (
-      this.freeRoom > 0 && (!instant || this.freeCredit > 0) && this.pausedUntil <= now && !this.#connection.congested
+      this.freeRoom > 0 &&
+      (!instant || this.freeCredit > 0) &&
+      this.#sent.bytes < this.#credit.bytes &&
+      this.pausedUntil <= now &&
+      !this.#connection.congested
     );
   }
 
   /** Counts a job that is about to be sent. */
-  take(spec: Pick<JobSpec, 'runAt' | 'enqueuedAt'>, turn: number): void {
+  take(spec: Pick<JobSpec, 'runAt' | 'enqueuedAt' | 'args'>, turn: number): void {
     this.#sent.stored++;
+    this.#sent.bytes += Buffer.byteLength(spec.args);
     if (isInstant(spec)) this.#sent.instant++;
     this.lastTurn = turn;
   }
 
   /** What was taken for a job that was then not sent. */
-  giveBack(spec: Pick<JobSpec, 'runAt' | 'enqueuedAt'>): void {
+  giveBack(spec: Pick<JobSpec, 'runAt' | 'enqueuedAt' | 'args'>): void {
     this.#sent.stored--;
+    this.#sent.bytes -= Buffer.byteLength(spec.args);
     if (isInstant(spec)) this.#sent.instant--;
   }
 
-  credit({ instant, stored }: Credit): void {
-    this.#credit = { instant: Math.max(instant, this.#credit.instant), stored: Math.max(stored, this.#credit.stored) };
+  credit({ instant, stored, bytes }: Credit): void {
+    const had = this.#credit;
+    this.#credit = {
+      instant: Math.max(instant, had.instant),
+      stored: Math.max(stored, had.stored),
+      // The first one is a limit where there was none.
+      bytes: bytes === undefined ? had.bytes : Math.max(bytes, had.bytes === Infinity ? 0 : had.bytes),
+    };
   }
 
   /** It has no handler for this name after all. */

@@ -39,6 +39,11 @@ export class FrameDecoder {
     return this.#held > 0;
   }
 
+  /** Bytes of memory that it takes meanwhile. */
+  get held(): number {
+    return this.#held > 0 ? this.#partial.length : 0;
+  }
+
   push(chunk: Buffer): void {
     this.#chunk = chunk;
     this.#at = 0;

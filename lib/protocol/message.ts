@@ -73,6 +73,8 @@ export interface Credit {
   instant: number;
   /** Jobs of any kind: what the node's storage still takes. */
   stored: number;
+  /** Bytes of the args of jobs; absent: as said before, or as many as there are. */
+  bytes?: number | undefined;
 }
 /** A node hands an enqueue to a distributor. */
 export interface Submit {

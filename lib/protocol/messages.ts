@@ -104,7 +104,13 @@ export const MESSAGES: { readonly [T in MessageType]: Entry<MessageOf<T>> } = {
     },
     parts: [],
   },
-  credit: { number: 5, from: 'node', state: 'after', fields: { instant: count, stored: count }, parts: [] },
+  credit: {
+    number: 5,
+    from: 'node',
+    state: 'after',
+    fields: { instant: count, stored: count, bytes: optional(count) },
+    parts: [],
+  },
   submit: {
     number: 6,
     from: 'node',

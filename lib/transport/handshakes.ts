@@ -5,6 +5,10 @@ import { isIPv6 } from 'node:net';
 const ENOUGH = 500;
 
 export interface HandshakeLimits {
+  /** Connections past the handshake. */
+  connections: number;
+  /** How many of them may come from one address. */
+  connectionsPerAddress: number;
   /** Connections in the handshake. */
   handshakes: number;
   /** How many of them may come from one address. */
@@ -13,9 +17,11 @@ export interface HandshakeLimits {
   handshakeTimeout: number;
 }
 
-/** A connection from when it was accepted to the end of its handshake. */
+/** A connection from when it was accepted. */
 export interface Handshake {
-  /** It is over, or the connection is. Twice is safe. */
+  /** The handshake is over, and the connection is not: from now on it counts as one of those that are in. */
+  passed(): void;
+  /** The connection is over. Twice is safe. */
   over(): void;
 }
 
@@ -29,27 +35,32 @@ interface Entry extends Handshake {
 }
 
 /**
- * The connections whose handshake is not over: how many there may be, in all and from one address, and how long each may
- * take. Where there are too many the oldest goes, once it has had time enough: so a flood of connections that say nothing
+ * How many connections there may be, in all and from one address, in the handshake and past it, and how long a
+ * handshake may take. Where there are too many the oldest goes, once it has had time enough: so a flood of connections that say nothing
  * keeps no node out, as nodes are quick.
  */
 export class Handshakes {
   /** In the order in which they came. */
   readonly #entries = new Set<Entry>();
   readonly #perShare = new Map<string, number>();
+  /** Of those past it. */
+  readonly #inside = new Map<string, number>();
+  #allInside = 0;
 
   constructor(
     private readonly clock: Clock,
     private readonly limits: HandshakeLimits,
   ) {}
 
-  /** Null: there is no room for it. */
-  begin(address: string, cutOff: CutOff): Handshake | null {
+  /** A text: there is no room for it, and why. */
+  begin(address: string, cutOff: CutOff): Handshake | string {
     const { clock, limits } = this;
     const share = shareOf(address);
+    if (this.#allInside >= limits.connections) return FULL;
+    if ((this.#inside.get(share) ?? 0) >= limits.connectionsPerAddress) return FULL_FOR_ADDRESS;
     if ((this.#perShare.get(share) ?? 0) >= limits.handshakesPerAddress) {
-      if (!this.#makeRoom((entry) => entry.share === share)) return null;
-    } else if (this.#entries.size >= limits.handshakes && !this.#makeRoom(() => true)) return null;
+      if (!this.#makeRoom((entry) => entry.share === share)) return TOO_MANY;
+    } else if (this.#entries.size >= limits.handshakes && !this.#makeRoom(() => true)) return TOO_MANY;
 
     const deadline: ClockTimer = clock.after(
       limits.handshakeTimeout,
@@ -59,17 +70,33 @@ export class Handshakes {
       },
       false,
     );
+    let isInside = false;
+    const ended = (): boolean => {
+      deadline.cancel();
+      const was = this.#entries.delete(entry);
+      if (was) count(this.#perShare, share, -1);
+      return was;
+    };
     const entry: Entry = {
       share,
       since: clock.monotonic(),
       cutOff,
+      passed: () => {
+        if (!ended()) return;
+        isInside = true;
+        this.#allInside++;
+        count(this.#inside, share, 1);
+      },
       over: () => {
-        deadline.cancel();
-        if (this.#entries.delete(entry)) this.#count(share, -1);
+        ended();
+        if (!isInside) return;
+        isInside = false;
+        this.#allInside--;
+        count(this.#inside, share, -1);
       },
     };
     this.#entries.add(entry);
-    this.#count(share, 1);
+    count(this.#perShare, share, 1);
     return entry;
   }
 
@@ -83,15 +110,17 @@ export class Handshakes {
     }
     return false;
   }
-
-  #count(share: string, change: number): void {
-    const count = (this.#perShare.get(share) ?? 0) + change;
-    if (count > 0) this.#perShare.set(share, count);
-    else this.#perShare.delete(share);
-  }
 }
 
-export const TOO_MANY = 'Too many connections are in the handshake.';
+const TOO_MANY = 'Too many connections are in the handshake.';
+const FULL = 'As many nodes are connected as `distributor.maxNodes` allows.';
+const FULL_FOR_ADDRESS = 'As many nodes of this address are connected as `distributor.maxNodesPerAddress` allows.';
+
+function count(shares: Map<string, number>, share: string, change: number): void {
+  const now = (shares.get(share) ?? 0) + change;
+  if (now > 0) shares.set(share, now);
+  else shares.delete(share);
+}
 
 /** Whoever has one IPv6 address has the 2^64 around it. */
 function shareOf(address: string): string {

@@ -25,7 +25,8 @@ export class Heartbeat {
     private readonly deadAfter = DEAD_AFTER,
   ) {
     this.#heard = this.#sent = clock.monotonic();
-    this.#arm();
+    // One end can't be gone without the other where both are in this process.
+    if (!connection.peer.inProcess) this.#arm();
   }
 
   /**

@@ -7,7 +7,9 @@ import { MessageReader } from '../protocol/message-reader.js';
 import type { Side } from '../protocol/message-entry.js';
 import { ProtocolError } from '../protocol/protocol.error.js';
 import { IN_PROCESS, type CloseReason, type Connection, type Peer } from './connection.js';
+import type { ByteBudget, Holder } from './byte-budget.js';
 import { FrameWatch } from './frame-watch.js';
+import { TakeWatch } from './take-watch.js';
 import type { TcpLimits } from './tcp-limits.js';
 
 /** A socket, with or without TLS, or one end of a pipe within the process. */
@@ -24,8 +26,10 @@ export interface Wire extends Duplex {
  * so nothing is lost before. Whatever the other side sends, no exception leaves a socket callback: it breaks the
  * protocol and is told so, or a handler of ours failed and the connection ends with that as its cause.
  */
-export class TcpConnection implements Connection {
+export class TcpConnection implements Connection, Holder {
   readonly remote: string;
+  /** Bytes it holds, as far as the budget was told. */
+  held = 0;
   onDrain: () => void = () => {};
   /** Called when the handshake is over, and when the connection is. */
   onHandshakeOver: () => void = () => {};
@@ -33,6 +37,7 @@ export class TcpConnection implements Connection {
   readonly #encoder = new FrameEncoder();
   readonly #reader: MessageReader;
   readonly #watch: FrameWatch;
+  readonly #taking: TakeWatch;
   #onMessage: ((message: Message) => void) | null = null;
   #onClose: ((reason: CloseReason) => void) | null = null;
   #reason: CloseReason | null = null;
@@ -47,11 +52,18 @@ export class TcpConnection implements Connection {
     readonly peer: Peer,
     private readonly clock: Clock,
     private readonly limits: TcpLimits,
+    private readonly budget: ByteBudget,
   ) {
     this.remote = peer.inProcess ? IN_PROCESS.host : remoteOf(socket);
     this.#reader = new MessageReader(otherSide);
     this.#watch = new FrameWatch(this.#reader.frames, clock, limits.frameTimeout, () =>
       this.#violated(new ProtocolError(`The rest of a frame did not come within ${limits.frameTimeout} ms.`)),
+    );
+    this.#taking = new TakeWatch(
+      () => socket.writableLength > 0,
+      clock,
+      limits.takeTimeout,
+      () => this.destroy(connectionError('SLOW', `Nothing was taken for ${limits.takeTimeout} ms.`)),
     );
     socket.setNoDelay?.(true);
     socket.on('error', (cause) => (this.#reason ??= { local: false, cause }));
@@ -93,6 +105,7 @@ export class TcpConnection implements Connection {
     const queued = this.#encoder.length + this.socket.writableLength;
     if (queued > this.limits.highWater) {
       this.#congested = true;
+      this.#account();
       if (queued > this.limits.queue) return this.destroy(connectionError('SLOW', `${queued} bytes wait to be taken.`));
     }
     if (this.#flushDue) return;
@@ -110,6 +123,13 @@ export class TcpConnection implements Connection {
     if (this.closed) return void this.socket.destroy();
     this.#reason = { local: true, ...(cause && { cause }) };
     this.socket.destroy();
+    this.#letGo();
+  }
+
+  relieve(limit: number): void {
+    this.destroy(
+      connectionError('SLOW', `It holds ${this.held} of the ${limit} bytes that all connections may hold together.`),
+    );
   }
 
   established(): void {
@@ -130,7 +150,10 @@ export class TcpConnection implements Connection {
       } catch (error) {
         return error instanceof ProtocolError ? this.#violated(error) : this.destroy(error as Error);
       }
-      if (message === null) return this.#watch.look();
+      if (message === null) {
+        this.#account();
+        return this.#watch.look();
+      }
       if (message.type === 'error') return this.#finish({ local: false, error: message });
       try {
         this.#onMessage?.(message);
@@ -160,9 +183,28 @@ export class TcpConnection implements Connection {
       this.socket.write(batch[i] as Buffer, i === batch.length - 1 ? this.#written : undefined);
     }
     if (batch.length > 1) this.socket.uncork();
+    this.#taking.look();
+    this.#account();
+  }
+
+  #account(): void {
+    if (this.closed) return;
+    const held = this.#reader.frames.held + this.#encoder.length + this.socket.writableLength;
+    const change = held - this.held;
+    if (change === 0) return;
+    this.held = held;
+    this.budget.changed(this, change);
+  }
+
+  #letGo(): void {
+    const { held } = this;
+    this.held = 0;
+    if (held > 0) this.budget.changed(this, -held);
   }
 
   readonly #written = (): void => {
+    this.#taking.taken();
+    this.#account();
     if (!this.#congested || this.closed) return;
     if (this.#encoder.length + this.socket.writableLength > this.limits.highWater / 2) return;
     this.#congested = false;
@@ -184,6 +226,8 @@ export class TcpConnection implements Connection {
     this.#ended = true;
     this.#lastWait?.cancel();
     this.#watch.stop();
+    this.#taking.stop();
+    this.#letGo();
     this.onHandshakeOver();
     this.#onClose?.(this.#reason);
   }

@@ -8,6 +8,12 @@ export interface TcpLimits {
   highWater: number;
   /** Above this the other side is too slow, and the connection ends. */
   queue: number;
+  /** Bytes that all connections together may hold; above it the one that holds the most ends. */
+  held: number;
+  /** Connections past the handshake that one listening port has; more are turned away. */
+  connections: number;
+  /** How many of them may come from one address. */
+  connectionsPerAddress: number;
   /** Connections in the handshake that one listening port holds; more are turned away. */
   handshakes: number;
   /** How many of them may come from one address. */
@@ -17,6 +23,8 @@ export interface TcpLimits {
   connectTimeout: number;
   /** How long the rest of a frame may take. */
   frameTimeout: number;
+  /** How long the other side may take nothing of what waits for it. */
+  takeTimeout: number;
   /** How long the other side may take to close, once this side has. */
   closeTimeout: number;
 }
@@ -25,11 +33,15 @@ export const TCP_LIMITS: Readonly<TcpLimits> = {
   frame: DEFAULT_FRAME,
   highWater: 1024 * 1024,
   queue: 64 * 1024 * 1024,
+  held: 256 * 1024 * 1024,
+  connections: 10_000,
+  connectionsPerAddress: 2000,
   handshakes: 64,
   handshakesPerAddress: 32,
   handshakeTimeout: 5000,
   connectTimeout: 5000,
   frameTimeout: 30_000,
+  takeTimeout: 60_000,
   closeTimeout: 2000,
 };
 

@@ -3,7 +3,8 @@ import type { Server as TlsServer, TLSSocket } from 'node:tls';
 import type { Clock } from '../clock.js';
 import { JobReactorError } from '../job-reactor.error.js';
 import { STRANGER, type Address, type Connection, type Listening, type Peer, type TurnedAway } from './connection.js';
-import { Handshakes, TOO_MANY, type CutOff, type Handshake } from './handshakes.js';
+import type { ByteBudget } from './byte-budget.js';
+import { Handshakes, type CutOff, type Handshake } from './handshakes.js';
 import { remoteOf, TcpConnection, type Wire } from './tcp-connection.js';
 import type { TcpLimits } from './tcp-limits.js';
 import { peerOfNode, tlsServer, type TlsSettings } from './tls.js';
@@ -11,6 +12,7 @@ import { peerOfNode, tlsServer, type TlsSettings } from './tls.js';
 export interface ListenerOptions {
   clock: Clock;
   limits: TcpLimits;
+  budget: ByteBudget;
   /** Null: plain TCP. */
   tls: TlsSettings | null;
   accept: (connection: Connection) => void;
@@ -65,7 +67,7 @@ export class TcpListener {
       socket.destroy();
     };
     const handshake = this.#handshakes.begin(socket.remoteAddress ?? '', cutOff);
-    if (!handshake) return this.#turnAway(socket, remote);
+    if (typeof handshake === 'string') return this.#turnAway(socket, remote, handshake);
     arrival.handshake = handshake;
     if (!this.#tls) return this.#connected(arrival as Arrival, socket, STRANGER);
     socket.on('error', () => {});
@@ -77,11 +79,11 @@ export class TcpListener {
     this.#tls.emit('connection', socket);
   }
 
-  #turnAway(socket: Socket, remote: string): void {
-    this.#options.turnedAway({ remote, code: 'TOO_MANY', message: TOO_MANY });
+  #turnAway(socket: Socket, remote: string, message: string): void {
+    this.#options.turnedAway({ remote, code: 'TOO_MANY', message });
     if (this.#tls) return void socket.destroy();
-    const connection = new TcpConnection(socket, 'node', STRANGER, this.#options.clock, this.#options.limits);
-    connection.close({ type: 'error', code: 'TOO_MANY', message: TOO_MANY });
+    const connection = this.#connection(socket, STRANGER);
+    connection.close({ type: 'error', code: 'TOO_MANY', message });
     // Waiting for the other side to close would be one more way to hold a socket.
     connection.destroy();
   }
@@ -124,10 +126,15 @@ export class TcpListener {
   }
 
   #open(arrival: Arrival, socket: Wire, peer: Peer): TcpConnection {
-    const connection = new TcpConnection(socket, 'node', peer, this.#options.clock, this.#options.limits);
-    connection.onHandshakeOver = () => arrival.handshake.over();
+    const connection = this.#connection(socket, peer);
+    connection.onHandshakeOver = () => (connection.closed ? arrival.handshake.over() : arrival.handshake.passed());
     arrival.connection = connection;
     return connection;
+  }
+
+  #connection(socket: Wire, peer: Peer): TcpConnection {
+    const { clock, limits, budget } = this.#options;
+    return new TcpConnection(socket, 'node', peer, clock, limits, budget);
   }
 }
 

@@ -1,6 +1,7 @@
 import { createConnection, type Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import type { Clock } from '../clock.js';
+import { ByteBudget } from './byte-budget.js';
 import { ConnectError } from './connect.error.js';
 import { STRANGER, type Address, type Connection, type Transport } from './connection.js';
 import { TcpConnection } from './tcp-connection.js';
@@ -21,9 +22,10 @@ export interface TcpTransportOptions {
 export function tcpTransport(options: TcpTransportOptions): Transport {
   const { clock, listenTls = null, connectTls = null } = options;
   const limits = tcpLimits(options.limits);
+  const budget = new ByteBudget(limits.held);
 
   const listen: Transport['listen'] = (address, accept, turnedAway = () => {}) =>
-    new TcpListener({ clock, limits, tls: listenTls, accept, turnedAway }).listen(address);
+    new TcpListener({ clock, limits, budget, tls: listenTls, accept, turnedAway }).listen(address);
 
   function connect(address: Address): Promise<Connection> {
     return new Promise((resolve, reject) => {
@@ -54,7 +56,7 @@ export function tcpTransport(options: TcpTransportOptions): Transport {
 
   function open(socket: Socket | TLSSocket): TcpConnection {
     const peer = connectTls ? peerOfDistributor(socket as TLSSocket) : STRANGER;
-    const connection = new TcpConnection(socket, 'distributor', peer, clock, limits);
+    const connection = new TcpConnection(socket, 'distributor', peer, clock, limits, budget);
     const message = `The handshake was not over within ${limits.handshakeTimeout} ms.`;
     const late = (): void => connection.close({ type: 'error', code: 'HANDSHAKE_TIMEOUT', message });
     const deadline = clock.after(limits.handshakeTimeout, late, false);

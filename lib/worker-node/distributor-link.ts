@@ -17,6 +17,14 @@ const LEAST_WAIT = new Map([
 /** A distributor that accepts the connection and then says nothing. */
 const WELCOME_WITHIN = 10_000;
 
+/** Jobs that are due at once, jobs of any kind, and bytes of their args. */
+export interface JobCount {
+  instant: number;
+  stored: number;
+  bytes: number;
+}
+const NONE: Readonly<JobCount> = { instant: 0, stored: 0, bytes: 0 };
+
 export interface LinkParts {
   node: string;
   /** Asked before each attempt, which tries them in turn: the distributor of the same process may not know its port yet. */
@@ -54,8 +62,8 @@ export class DistributorLink {
   #refusal: string | null = null;
   #stopped = false;
   /** Jobs received on this connection, for the absolute credits. */
-  received = { instant: 0, stored: 0 };
-  granted = { instant: 0, stored: 0 };
+  received: JobCount = { ...NONE };
+  granted: JobCount = { ...NONE };
   /** Assignments refused on this connection: a repeat of one is refused as well, since the job is elsewhere by then. */
   readonly refused = new Set<string>();
 
@@ -141,8 +149,8 @@ export class DistributorLink {
     this.#welcome = welcome;
     this.#attempts = 0;
     this.#refusal = null;
-    this.received = { instant: 0, stored: 0 };
-    this.granted = { instant: 0, stored: 0 };
+    this.received = { ...NONE };
+    this.granted = { ...NONE };
     this.refused.clear();
     this.#heartbeat = new Heartbeat(connection, this.#parts.clock);
     const { node, emit, offer } = this.#parts;

@@ -1,13 +1,23 @@
 import type { Clock } from '../clock.js';
 import type { JobHandlers } from '../handlers/job-handler.js';
-import { isInstant, type JobSpec, type StoredJob } from '../job/job.js';
+import { isInstant, type StoredJob } from '../job/job.js';
 import type { EmitEvent } from '../job-reactor.events.js';
 import type { NodeSettings } from '../job-reactor.options.js';
-import { PROTOCOL_VERSION, type Hello, type Message, type Offer, type Welcome } from '../protocol/message.js';
+import {
+  PROTOCOL_VERSION,
+  type Hello,
+  type JobMessage,
+  type Message,
+  type Offer,
+  type Welcome,
+} from '../protocol/message.js';
 import type { Address, Transport } from '../transport/connection.js';
 import type { Resolve } from '../transport/resolver.js';
 import { DistributorDiscovery } from './distributor-discovery.js';
-import { DistributorLink } from './distributor-link.js';
+import { DistributorLink, type JobCount } from './distributor-link.js';
+
+/** Bytes of args that each distributor may have on the way to the storage: the largest jobs some 16 at a time. */
+const BYTES_ON_THE_WAY = 16 * 1024 * 1024;
 
 export interface LinksParts {
   settings: NodeSettings;
@@ -42,6 +52,8 @@ export class DistributorLinks {
   readonly #acks = new Map<DistributorLink, [string, number][]>();
   #grantNext: { instant: number; stored: number } | undefined;
   #draining = false;
+  /** Bytes of args that were received and not committed. */
+  #unstored = 0;
 
   constructor(parts: LinksParts, events: LinksEvents) {
     this.#parts = parts;
@@ -119,10 +131,14 @@ export class DistributorLinks {
     discovery.start();
   }
 
-  /** A job arrived on this link. */
-  count(link: DistributorLink, job: Pick<JobSpec, 'runAt' | 'enqueuedAt'>): void {
+  /** A job arrived on this link, and is on its way into the storage until `done`. */
+  receiving(link: DistributorLink, { job, args }: JobMessage, done: Promise<void>): Promise<void> {
+    const bytes = Buffer.byteLength(args);
     link.received.stored++;
+    link.received.bytes += bytes;
     if (isInstant(job)) link.received.instant++;
+    this.#unstored += bytes;
+    return done.then(() => void (this.#unstored -= bytes));
   }
 
   /** Acknowledges at the end of the tick, with all others. */
@@ -145,7 +161,9 @@ export class DistributorLinks {
     this.#parts.clock.endOfTick(() => {
       const grant = this.#grantNext;
       this.#grantNext = undefined;
-      if (grant && !this.#draining) for (const link of this.#open.keys()) sendCredit(link, grant);
+      if (!grant || this.#draining) return;
+      const bytes = Math.max(0, BYTES_ON_THE_WAY - this.#unstored);
+      for (const link of this.#open.keys()) sendCredit(link, { ...grant, bytes });
     });
   }
 
@@ -195,12 +213,15 @@ export class DistributorLinks {
 }
 
 /** Credits are absolute and never taken back, so one that repeats the last says nothing and is not sent. */
-function sendCredit(link: DistributorLink, grant: { instant: number; stored: number }): void {
-  const instant = Math.max(link.granted.instant, link.received.instant + grant.instant);
-  const stored = Math.max(link.granted.stored, link.received.stored + grant.stored);
+function sendCredit(link: DistributorLink, grant: JobCount): void {
+  const { received, granted } = link;
+  const instant = Math.max(granted.instant, received.instant + grant.instant);
+  const stored = Math.max(granted.stored, received.stored + grant.stored);
+  const bytes = Math.max(granted.bytes, received.bytes + grant.bytes);
   // Room in the storage shrinks and grows with every job; only what is being used up is worth a message.
-  const roomMatters = stored - link.granted.stored > grant.stored / 2;
-  if (instant === link.granted.instant && !roomMatters) return;
-  link.granted = { instant, stored };
-  link.send({ type: 'credit', instant, stored });
+  const roomMatters = stored - granted.stored > grant.stored / 2;
+  const bytesMatter = bytes - granted.bytes > BYTES_ON_THE_WAY / 2;
+  if (instant === granted.instant && !roomMatters && !bytesMatter) return;
+  link.granted = { instant, stored, bytes: bytesMatter ? bytes : granted.bytes };
+  link.send({ type: 'credit', instant, stored, ...(bytesMatter ? { bytes } : {}) });
 }

@@ -3,7 +3,7 @@ import { JobContext } from '../handlers/job-context.js';
 import type { JobAttempt, JobHandler } from '../handlers/job-handler.js';
 import { CancelJob, errorData, JobInterrupted, JobTimeout } from '../job/job.errors.js';
 import type { JobOutcome } from '../job/job-outcome.js';
-import { jobInfo } from '../job/job.js';
+import { jobInfo, type StoredJob } from '../job/job.js';
 import { willRetry, type RetryPolicy } from '../job/job-transitions.js';
 import { deserialise, serialise } from '../job/serialise.js';
 import type { EmitEvent } from '../job-reactor.events.js';
@@ -23,6 +23,9 @@ export interface AttemptOrder {
   threads: JobThreads | null;
 }
 
+/** Something that wants to know of attempts, and to run them in a context of its own. Gives on what `run` gives. */
+export type AroundAttempt = (job: StoredJob, run: () => Promise<JobOutcome>) => Promise<JobOutcome>;
+
 type Ended = Exclude<JobOutcome, { kind: 'interrupted' }>;
 
 /**
@@ -36,15 +39,21 @@ export class JobExecutor {
   readonly #node: string;
   readonly #emit: EmitEvent;
   readonly #deadlines: TimerQueue;
+  readonly #around: AroundAttempt | undefined;
 
-  constructor(parts: { node: string; clock: Clock; emit: EmitEvent }) {
+  constructor(parts: { node: string; clock: Clock; emit: EmitEvent; around?: AroundAttempt }) {
     this.#node = parts.node;
     this.#emit = parts.emit;
     this.#deadlines = new TimerQueue(parts.clock, 'monotonic');
+    this.#around = parts.around;
   }
 
   /** Never rejects: whatever goes wrong is the attempt's failure. */
   execute(order: AttemptOrder): Promise<JobOutcome> {
+    return this.#around ? this.#around(order.running.job, () => this.#execute(order)) : this.#execute(order);
+  }
+
+  #execute(order: AttemptOrder): Promise<JobOutcome> {
     return this.#attempt(order).catch((thrown: unknown) => {
       const { args } = order.running.job;
       return { kind: 'failed', error: errorData(thrown), thrown, unrecoverable: false, args };

@@ -5,13 +5,16 @@ import { expiryOf } from '../job/job-expiry.js';
 import type { NodeSettings } from '../job-reactor.options.js';
 import type { JobStorage } from '../storage/job-storage.js';
 import { TimerQueue } from '../timer-queue.js';
-import { ReadyJobs, type ReadyJob } from './ready-jobs.js';
+import { goesFirst, ReadyJobs, type ReadyJob } from './ready-jobs.js';
+import type { StartGate } from './start-gate.js';
 
 /** A job that waits on this node, for its time or for a slot. */
 export interface WaitingJob extends ReadyJob {
   name: string;
   fence: number;
   ready: boolean;
+  /** The gate does not let it start. */
+  held: boolean;
   /** The distributor will not send it again. */
   settled: boolean;
   /** Null while it waits for its time in a durable storage: a million deferred jobs must not hold their args in memory. */
@@ -28,6 +31,8 @@ export interface SchedulerParts {
   reserveThread: () => boolean;
   /** True when something in this process waits for the end of this job. */
   awaited: (id: string) => boolean;
+  /** Default: none, whatever is due may start. */
+  gate?: StartGate;
   start: (job: WaitingJob) => void;
   /** A job has expired while it waited, and waits no more. */
   expired: (job: WaitingJob) => void;
@@ -50,6 +55,8 @@ export class JobScheduler {
   readonly #waiting = new Map<string, WaitingJob>();
   readonly #deferred = new Heap<WaitingJob>((a, b) => a.dueAt < b.dueAt || (a.dueAt === b.dueAt && a.order < b.order));
   readonly #ready: ReadyJobs<WaitingJob>;
+  readonly #held = new Heap<WaitingJob>(goesFirst);
+  readonly #gate: StartGate | undefined;
   #timer: ClockTimer | undefined;
   #timerFor = Infinity;
   #taken = 0;
@@ -64,6 +71,8 @@ export class JobScheduler {
     this.#start = parts.start;
     this.#expired = parts.expired;
     this.#timers = new TimerQueue(parts.clock, 'wall');
+    this.#gate = parts.gate;
+    this.#gate?.attach(() => this.#askAgain());
   }
 
   get size(): number {
@@ -104,6 +113,7 @@ export class JobScheduler {
       fence: job.fence,
       order: this.#order++,
       ready: wait <= 0,
+      held: false,
       thread,
       alone,
       settled,
@@ -114,6 +124,7 @@ export class JobScheduler {
     const expires = expiryOf(job);
     if (expires !== undefined) entry.expiry = this.#timers.at(expires, () => this.#expire(entry));
     this.#waiting.set(job.id, entry);
+    entry.held = entry.ready && this.#isHeld(entry);
     this.#placeOf(entry).push(entry);
     if (entry.ready) this.#fill();
     else this.#arm();
@@ -141,6 +152,7 @@ export class JobScheduler {
   freeSlot(job: WaitingJob): void {
     this.#taken--;
     this.#ready.ended(job);
+    this.#gate?.ended(job);
     this.#fill();
   }
 
@@ -179,7 +191,25 @@ export class JobScheduler {
     if (!this.#paused && this.remove(entry.id)) this.#expired(entry);
   }
 
-  #placeOf({ ready }: WaitingJob): { push(entry: WaitingJob): void; remove(entry: WaitingJob): void } {
+  #isHeld(entry: WaitingJob): boolean {
+    return this.#gate !== undefined && !this.#gate.admits(entry);
+  }
+
+  /** Those that are held go on, and those that may not start any more are held; the others stay in their order. */
+  #askAgain(): void {
+    for (const entry of [...this.#held, ...this.#ready].sort(byTurn)) this.#move(entry, this.#isHeld(entry));
+    this.#fill();
+  }
+
+  #move(entry: WaitingJob, held: boolean): void {
+    if (entry.held === held) return;
+    this.#placeOf(entry).remove(entry);
+    entry.held = held;
+    this.#placeOf(entry).push(entry);
+  }
+
+  #placeOf({ ready, held }: WaitingJob): { push(entry: WaitingJob): void; remove(entry: WaitingJob): void } {
+    if (held) return this.#held;
     return ready ? this.#ready : this.#deferred;
   }
 
@@ -199,9 +229,12 @@ export class JobScheduler {
     for (let next = this.#deferred.peek(); next && next.dueAt <= now; next = this.#deferred.peek()) {
       this.#deferred.remove(next);
       next.ready = true;
-      this.#ready.push(next);
+      next.held = this.#isHeld(next);
+      this.#placeOf(next).push(next);
     }
     this.#fill();
     this.#arm();
   }
 }
+
+const byTurn = (a: WaitingJob, b: WaitingJob): number => (goesFirst(a, b) ? -1 : 1);

@@ -13,7 +13,7 @@ import { JobAnswers } from './job-answers.js';
 import { JobClearing } from './job-clearing.js';
 import { JobCompleter, type Completed } from './job-completer.js';
 import { JobControl } from './job-control.js';
-import { JobExecutor } from './job-executor.js';
+import { JobExecutor, type AroundAttempt } from './job-executor.js';
 import { JobReceiver } from './job-receiver.js';
 import { JobRecoverer } from './job-recoverer.js';
 import { JobScheduler, type SchedulerParts, type WaitingJob } from './job-scheduler.js';
@@ -26,11 +26,13 @@ import type { JobThreads } from './threads/job-threads.js';
 import { UnrunJobs } from './unrun-jobs.js';
 
 /** Everything a node is made of that is not its own: handed in, so that a simulation can hand in others. */
-export interface WorkerNodeParts extends LinksParts, Pick<SchedulerParts, 'awaited'> {
+export interface WorkerNodeParts extends LinksParts, Pick<SchedulerParts, 'awaited' | 'gate'> {
   jobs: JobsSettings;
   storage: JobStorage;
   /** For jobs with `thread: true`; null: this node has no worker threads. */
   threads: JobThreads | null;
+  /** Default: attempts run as they are. */
+  around?: AroundAttempt;
 }
 
 /** What the stages come back to the spine with. */

@@ -68,6 +68,12 @@ export class ReadyJobs<T extends ReadyJob> {
     return this.#runsAlone !== undefined || (this.#alone.size > 0 && this.#othersFirst === 0);
   }
 
+  *[Symbol.iterator](): Iterator<T> {
+    yield* this.#plain;
+    yield* this.#threaded;
+    yield* this.#alone;
+  }
+
   push(job: T): void {
     this.#heapOf(job).push(job);
     this.#watch();
@@ -172,7 +178,8 @@ export class ReadyJobs<T extends ReadyJob> {
   }
 }
 
-function goesFirst(a: ReadyJob, b: ReadyJob): boolean {
+/** By priority, then by time. */
+export function goesFirst(a: ReadyJob, b: ReadyJob): boolean {
   if (a.priority !== b.priority) return a.priority > b.priority;
   return a.dueAt < b.dueAt || (a.dueAt === b.dueAt && a.order < b.order);
 }

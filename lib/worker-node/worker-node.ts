@@ -96,7 +96,6 @@ export class WorkerNode {
   async #receive(link: DistributorLink, message: JobMessage): Promise<void> {
     const { job, assignment } = message;
     const { id } = job;
-    this.#stages.links.count(link, job);
     if (this.#arriving.has(id) || link.refused.has(`${id} ${assignment}`)) return;
     const arriving = this.#stages.receiver.receive(message, this.#stored, this.#known(id));
     this.#arriving.set(id, arriving);
@@ -256,7 +255,7 @@ export class WorkerNode {
   #message(link: DistributorLink, message: Message): void {
     switch (message.type) {
       case 'job':
-        return void this.#receive(link, message).then(() => this.#grant());
+        return void this.#stages.links.receiving(link, message, this.#receive(link, message)).then(() => this.#grant());
       case 'settled':
         return this.#stages.answers.settled(message.ids);
       case 'refuse':

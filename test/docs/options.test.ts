@@ -61,6 +61,8 @@ describe('docs/options.md', () => {
       host: distributor!.host,
       outbox,
       maxPending: distributor!.maxPending,
+      maxNodes: distributor!.maxNodes,
+      maxNodesPerAddress: distributor!.maxNodesPerAddress,
       allowInsecure: false,
     });
     const { concurrency, maxStored, drainTimeout, maxCrashes, handoffTimeout } = node!;

@@ -100,7 +100,8 @@ async function writeExample(port) {
   await writeFile(join(project, 'memory-worker.ts'), memory);
   await writeFile(
     join(project, 'required.cts'),
-    "import { defineJob } from 'nestjs-job-reactor';\nexport const job = defineJob('a');\n",
+    "import { defineJob } from 'nestjs-job-reactor';\nimport { JobReactorTestingModule } from 'nestjs-job-reactor/testing';\n" +
+      "export const job = defineJob('a');\nexport const kit = JobReactorTestingModule.forRoot();\n",
   );
 }
 

@@ -1,4 +1,5 @@
 import type { KeptFeedback, StoredJob } from '../../lib/job/job.js';
+import { isFinal } from '../../lib/job/job-status.js';
 import { JobReactorError } from '../../lib/job-reactor.error.js';
 import type { FeedbackPage, JobPage, JobStorage, JobWrite, WriteResult } from '../../lib/storage/job-storage.js';
 import { MemoryStorage } from '../../lib/storage/memory-storage.js';
@@ -8,9 +9,11 @@ import type { Life, World } from './world.js';
 /** What survives a process: a memory storage that no process owns. */
 export class Disk implements Store {
   readonly rows: MemoryStorage;
+  /** When a job that was running ended here for the last time. */
+  readonly ends = new Map<string, number>();
 
   constructor(
-    world: World,
+    readonly world: World,
     readonly id: string,
   ) {
     this.rows = new MemoryStorage({
@@ -19,6 +22,18 @@ export class Disk implements Store {
       after: (delay, run) => world.at(delay, run),
       endOfTick: (run) => void world.at(0, run),
     });
+  }
+
+  async commit(writes: JobWrite[]): Promise<WriteResult[]> {
+    const ids = writes.flatMap((write) => ('id' in write ? [write.id] : []));
+    const running = new Set((await this.rows.get(ids)).flatMap(({ id, status }) => (status === 'running' ? [id] : [])));
+    const results = await this.rows.commit(writes);
+    for (const [i, write] of writes.entries()) {
+      if (results[i] !== 'done' || !('id' in write) || !running.has(write.id)) continue;
+      if (write.kind === 'delete' || (write.kind === 'save' && isFinal(write.change.status)))
+        this.ends.set(write.id, this.world.now);
+    }
+    return results;
   }
 
   storage(life: Life, trouble: () => boolean): JobStorage {
@@ -45,7 +60,7 @@ export class SimulatedStorage implements JobStorage {
   async commit(writes: readonly JobWrite[]): Promise<WriteResult[]> {
     await this.#wait();
     if (this.trouble()) throw new JobReactorError('STORAGE', 'simulated trouble');
-    const results = await this.disk.rows.commit(structuredClone(writes) as JobWrite[]);
+    const results = await this.disk.commit(structuredClone(writes) as JobWrite[]);
     await this.#wait();
     return results;
   }

@@ -1,197 +1,15 @@
 import { expect, it } from 'vitest';
-import type { NewJob } from '../../lib/job/job-gateway.js';
-import type { Distributor } from '../../lib/distributor/distributor.js';
-import { Cluster, type Member } from './cluster.js';
-import { Disk } from './simulated-storage.js';
-import { World } from './world.js';
+import type { Cluster } from './cluster.js';
+import { faultsOf, LARGE, simulate } from './private-world.js';
 
 const SEEDS = Number(process.env['JOB_REACTOR_SIM_SEEDS'] ?? 200);
 const FIRST_SEED = Number(process.env['JOB_REACTOR_SIM_SEED'] ?? 1);
-const JOBS = 40;
-const TROUBLE_LASTS = 60_000;
-
-const IN_MEMORY = 'node-m';
-/** Storage trouble may hold up a start that was in time. */
-const SLACK = 2_000;
-
-let counter = 0;
-
-function newJob(world: World): NewJob {
-  const name = ['work', 'work', 'flaky', 'tick', 'doomed'][world.between(0, 4)]!;
-  const now = Math.floor(world.now);
-  const deferred = world.chance(0.3);
-  return {
-    id: `00000000-0000-7000-8000-${String(++counter).padStart(12, '0')}`,
-    name,
-    args: '{}',
-    options: {
-      maxAttempts: name === 'doomed' ? world.between(1, 2) : null,
-      ...(name === 'tick' ? { period: world.between(50, 3_000) } : {}),
-      ...(world.chance(0.2) ? { expires: now + world.between(1, 15_000) } : {}),
-      ...(name !== 'tick' && world.chance(0.3) ? { thread: true } : {}),
-      // What is run again after its end does not survive a node in memory.
-      ...(world.chance(0.5) ? { notNode: [IN_MEMORY] } : {}),
-    },
-    priority: world.between(0, 3),
-    enqueuedAt: now,
-    runAt: deferred ? now + world.between(1, 20_000) : now,
-    givenId: world.chance(0.2),
-    closures: false,
-  };
-}
-
-async function simulate(seed: number): Promise<Cluster> {
-  counter = 0;
-  const world = new World(seed);
-  const faults = { latency: world.between(1, 50), duplicate: world.random() * 0.2 };
-  const cluster = new Cluster(world, faults, world.between(2, 4));
-  cluster.storageTrouble = world.chance(0.5) ? world.random() * 0.1 : 0;
-  const apps = [
-    cluster.distributor('app-durable', 1, new Disk(world, 'disk-of-app')),
-    cluster.distributor('app-memory', 2, null),
-  ];
-  const nodes = [
-    cluster.node('node-a', [1, 2], new Disk(world, 'disk-of-a'), 2),
-    cluster.node('node-b', [1, 2], new Disk(world, 'disk-of-b'), 1),
-    cluster.node(IN_MEMORY, [1, 2], null),
-  ];
-  // A memory outbox promises nothing beyond its process, so that application lives on; everybody else may die.
-  const mortal = [apps[0]!, ...nodes];
-
-  for (let n = 0; n < JOBS; n++) {
-    world.at(world.random() * TROUBLE_LASTS * 0.8, () => {
-      const app = apps[world.between(0, 1)]!;
-      if (!app.alive) return;
-      const job = newJob(world);
-      app.role.accept([job]).then(
-        () => cluster.accepted.set(job.id, { ...job, by: app.name }),
-        () => undefined,
-      );
-      if (world.chance(0.1))
-        world.at(world.random() * 5_000, () => app.alive && void app.role.cancel(job.id, 'from outside'));
-      if (world.chance(0.3)) world.at(world.random() * 20_000, () => retry(cluster, app, job.id));
-      if (world.chance(0.1)) world.at(world.random() * 20_000, () => remove(cluster, app, job.id));
-    });
-  }
-  for (let n = world.between(0, 10); n > 0; n--) {
-    world.at(world.random() * TROUBLE_LASTS, () => look(cluster, apps[world.between(0, 1)]!));
-    world.at(world.random() * TROUBLE_LASTS, () => {
-      const app = apps[world.between(0, 1)]!;
-      if (world.chance(0.2) && app.alive) void app.role.queries.removeAll({ name: 'doomed', status: ['failed'] });
-    });
-  }
-  for (let n = world.between(2, 12); n > 0; n--) {
-    world.at(world.random() * TROUBLE_LASTS, () => {
-      const member = mortal[world.between(0, mortal.length - 1)]!;
-      if (!member.alive) return;
-      if (world.chance(0.7)) member.kill();
-      else member.stop();
-      const restart = (): void => {
-        if (!member.alive) member.start();
-        else world.at(1_000, restart);
-      };
-      world.at(world.random() * 15_000, restart);
-    });
-  }
-  for (let n = world.between(0, 20); n > 0; n--)
-    world.at(world.random() * TROUBLE_LASTS, () => cluster.network.cutOne());
-
-  await world.run(TROUBLE_LASTS, () => false);
-  cluster.storageTrouble = 0;
-  const ended = (): boolean =>
-    [...cluster.accepted.values()].every(
-      (job) => cluster.told.get(job.id)?.some(({ final }) => final) && lostRetries(cluster, job) <= 0,
-    );
-  await world.run(30 * 60_000, ended);
-  return cluster;
-}
-
-function faultsOf(cluster: Cluster): string[] {
-  const faults = cluster.early.map((what) => `started early: ${what}`);
-  faults.push(...cluster.beside.map((what) => `did not run alone: ${what}`));
-  for (const [id, job] of cluster.accepted) {
-    const told = cluster.told.get(id) ?? [];
-    const finals = told.filter(({ final }) => final);
-    const starts = cluster.starts.get(id) ?? [];
-    if (finals.length === 0) faults.push(`lost: ${job.name} ${id}`);
-    if (lostRetries(cluster, job) > 0) faults.push(`lost after a retry: ${job.name} ${id}`);
-    if (job.options.expires !== undefined && first(starts, job.options.expires + SLACK))
-      faults.push(`started after it had expired: ${id}`);
-    if (cluster.handedOver.has(id)) continue;
-    for (const { run } of finals) {
-      const states = new Set(finals.filter((one) => one.run === run).map(({ status }) => status));
-      if (states.size > 1) faults.push(`two final states: ${id}:${run}: ${[...states].join(', ')}`);
-    }
-    const nodes = new Set(starts.map(({ node }) => node));
-    if (nodes.size > 1) faults.push(`ran on ${[...nodes].join(' and ')} without a hand-over: ${id}`);
-    const removedAt = cluster.removed.get(id);
-    if (removedAt !== undefined && starts.some(({ time }) => time > removedAt))
-      faults.push(`started after it was removed: ${id}`);
-  }
-  for (const { time, asked, found } of cluster.looks) {
-    if (new Set(found).size < found.length || [...found].toSorted().join() !== found.join())
-      faults.push('told twice or out of order');
-    for (const id of asked) {
-      if (found.includes(id) || cluster.retried.has(id)) continue;
-      // What starts later was there to be told of.
-      if (cluster.starts.get(id)?.some((start) => start.time > time)) faults.push(`not told of: ${id}`);
-    }
-  }
-  for (const pool of cluster.threads) {
-    if (pool.overbooked > 0) faults.push(`${pool.overbooked} attempts were given to threads that had one`);
-  }
-  for (const [id, job] of cluster.accepted) {
-    const nodes = (cluster.starts.get(id) ?? []).map(({ node }) => node);
-    if (job.options.thread && nodes.includes('node-m')) faults.push(`ran where there are no threads: ${id}`);
-  }
-  return faults;
-}
-
-/** Each run that was answered to be queued has to end, and its end to be told. */
-function lostRetries({ retried, told }: Cluster, { id, options }: NewJob): number {
-  if (!options.notNode?.includes(IN_MEMORY)) return 0;
-  const ended = new Set(told.get(id)?.flatMap(({ final, run }) => (final ? [run] : [])));
-  return (retried.get(id) ?? 0) + 1 - ended.size;
-}
-
-/** Whether some node began with it no sooner than that; a later start on the same node may be a second attempt. */
-function first(starts: readonly { time: number; node: string; run: number }[], time: number): boolean {
-  const begun = new Map<string, number>();
-  for (const start of starts) {
-    if (start.run === 1 && !begun.has(start.node)) begun.set(start.node, start.time);
-  }
-  return [...begun.values()].some((one) => one >= time);
-}
-
-function retry({ retried }: Cluster, app: Member<Distributor>, id: string): void {
-  if (!app.alive) return;
-  void app.role.queries
-    .retry(id, () => undefined)
-    .then(({ answer }) => answer === 'queued' && retried.set(id, (retried.get(id) ?? 0) + 1));
-}
-
-function remove({ removed, world }: Cluster, app: Member<Distributor>, id: string): void {
-  if (!app.alive) return;
-  void app.role.queries.remove(id).then((answer) => answer.removed === 1 && removed.set(id, world.now));
-}
-
-/** Only where all are there: what a node keeps that this application never saw it can't tell of, nor that it is missing. */
-function look({ accepted, told, looks, world }: Cluster, app: Member<Distributor>): void {
-  const all = (): boolean => app.alive && app.role.nodes().length === 3;
-  if (!all()) return;
-  const asked = new Set<string>();
-  for (const [id, { by }] of accepted) if (by === app.name && !told.get(id)?.some(({ final }) => final)) asked.add(id);
-  void app.role.queries.jobs({ after: null, limit: 1000 }).then(({ jobs, missing }) => {
-    const found = jobs.map(({ view }) => view.id);
-    if (missing.length === 0 && all()) looks.push({ time: world.now, asked, found });
-  });
-}
 
 it(`nothing accepted is lost, every job has one final state, none starts early (${SEEDS} seeds)`, async () => {
   let deaths = 0;
   let alone = 0;
   for (let seed = FIRST_SEED; seed < FIRST_SEED + SEEDS; seed++) {
-    const cluster = await simulate(seed);
+    const cluster = await simulate(seed, LARGE);
     const faults = faultsOf(cluster);
     const replay = `seed ${seed}; replay with JOB_REACTOR_SIM_SEED=${seed} JOB_REACTOR_SIM_SEEDS=1`;
     if (faults.length > 0 && SEEDS === 1) console.log(cluster.world.journal.join('\n'));
@@ -207,7 +25,7 @@ it(`nothing accepted is lost, every job has one final state, none starts early (
 it('the questions are asked and answered in these worlds', async () => {
   const seen = { retried: 0, removed: 0, looks: 0, expired: 0 };
   for (let seed = 1; seed <= 20; seed++) {
-    const { retried, removed, looks, world } = await simulate(seed);
+    const { retried, removed, looks, world } = await simulate(seed, LARGE);
     seen.retried += retried.size;
     seen.removed += removed.size;
     seen.looks += looks.length;
@@ -217,7 +35,7 @@ it('the questions are asked and answered in these worlds', async () => {
 }, 120_000);
 
 it('the same seed gives the same world', async () => {
-  const [one, two] = [await simulate(7), await simulate(7)];
+  const [one, two] = [await simulate(7, LARGE), await simulate(7, LARGE)];
   const shape = (cluster: Cluster): string => JSON.stringify([[...cluster.told], [...cluster.starts]]);
   expect(shape(one)).toBe(shape(two));
 });

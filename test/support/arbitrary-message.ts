@@ -182,7 +182,10 @@ export const ARBITRARY: { [T in MessageType]: fc.Arbitrary<MessageOf<T>> } = {
     },
     { requiredKeys: ['type', 'protocol', 'name', 'instance', 'storage'] },
   ),
-  credit: fc.record({ type: fc.constant('credit'), instant: count, stored: count }),
+  credit: fc.record(
+    { type: fc.constant('credit'), instant: count, stored: count, bytes: count },
+    { requiredKeys: ['type', 'instant', 'stored'] },
+  ),
   submit: fc.record({ type: fc.constant('submit'), job: fc.record(submitted), args: serialised }),
   accepted: fc.record(
     {

@@ -10,10 +10,15 @@ const { transformSync } = await import(pathToFileURL(rolldown).href);
 /** What compiled decorators call. Vite has these of its own; TypeScript's do the same. */
 const TSLIB = import.meta.url.replace(/test\/support\/.*/, 'node_modules/tslib/tslib.es6.mjs');
 const HELPERS = { decorate: '__decorate', decorateMetadata: '__metadata', decorateParam: '__param' };
-const INDEX = new URL('../../lib/index.ts', import.meta.url).href;
+/** What the package exports, by the name under which it is imported. */
+const EXPORTS = {
+  'nestjs-job-reactor': new URL('../../lib/index.ts', import.meta.url).href,
+  'nestjs-job-reactor/testing': new URL('../../lib/testing/job-reactor-testing.module.ts', import.meta.url).href,
+};
 
 export function resolve(specifier, context, next) {
-  if (specifier === 'nestjs-job-reactor') return { url: INDEX, shortCircuit: true };
+  const exported = EXPORTS[specifier];
+  if (exported) return { url: exported, shortCircuit: true };
   const helper = /^@oxc-project\/runtime\/helpers\/(\w+)$/.exec(specifier)?.[1];
   if (helper) {
     const code = `export { ${HELPERS[helper]} as default } from ${JSON.stringify(TSLIB)};`;

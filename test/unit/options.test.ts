@@ -17,6 +17,8 @@ describe('the options of forRoot', () => {
         host: '127.0.0.1',
         port: 5000,
         maxPending: 100_000,
+        maxNodes: 10_000,
+        maxNodesPerAddress: 2000,
         auth: null,
         tls: null,
         insecure: false,
@@ -83,7 +85,15 @@ describe('the options of forRoot', () => {
     const backoff = () => 5;
     const options: JobReactorOptions = {
       name: 'second',
-      distributor: { ...distributor, port: 0, host: '::1', outbox: storage, maxPending: 5 },
+      distributor: {
+        ...distributor,
+        port: 0,
+        host: '::1',
+        outbox: storage,
+        maxPending: 5,
+        maxNodes: 7,
+        maxNodesPerAddress: 6,
+      },
       node: {
         name: 'gpu',
         storage,
@@ -118,7 +128,17 @@ describe('the options of forRoot', () => {
     };
     expect(readOptions(options)).toEqual({
       name: 'second',
-      distributor: { name: 'web', host: '::1', port: 0, maxPending: 5, auth: null, tls: null, insecure: false },
+      distributor: {
+        name: 'web',
+        host: '::1',
+        port: 0,
+        maxPending: 5,
+        maxNodes: 7,
+        maxNodesPerAddress: 6,
+        auth: null,
+        tls: null,
+        insecure: false,
+      },
       node: {
         name: 'gpu',
         distributors: [],

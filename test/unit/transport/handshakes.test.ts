@@ -2,13 +2,19 @@ import { describe, expect, it } from 'vitest';
 import { Handshakes, type Handshake } from '../../../lib/transport/handshakes.js';
 import { ManualClock } from '../../support/manual-clock.js';
 
-function door(handshakes: number, handshakesPerAddress: number) {
+function door(handshakes: number, handshakesPerAddress: number, connections = 99, connectionsPerAddress = 99) {
   const clock = new ManualClock();
-  const all = new Handshakes(clock, { handshakes, handshakesPerAddress, handshakeTimeout: 5_000 });
+  const limits = { handshakes, handshakesPerAddress, connections, connectionsPerAddress, handshakeTimeout: 5_000 };
+  const all = new Handshakes(clock, limits);
   const cut: string[] = [];
-  const begin = (who: string, address = who): Handshake | null =>
-    all.begin(address, (code) => void cut.push(`${who} ${code}`));
-  return { clock, cut, begin };
+  const told: string[] = [];
+  const begin = (who: string, address = who): Handshake | null => {
+    const begun = all.begin(address, (code) => void cut.push(`${who} ${code}`));
+    if (typeof begun !== 'string') return begun;
+    told.push(begun);
+    return null;
+  };
+  return { clock, cut, told, begin };
 }
 
 describe('connections in the handshake', () => {
@@ -70,5 +76,27 @@ describe('connections in the handshake', () => {
     expect(begin('::ffff:192.0.2.2')).not.toBeNull();
     expect(begin('::1')).not.toBeNull();
     expect(begin('::2')).toBeNull();
+  });
+});
+
+describe('connections past the handshake', () => {
+  it('are so many in all and so many from one address, and make room when they end', () => {
+    const { begin, told, clock } = door(9, 9, 3, 2);
+    const inside = ['a', 'a', 'b'].map((address) => {
+      const begun = begin(address);
+      begun?.passed();
+      begun?.passed();
+      return begun;
+    });
+    expect(begin('c')).toBeNull();
+    expect(told).toEqual(['As many nodes are connected as `distributor.maxNodes` allows.']);
+    inside[2]?.over();
+    inside[2]?.over();
+    expect(begin('a')).toBeNull();
+    expect(told[1]).toBe('As many nodes of this address are connected as `distributor.maxNodesPerAddress` allows.');
+    expect(begin('c')).not.toBeNull();
+    inside[0]?.over();
+    expect(begin('a')).not.toBeNull();
+    expect(clock.pending).toBe(2); // Those two are in the handshake.
   });
 });

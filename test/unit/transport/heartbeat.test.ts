@@ -6,7 +6,7 @@ import { ManualClock } from '../../support/manual-clock.js';
 
 class Line implements Connection {
   readonly remote = 'test';
-  readonly peer = STRANGER;
+  constructor(readonly peer = STRANGER) {}
   readonly congested = false;
   closed = false;
   sent: Message[] = [];
@@ -32,6 +32,15 @@ function begin(): { clock: ManualClock; line: Line; heartbeat: Heartbeat } {
   const line = new Line();
   return { clock, line, heartbeat: new Heartbeat(line, clock) };
 }
+
+it('within a process there is no heartbeat: one end can not be gone without the other', () => {
+  const clock = new ManualClock();
+  const line = new Line({ ...STRANGER, inProcess: true });
+  const heartbeat = new Heartbeat(line, clock);
+  clock.advance(3_600_000);
+  expect([line.sent, line.closed, clock.pending]).toEqual([[], false, 0]);
+  heartbeat.stop();
+});
 
 describe('a heartbeat', () => {
   it('pings every 5 s', () => {

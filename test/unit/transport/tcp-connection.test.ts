@@ -5,6 +5,7 @@ import { systemClock } from '../../../lib/clock.js';
 import { DEFAULT_FRAME } from '../../../lib/protocol/frame.js';
 import type { Message } from '../../../lib/protocol/message.js';
 import { ProtocolError } from '../../../lib/protocol/protocol.error.js';
+import { ByteBudget } from '../../../lib/transport/byte-budget.js';
 import { STRANGER, type CloseReason } from '../../../lib/transport/connection.js';
 import { TcpConnection } from '../../../lib/transport/tcp-connection.js';
 import { tcpLimits } from '../../../lib/transport/tcp-limits.js';
@@ -127,6 +128,47 @@ describe('back-pressure', () => {
     expect(reason.local).toBe(true);
     expect(reason.cause?.message).toMatch(/^SLOW: \d+ bytes/);
     distributor.send(ping);
+  });
+});
+
+describe('a side that takes nothing of what waits for it', () => {
+  it('is let go after a while, however lively it talks', async () => {
+    const { listening, next } = await wires.listen(wires.transport({ takeTimeout: 400 }));
+    const socket = await wires.dial(listening.port); // Never reads.
+    const connection = await next();
+    connection.established();
+    const ear = new Ear(connection);
+    for (let i = 0; i < 100; i++) connection.send(jobMessage('x'.repeat(200_000)));
+    const began = performance.now();
+    const pings = bytesOf(...Array<Message>(100).fill(ping));
+    let at = 0;
+    const talk = setInterval(() => socket.write(pings.subarray(at, (at += 10))), 20);
+    const { cause } = await ear.closed;
+    clearInterval(talk);
+    expect(cause?.message).toBe('SLOW: Nothing was taken for 400 ms.');
+    expect(performance.now() - began).toBeGreaterThan(390);
+    expect(ear.messages.length).toBeGreaterThan(3);
+  });
+
+  it('is left alone as long as it takes something, and costs no timer at rest', async () => {
+    const clock = new ManualClock();
+    const { listening, next } = await wires.listen(wires.transport({}, clock));
+    const socket = await wires.dial(listening.port);
+    const connection = await next();
+    connection.established();
+    const ear = new Ear(connection);
+    for (let i = 0; i < 100; i++) connection.send(jobMessage('x'.repeat(200_000)));
+    await clock.advanceAsync(59_999);
+    expect(connection.closed).toBe(false);
+    const drained = signal();
+    connection.onDrain = () => drained.resolve();
+    socket.resume();
+    await within(drained.promise, 'draining');
+    await clock.advanceAsync(120_000);
+    expect(connection.closed).toBe(false);
+    expect(clock.pending).toBe(0);
+    connection.destroy();
+    await ear.closed;
   });
 });
 
@@ -308,7 +350,7 @@ describe('the address', () => {
     const remote = (address: string): string => {
       const socket = new Socket();
       Object.defineProperties(socket, { remoteAddress: { value: address }, remotePort: { value: 5000 } });
-      return new TcpConnection(socket, 'node', STRANGER, systemClock, tcpLimits()).remote;
+      return new TcpConnection(socket, 'node', STRANGER, systemClock, tcpLimits(), new ByteBudget(1)).remote;
     };
     expect(remote('127.0.0.1')).toBe('127.0.0.1:5000');
     expect(remote('::1')).toBe('[::1]:5000');

@@ -1,11 +1,16 @@
 import { describe, expect, it } from 'vitest';
+import type { StartGate } from '../../../lib/worker-node/start-gate.js';
 import { JobScheduler, type WaitingJob } from '../../../lib/worker-node/job-scheduler.js';
 import { ManualClock } from '../../support/manual-clock.js';
 import { sampleJob } from '../../support/sample-job.js';
 import { seededRandom } from '../../simulation/world.js';
 
 /** A scheduler of its own, whose jobs run until the test says that they end. */
-function scheduling({ slots = 4, threads = Infinity }: { slots?: number; threads?: number } = {}) {
+function scheduling({
+  slots = 4,
+  threads = Infinity,
+  gate,
+}: { slots?: number; threads?: number; gate?: StartGate } = {}) {
   const clock = new ManualClock();
   const running = new Map<string, WaitingJob>();
   const order: string[] = [];
@@ -17,6 +22,7 @@ function scheduling({ slots = 4, threads = Infinity }: { slots?: number; threads
     storage: { durable: false },
     reserveThread: () => free > 0 && free-- > 0,
     awaited: (id) => awaited.has(id),
+    ...(gate ? { gate } : {}),
     start: (job) => {
       running.set(job.name, job);
       order.push(job.name);
@@ -47,6 +53,62 @@ function scheduling({ slots = 4, threads = Infinity }: { slots?: number; threads
     },
   };
 }
+
+describe('a gate', () => {
+  function gated() {
+    const shut = new Set<string>();
+    let changed = (): void => undefined;
+    const ended: string[] = [];
+    const gate: StartGate = {
+      admits: ({ name }) => !shut.has(name),
+      ended: ({ name }) => ended.push(name),
+      attach: (ask) => (changed = ask),
+    };
+    const set = (...names: string[]): void => {
+      shut.clear();
+      for (const name of names) shut.add(name);
+      changed();
+    };
+    return { ...scheduling({ slots: 1, gate }), set, ended };
+  }
+
+  it('holds what it refuses, which takes no slot and lets others pass, and lets it go in its order', () => {
+    const { set, add, end, running, order, scheduler } = gated();
+    set('held');
+    add('held');
+    expect([running(), scheduler.readyCount, scheduler.size]).toEqual([[], 0, 1]);
+    add('other');
+    expect(running()).toEqual(['other']);
+    set();
+    add('later');
+    end('other');
+    end('held');
+    expect(order).toEqual(['other', 'held', 'later']);
+  });
+
+  it('takes back what waits for a slot, also when its time comes only then', () => {
+    const { set, add, end, running, clock, ended } = gated();
+    add('first');
+    add('second');
+    add('second', { after: 1_000 });
+    set('second');
+    clock.advance(2_000);
+    end('first');
+    expect(running()).toEqual([]);
+    expect(ended).toEqual(['first']);
+    set();
+    expect(running()).toEqual(['second']);
+  });
+
+  it('what it holds can be cancelled', () => {
+    const { set, add, running, scheduler } = gated();
+    set('held');
+    const id = add('held');
+    expect(scheduler.remove(id)?.name).toBe('held');
+    set();
+    expect(running()).toEqual([]);
+  });
+});
 
 describe('a job that is to run alone', () => {
   it('waits for what runs, and once it is due nothing starts before it', () => {

@@ -1,0 +1,16 @@
+import type { ReadyJob } from './ready-jobs.js';
+
+/** A job that a gate is asked about. */
+export interface GatedJob extends ReadyJob {
+  name: string;
+}
+
+/** Whether jobs may start whose time has come. Those it refuses wait aside, take no slot and hold up nobody. */
+export interface StartGate {
+  /** May be asked any number of times about one job. */
+  admits(job: GatedJob): boolean;
+  /** An attempt that was admitted is over, or did not begin. */
+  ended(job: GatedJob): void;
+  /** Gives the gate what it calls when its answers have changed. */
+  attach(changed: () => void): void;
+}

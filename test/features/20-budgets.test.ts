@@ -1,0 +1,224 @@
+import { randomUUID } from 'node:crypto';
+import { Controller } from '@nestjs/common';
+import { Payload } from '@nestjs/microservices';
+import { afterEach, describe, expect, it } from 'vitest';
+import { systemClock } from '../../lib/clock.js';
+import { Job } from '../../lib/index.js';
+import type { Credit, Message, Offer } from '../../lib/protocol/message.js';
+import { MemoryStorage } from '../../lib/storage/memory-storage.js';
+import { signal } from '../support/deadline.js';
+import { eventually, Facts, reactors, type Application } from '../support/reactor.js';
+import { dial, scriptedDistributor, type ScriptedSide } from '../support/wire.js';
+import { wrapped } from '../support/wrapped-storage.js';
+import { bytesOf, Ear, hello, jobMessage, readAll, Wires } from '../unit/transport/tcp.js';
+
+/*
+ * What anybody can make a distributor or a node hold, over real sockets: connections, bytes, jobs on their way.
+ */
+const system = reactors();
+const wires = new Wires();
+const open: (() => void)[] = [];
+afterEach(async () => {
+  for (const close of open.splice(0)) close();
+  await wires.closeAll();
+});
+
+const MB = 1024 * 1024;
+
+@Controller()
+class Measuring {
+  static readonly ran = new Facts<number>();
+
+  @Job('budget.measure')
+  measure(@Payload() { text }: { text: string }): number {
+    Measuring.ran.tell(text.length);
+    return text.length;
+  }
+}
+
+const node = (to: Application, name: string) => system.node({ to, name, controllers: [Measuring] });
+
+/** A node by hand that takes jobs named `budget.measure`. */
+async function byHand(app: Application, credit: Omit<Credit, 'type'>): Promise<ScriptedSide> {
+  const side = await dial(app.port);
+  open.push(() => side.socket.destroy());
+  const storage = { id: randomUUID(), durable: true };
+  side.send({ ...hello, instance: randomUUID(), storage, name: 'by hand' });
+  await side.next('welcome');
+  const offer: Offer = { type: 'offer', jobs: ['budget.measure'], slots: 1000, handoffTimeout: 60_000 };
+  side.send(offer);
+  side.send({ type: 'credit', ...credit });
+  await eventually('it has joined', () => app.distributor.nodes().some(({ name }) => name === 'by hand'));
+  return side;
+}
+
+const jobsOf = ({ heard }: ScriptedSide): Message[] => heard.all.filter(({ type }) => type === 'job');
+
+describe('connections', () => {
+  it('are as many as maxNodes, and as maxNodesPerAddress from one address; the next is told, and comes in when one goes', async () => {
+    for (const limit of [{ maxNodes: 2 }, { maxNodesPerAddress: 2 }]) {
+      const app = await system.application(limit);
+      const refused = new Facts<{ code: string; message: string }>();
+      app.distributor.on('node refused', refused.tell);
+      await node(app, 'first');
+      const second = await node(app, 'second');
+      const third = await dial(app.port);
+      const [error] = await third.ended();
+      const [option] = Object.keys(limit);
+      expect(error).toMatchObject({
+        type: 'error',
+        code: 'TOO_MANY',
+        message: expect.stringContaining(`distributor.${option}`),
+      });
+      expect(await refused.next()).toMatchObject({ code: 'TOO_MANY' });
+      await second.close();
+      await node(app, 'third');
+      expect(app.distributor.nodes().map(({ name }) => name)).toEqual(['first', 'third']);
+    }
+  });
+
+  it('that have proven nothing take no place of a node', async () => {
+    const app = await system.application({ maxNodes: 1 });
+    for (let i = 0; i < 20; i++) open.push((await dial(app.port)).socket.destroy);
+    await node(app, 'first');
+    expect(app.distributor.nodes()).toHaveLength(1);
+    open.length = 0;
+  });
+});
+
+describe('bytes', () => {
+  it('of frames that do not end are bounded over all connections: the one with most of them goes', async () => {
+    const { listening, next } = await wires.listen(wires.transport({ held: 3 * MB }));
+    const begun = async (bytes: number): Promise<{ ear: Ear; told: Promise<Message[]> }> => {
+      const socket = await wires.dial(listening.port);
+      const told = readAll(socket, 'distributor');
+      const ear = new Ear(await next());
+      ear.connection.established();
+      const whole = bytesOf(jobMessage('x'.repeat(1_900_000)));
+      // A node must not send this; it is the length that counts, before anything is looked at.
+      socket.write(whole.subarray(0, bytes));
+      return { ear, told };
+    };
+    const small = await begun(100_000);
+    const [first, second] = [await begun(1_800_000), await begun(1_800_000)];
+    const ended = await Promise.race([first.ear.closed, second.ear.closed]);
+    expect(ended.cause?.message).toMatch(/^SLOW: It holds \d+ of the 3145728 bytes/);
+    expect([first, second].filter(({ ear }) => ear.connection.closed)).toHaveLength(1);
+    expect(small.ear.connection.closed).toBe(false);
+  });
+
+  it('that wait to be taken are bounded over all connections: the slowest goes, the others get everything', async () => {
+    const transport = wires.transport({ held: 6 * MB });
+    const { listening, next } = await wires.listen(transport);
+    const connect = async (): Promise<{ near: Ear | null; far: Awaited<ReturnType<typeof next>> }> => {
+      const near = await transport.connect({ host: '127.0.0.1', port: listening.port });
+      near.established();
+      const far = await next();
+      far.established();
+      return { near: new Ear(near), far };
+    };
+    const socket = await wires.dial(listening.port); // Never reads.
+    const deaf = await next();
+    const closed = new Ear(deaf).closed;
+    deaf.established();
+    const good = await connect();
+    let sent = 0;
+    for (; sent < 200 && !deaf.closed; sent++) {
+      deaf.send(jobMessage('x'.repeat(100_000)));
+      good.far.send(jobMessage('y'.repeat(1000)));
+      await new Promise(setImmediate);
+    }
+    expect((await closed).cause?.message).toMatch(/^SLOW: /);
+    expect(good.far.closed).toBe(false);
+    good.far.send(jobMessage('the end'));
+    expect((await good.near!.heard(sent + 1)).at(-1)).toMatchObject({ args: 'the end' });
+    socket.destroy();
+  });
+});
+
+describe('credit in bytes', () => {
+  const text = 'x'.repeat(200_000);
+
+  it('is what a distributor keeps to: jobs go while less was sent, and go on when more is granted', async () => {
+    const app = await system.application();
+    const side = await byHand(app, { instant: 1000, stored: 1000, bytes: 500_000 });
+    for (let i = 0; i < 10; i++) await app.client.enqueue('budget.measure', { text });
+    await eventually('three have come', () => jobsOf(side).length === 3);
+    side.send({ type: 'ping' });
+    await side.next('pong');
+    expect(jobsOf(side)).toHaveLength(3);
+    // One that says nothing of bytes changes nothing of them.
+    side.send({ type: 'credit', instant: 2000, stored: 2000 });
+    side.send({ type: 'ping' });
+    await side.next('pong');
+    expect(jobsOf(side)).toHaveLength(3);
+    side.send({ type: 'credit', instant: 2000, stored: 2000, bytes: 1_000_001 });
+    await eventually('five have come', () => jobsOf(side).length === 5);
+    side.send({ type: 'credit', instant: 2000, stored: 2000, bytes: 10_000_000 });
+    await eventually('all have come', () => jobsOf(side).length === 10);
+  });
+
+  it('that was never said is none: a node without it gets as many as it has slots for', async () => {
+    const app = await system.application();
+    const side = await byHand(app, { instant: 1000, stored: 1000 });
+    for (let i = 0; i < 10; i++) await app.client.enqueue('budget.measure', { text });
+    await eventually('all have come', () => jobsOf(side).length === 10);
+  });
+
+  it('of a node is 16 MiB on their way into its storage, and comes back when they are committed', async () => {
+    const gate = signal();
+    const memory = new MemoryStorage(systemClock);
+    const storage = wrapped(memory, {
+      commit: async (batch) => {
+        await gate.promise;
+        return memory.commit(batch);
+      },
+    });
+    const fake = await scriptedDistributor();
+    open.push(fake.close);
+    await system.node({ to: { port: fake.port }, controllers: [Measuring], storage, prefetch: 1000 });
+    const side = await fake.next();
+    await side.next('hello');
+    side.send({ type: 'welcome', protocol: 1, name: 'web', instance: randomUUID(), storage: null });
+    const first = await side.next('credit');
+    expect(first.bytes).toBe(16 * MB);
+    const args = JSON.stringify({ text: 'y'.repeat(800_000) });
+    const send = (): void => {
+      const message = jobMessage(args);
+      side.send({ ...message, job: { ...message.job, id: randomUUID(), name: 'budget.measure' } });
+    };
+    for (let i = 0; i < 20; i++) send();
+    side.send({ type: 'ping' });
+    await side.next('pong');
+    const granted = (): number[] =>
+      side.heard.all.flatMap((message) => (message.type === 'credit' && message.bytes ? [message.bytes] : []));
+    expect(Math.max(...granted())).toBe(16 * MB);
+    gate.resolve();
+    await side.heard.next((message) => message.type === 'credit' && (message.bytes ?? 0) > 16 * MB, 'more credit');
+    await Measuring.ran.count(20);
+    expect(Math.max(...granted())).toBeLessThanOrEqual(20 * args.length + 16 * MB);
+  });
+});
+
+describe('a slow consumer', () => {
+  it('that stops reading is sent no more jobs than fit the high water, and others get theirs', async () => {
+    const app = await system.application();
+    const slow = await byHand(app, { instant: 100_000, stored: 100_000 });
+    slow.socket.pause();
+    // It seems alive: it goes on talking, and does not listen.
+    const pings = setInterval(() => slow.send({ type: 'ping' }), 500);
+    open.push(() => clearInterval(pings));
+    const before = process.memoryUsage().rss;
+    const text = 'z'.repeat(100_000);
+    const enqueue = (options: object = {}): Promise<unknown> => app.client.enqueue('budget.measure', { text }, options);
+    for (let i = 0; i < 300; i++) await enqueue();
+    const { pending } = app.distributor.backlog();
+    expect(pending).toBeGreaterThan(200);
+    const ran = Measuring.ran.all.length;
+    await node(app, 'quick');
+    await Measuring.ran.count(ran + pending, 'the others run elsewhere');
+    expect(app.distributor.backlog().pending).toBe(0);
+    expect(process.memoryUsage().rss - before).toBeLessThan(200 * MB);
+    expect(app.distributor.nodes()).toHaveLength(2);
+  });
+});
