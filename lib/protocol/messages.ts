@@ -15,7 +15,7 @@ import {
 } from './field.js';
 import type { RetryAnswer } from '../job/job-query.js';
 import type { Entry, MessageOf } from './message-entry.js';
-import type { Hello, MessageType, ParkedQueryKind, QueryKind, RefuseCode, Undelivered } from './message.js';
+import type { Hello, MessageType, QueryKind, RefuseCode, Undelivered } from './message.js';
 import {
   count,
   cut,
@@ -24,14 +24,12 @@ import {
   feedback,
   filter,
   LONGEST_REMARK,
+  MOST_ENTRIES,
   name,
   origin,
-  parkedFeedback,
-  parkedFilter,
   pickError,
   pickFeedback,
   pickJob,
-  pickParked,
   pickRejection,
   pickSubmittedJob,
   pickView,
@@ -41,14 +39,12 @@ import {
   submittedJob,
   view,
 } from './objects.js';
+import { PARKED_MESSAGES } from './parked-messages.js';
 
 /*
  * The table of all messages. The codec, the checks of direction and state, and the specification (README.md, which a
  * test compares with this file) all work from it.
  */
-
-/** Most entries of one list of ids; a sender's longer list becomes several messages. */
-export const MOST_ENTRIES = 10_000;
 
 const ids = list(uuid, MOST_ENTRIES);
 const names = list(name, MOST_ENTRIES);
@@ -280,26 +276,5 @@ export const MESSAGES: { readonly [T in MessageType]: Entry<MessageOf<T>> } = {
     parts: [],
     pick: (message) => ({ id: message.id, code: message.code, error: pickError(message.error) }),
   },
-  'parked-query': {
-    number: 28,
-    from: 'both',
-    state: 'after',
-    fields: { request, kind: oneOf<ParkedQueryKind>('list', 'redeliver', 'drop'), filter: parkedFilter },
-    parts: [],
-  },
-  parked: {
-    number: 29,
-    from: 'both',
-    state: 'after',
-    fields: { request, feedback: parkedFeedback },
-    parts: [],
-    pick: (message) => ({ request: message.request, feedback: pickParked(message.feedback) }),
-  },
-  'parked-answered': {
-    number: 30,
-    from: 'both',
-    state: 'after',
-    fields: { request, after: nullable(feedbackIdField), count, missing: list(name, MOST_ENTRIES) },
-    parts: [],
-  },
+  ...PARKED_MESSAGES,
 };

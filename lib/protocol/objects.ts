@@ -53,6 +53,8 @@ export const errorCode = oneOf<WireErrorCode>(
 
 export const LONGEST_NAME = 255;
 export const LONGEST_REMARK = 8192;
+/** Most entries of one list of ids; a sender's longer list becomes several messages. */
+export const MOST_ENTRIES = 10_000;
 /** The last moment a JavaScript Date can hold. */
 const LAST_MOMENT = 8.64e15;
 
