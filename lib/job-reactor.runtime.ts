@@ -11,6 +11,7 @@ import type { JobGateway } from './job/job-gateway.js';
 import { PRODUCTION, type Environment } from './job-reactor.environment.js';
 import { JobReactorError } from './job-reactor.error.js';
 import type { JobReactorEvent } from './job-reactor.events.js';
+import { reactorHealth, type ReactorHealth } from './job-reactor.health.js';
 import { JobReactorLogger } from './job-reactor.logger.js';
 import type { ReadOptions } from './job-reactor.read-options.js';
 import { IN_PROCESS, type Address } from './transport/connection.js';
@@ -84,6 +85,11 @@ export class JobReactorRuntime {
 
   get roles(): { distributor: boolean; node: boolean } {
     return { distributor: this.#distributor !== null, node: this.#node !== null };
+  }
+
+  /** From memory: nobody is asked. */
+  health(): ReactorHealth {
+    return reactorHealth(this.#distributor, this.#node?.health ?? null, this.#environment.clock.now());
   }
 
   get name(): string | undefined {

@@ -7,6 +7,7 @@ import type { FeedbackRecord } from '../job/job.js';
 import type { TransactionManager } from '../job/transaction-manager.js';
 import type { Message } from '../protocol/message.js';
 import { feedbackFrom } from '../protocol/result-message.js';
+import type { StorageHealth } from '../storage/storage-health.js';
 import type { Address } from '../transport/connection.js';
 import type { ClusterQueries } from './cluster-queries.js';
 import type { ConnectedNode } from './connected-node.js';
@@ -80,6 +81,12 @@ export class Distributor implements JobGateway {
   backlog(): { unconfirmed: number; pending: number; byName: Map<string, number> } {
     const { pending } = this.#stages.held;
     return { unconfirmed: this.#stages.held.unconfirmed, pending: pending.size, byName: pending.names() };
+  }
+
+  /** From memory: nobody is asked. */
+  health(): { listens: boolean; storage: StorageHealth; oldest: number | null } {
+    const { listener, outbox, held } = this.#stages;
+    return { listens: listener.listens, storage: outbox.health, oldest: held.pending.oldest };
   }
 
   /** Lets go of nodes and outbox. Twice is safe. */

@@ -24,6 +24,7 @@ const ROOT = [
   'index',
   'job-reactor.module',
   'job-reactor.environment',
+  'job-reactor.health',
   'job-reactor.runtime',
   'job-reactor.thread-runtime',
   'job-reactor.read-options',
@@ -59,6 +60,7 @@ const MAY_IMPORT: Record<string, string[]> = {
     'base',
     'types',
   ],
+  terminus: ['root', 'job', 'base'],
   cli: ['base', 'transport/certificate-names'],
 };
 
@@ -195,8 +197,15 @@ describe('packages', () => {
   it('Nest is unknown to job/, protocol/, transport/ and storage/', () => {
     // A thread boots the node's module itself.
     const ofNode = ['worker-node/job-reactor.strategy.ts', 'worker-node/threads/thread-host.ts'];
-    const elsewhere = ['handlers/', 'client/', 'testing/', ...ofNode, 'job-reactor.', 'index.ts'];
+    const elsewhere = ['handlers/', 'client/', 'testing/', 'terminus/', ...ofNode, 'job-reactor.', 'index.ts'];
     expect(only(/^@nestjs\//, ...elsewhere)).toEqual([]);
+  });
+
+  it('Terminus is imported in terminus/ alone, which is an entry of its own', () => {
+    expect(only(/^@nestjs\/terminus/, 'terminus/')).toEqual([]);
+    expect(
+      offences(({ imports }) => imports.flatMap(({ file }) => (file?.startsWith('lib/terminus/') ? [file] : []))),
+    ).toEqual([]);
   });
 
   it('only job-reactor.logger.ts has a logger', () => {
