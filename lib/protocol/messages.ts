@@ -24,6 +24,7 @@ import {
   feedback,
   filter,
   LONGEST_REMARK,
+  MOST_ENTRIES,
   name,
   origin,
   pickError,
@@ -38,14 +39,12 @@ import {
   submittedJob,
   view,
 } from './objects.js';
+import { PARKED_MESSAGES } from './parked-messages.js';
 
 /*
  * The table of all messages. The codec, the checks of direction and state, and the specification (README.md, which a
  * test compares with this file) all work from it.
  */
-
-/** Most entries of one list of ids; a sender's longer list becomes several messages. */
-export const MOST_ENTRIES = 10_000;
 
 const ids = list(uuid, MOST_ENTRIES);
 const names = list(name, MOST_ENTRIES);
@@ -277,4 +276,5 @@ export const MESSAGES: { readonly [T in MessageType]: Entry<MessageOf<T>> } = {
     parts: [],
     pick: (message) => ({ id: message.id, code: message.code, error: pickError(message.error) }),
   },
+  ...PARKED_MESSAGES,
 };
