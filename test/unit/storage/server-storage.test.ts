@@ -9,8 +9,11 @@ import { createStorage } from '../../../lib/storage/create-storage.js';
 import type { JobStorage, JobWrite, StorageOwner } from '../../../lib/storage/job-storage.js';
 import type { StorageHooks, StorageOption } from '../../../lib/storage/storage-option.js';
 import { MIGRATIONS_TABLE, jobReactorEntities, jobReactorMigrations } from '../../../lib/storage/typeorm/schema.js';
+import { MysqlEngine } from '../../../lib/storage/typeorm/mysql/mysql-engine.js';
+import { PostgresEngine } from '../../../lib/storage/typeorm/postgres/postgres-engine.js';
+import { transaction } from '../../../lib/storage/typeorm/server/engine.js';
 import { describeEachDatabase } from '../../support/databases.js';
-import { within } from '../../support/deadline.js';
+import { signal, within } from '../../support/deadline.js';
 import { ManualClock } from '../../support/manual-clock.js';
 import { sampleFeedback, sampleJob } from '../../support/sample-job.js';
 import type { StorageProcessMessage } from '../../support/storage-process.js';
@@ -398,6 +401,39 @@ describeEachDatabase('a database server', (database) => {
     proxy.thaw();
     expect(await storage.commit([save])).toEqual(['done']);
     expect((await storage.get([job.id]))[0]).toMatchObject({ fence: 1 });
+  });
+
+  it('a process that stands still in the middle of a transaction keeps its locks for 8 s, and no longer', async () => {
+    const options = place();
+    await create(options).open(OWNER);
+    const engine =
+      options.type === 'postgres'
+        ? new PostgresEngine(options, systemClock, {})
+        : new MysqlEngine(options, systemClock, {});
+    const dataSource = await new DataSource(engine.dataSourceOptions()).initialize();
+    cleanups.push(() => dataSource.destroy());
+    engine.use(dataSource);
+    const [held, thawed] = [signal(), signal()];
+    const frozen = engine.session((session) =>
+      transaction(session, async () => {
+        await session.query(`SELECT id FROM ${engine.tables.storage} FOR UPDATE`);
+        held.resolve();
+        await thawed.promise;
+      }),
+    );
+    frozen.catch(() => undefined);
+    await within(held.promise, 'the lock');
+    const at = Date.now();
+    // Each start needs that row.
+    const starting = async (): Promise<void> => {
+      const storage = create(options);
+      await storage.open({ ...OWNER, name: 'another', instance: OTHER });
+    };
+    await eventually(starting);
+    expect(Date.now() - at).toBeGreaterThan(5_000);
+    expect(Date.now() - at).toBeLessThan(20_000);
+    thawed.resolve();
+    await expect(frozen).rejects.toThrow();
   });
 
   it('connections that break are replaced', async () => {
