@@ -19,6 +19,8 @@ import { readName } from '../job/read-option.js';
 import { serialise } from '../job/serialise.js';
 import type { Telemetry } from '../job/telemetry.js';
 import { JobReactorError } from '../job-reactor.error.js';
+import { checkArgs } from './check-args.js';
+import { FeedbackClient } from './feedback-client.js';
 import { JobHandle, type ResultOfJob } from './job-handle.js';
 import { JobIds } from './job-ids.js';
 import { snapshot, type FoundJobs, type JobSnapshot, type RetriedJob } from './job-snapshot.js';
@@ -51,6 +53,8 @@ interface Expected extends Prepared {
  * a node, on the node's connections to its distributors.
  */
 export class JobReactorClient extends ClientProxy {
+  /** Feedbacks whose methods threw too often. */
+  readonly feedbacks: FeedbackClient;
   readonly #gateway: JobGateway;
   readonly #jobs: EnqueueDefaults;
   readonly #clock: Clock;
@@ -65,6 +69,7 @@ export class JobReactorClient extends ClientProxy {
   ) {
     super();
     this.#gateway = gateway;
+    this.feedbacks = new FeedbackClient(gateway.feedbacks);
     this.#jobs = jobs;
     this.#clock = clock;
     this.#telemetry = telemetry;
@@ -275,14 +280,4 @@ function refused(why: string): Promise<never> {
 
 function isSuccess({ status, side }: FeedbackRecord): boolean {
   return status === 'succeeded' || (status === 'cancelled' && side === 'success');
-}
-
-async function checkArgs(definition: JobDefinition, args: unknown): Promise<void> {
-  const checked = await definition.schema?.['~standard'].validate(args);
-  if (!checked?.issues) return;
-  const issues = checked.issues.map(({ message, path }) => {
-    const where = path?.map((part) => String(typeof part === 'object' ? part.key : part)).join('.');
-    return where ? `${where}: ${message}` : message;
-  });
-  throw new JobReactorError('ARGS_INVALID', `Job ${definition.name} does not take these args: ${issues.join('; ')}`);
 }

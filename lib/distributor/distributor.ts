@@ -13,6 +13,7 @@ import type { ClusterQueries } from './cluster-queries.js';
 import type { ConnectedNode } from './connected-node.js';
 import { DistributorStages, type DistributorParts } from './distributor-stages.js';
 import type { Told } from './feedback-runner.js';
+import type { ParkedQueries } from './parked-queries.js';
 
 export type { DistributorParts };
 
@@ -29,6 +30,7 @@ export type { DistributorParts };
 export class Distributor implements JobGateway {
   readonly listeners: JobListeners;
   readonly queries: ClusterQueries;
+  readonly feedbacks: ParkedQueries;
   readonly #parts: DistributorParts;
   readonly #stages: DistributorStages;
   #storage: string | null = null;
@@ -50,6 +52,7 @@ export class Distributor implements JobGateway {
     });
     this.listeners = this.#stages.listeners;
     this.queries = this.#stages.queries;
+    this.feedbacks = this.#stages.parked;
   }
 
   /** Opens the outbox and takes up what an earlier process left in it. @throws STORAGE */
@@ -173,7 +176,7 @@ export class Distributor implements JobGateway {
   #joined(node: ConnectedNode): void {
     this.#stages.dispatcher.joined(node);
     this.#stages.questions.joined(node);
-    this.queries.joined(node);
+    this.#stages.asked.joined(node);
     this.#stages.forwarder.joined(node);
     this.#stages.peers.joined();
   }
@@ -181,7 +184,7 @@ export class Distributor implements JobGateway {
   #lost(node: ConnectedNode): void {
     this.#stages.asking.lost(node);
     this.#stages.questions.lost(node);
-    this.queries.lost(node);
+    this.#stages.asked.lost(node);
     if (this.#stopping) return;
     this.#stages.dispatcher.lost(node);
     this.#stages.peers.lost(node);
@@ -210,11 +213,15 @@ export class Distributor implements JobGateway {
         return void this.#stages.requests.cancel(node, message);
       case 'query':
         return void this.#stages.requests.query(node, message);
+      case 'parked-query':
+        return void this.#stages.requests.parkedQuery(node, message);
       case 'peer-lost':
         return this.#stages.peers.peerLost(node, message);
       case 'cancelled':
       case 'answer':
       case 'answered':
+      case 'parked':
+      case 'parked-answered':
         return this.#stages.asking.answered(node, message);
       default:
         return;

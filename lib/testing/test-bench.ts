@@ -98,6 +98,7 @@ export class TestBench implements Environment, TestingHooks {
     return {
       listeners: real.listeners,
       queries: real.queries,
+      feedbacks: real.feedbacks,
       cancel: (id, reason) => real.cancel(id, reason),
       find: (id) => real.find(id),
       accept: (jobs, distributor) => this.#accept(real, jobs, distributor),

@@ -131,6 +131,7 @@ export class NodeStages {
       node,
       control: new JobControl({ ...common, scheduler, completer }),
       clearing: new JobClearing({ ...common, scheduler, completer }),
+      parked: this.reporter.parked(),
       emit,
       arrived: async (id) => (id === undefined ? Promise.all(flow.arriving.values()) : flow.arriving.get(id)),
       ended: (completed) => flow.concluded(completed, false),
@@ -157,5 +158,11 @@ export class NodeStages {
     this.links.drain();
     this.scheduler.pause();
     return adopting;
+  }
+
+  /** What is not committed by now is left to whoever has the jobs next. */
+  commitNoMore(): void {
+    this.completer.stop();
+    this.recoverer.stop();
   }
 }

@@ -268,6 +268,7 @@ export class WorkerNode {
       case 'cancel':
         return void this.#stages.answers.cancel(link, message);
       case 'query':
+      case 'parked-query':
         return void this.#stages.answers.query(link, message);
       case 'peer-lost':
         return this.#stages.adopter.look();
@@ -282,8 +283,7 @@ export class WorkerNode {
     const adopting = this.#stages.takeNoMore();
     await this.#stages.idle.patiently(settings.drainTimeout);
     const released = this.#running.size;
-    this.#stages.completer.stop();
-    this.#stages.recoverer.stop();
+    this.#stages.commitNoMore();
     for (const running of this.#running.values()) running.abort(new JobInterrupted());
     await threads?.stop();
     const until = clock.monotonic() + LAST_WORDS_WITHIN;
