@@ -17,6 +17,7 @@ export type {
 export { JobReactorClient } from './client/job-reactor-client.js';
 export type { AnyJob, ArgsOfJob, EnqueueEntry } from './client/job-reactor-client.js';
 export type { FoundJobs, JobSnapshot, RetriedJob } from './client/job-snapshot.js';
+export type { FeedbackClient, ParkedFeedbacks } from './client/feedback-client.js';
 export { JobHandle } from './client/job-handle.js';
 export type { ResultOfJob, WaitOptions } from './client/job-handle.js';
 export { JobReactorDistributor } from './distributor/job-reactor-distributor.js';
@@ -42,6 +43,8 @@ export type { EnqueueOptions } from './job/enqueue-options.js';
 export type { Feedback } from './job/feedback.js';
 export type { CancelAnswer } from './job/job-control.js';
 export type { JobSelection, JobsQuery } from './job/job-filter.js';
+export type { ParkedFeedback } from './job/parked-feedback.js';
+export type { ParkedQuery, ParkedSelection } from './job/parked-filter.js';
 export type { RemovedJobs, RetryAnswer } from './job/job-query.js';
 export type { ErrorData, JobInfo } from './job/job.js';
 export type { FinalStatus, JobStatus } from './job/job-status.js';

@@ -11,6 +11,7 @@ import type {
 } from '../job/job-query.js';
 import type { JobOrigin } from '../job/job.js';
 import { isFinal } from '../job/job-status.js';
+import type { AskedNodes } from './asked-nodes.js';
 import type { ConnectedNode } from './connected-node.js';
 import { outboxRow, type HeldJob } from './held-job.js';
 import type { HeldJobs } from './held-jobs.js';
@@ -24,6 +25,7 @@ export interface ClusterParts {
   storage: () => string | null;
   held: HeldJobs;
   registry: NodeRegistry;
+  asked: AskedNodes;
   requests: JobRequests;
   /** Resolves when jobs that were about to be sent are on the wire: what is asked of a node now comes after them. */
   sent: () => Promise<unknown>;
@@ -32,16 +34,12 @@ export interface ClusterParts {
   retried: (id: string, origin: JobOrigin) => void;
 }
 
-/** Storages remembered whose node is away. */
-const MAX_AWAY = 1_000;
 /** Jobs of one page when they are removed; a node may take fewer at a time. */
 const AT_ONCE = 500;
 
 /** Looks at the jobs of all nodes and at those held here, clears them up, and has ended ones run again. */
 export class ClusterQueries implements JobQueries {
   readonly #parts: ClusterParts;
-  /** Names of the nodes with a database that were here and are not, by storage. */
-  readonly #away = new Map<string, string>();
 
   constructor(parts: ClusterParts) {
     this.#parts = parts;
@@ -51,7 +49,7 @@ export class ClusterQueries implements JobQueries {
     const { registry, requests, held, sent } = this.#parts;
     await sent();
     const here = this.#heldHere(query).map((job) => ({ job, state: job.state, holder: job.holder }));
-    const nodes = this.#nodes(query);
+    const nodes = this.#parts.asked.about(query);
     const answers = await Promise.all(nodes.map((node) => requests.jobs(node, query)));
     const answered = new Set(nodes.filter((_, index) => answers[index]).map(({ storage }) => storage));
     const own = here.filter(({ job, state, holder }) => {
@@ -64,7 +62,7 @@ export class ClusterQueries implements JobQueries {
     const after = own.length > query.limit ? (jobs.at(-1)?.view.id ?? null) : null;
     const pages = [...answers.filter((page) => page !== null), { jobs, after }];
     const silent = nodes.filter((_, index) => !answers[index]);
-    return { ...mergePages(pages, query.limit), missing: this.#missing(query, silent) };
+    return { ...mergePages(pages, query.limit), missing: this.#parts.asked.missing(query, silent) };
   }
 
   async remove(id: string): Promise<RemovedJobs> {
@@ -84,14 +82,14 @@ export class ClusterQueries implements JobQueries {
 
   async removeAll(filter: JobFilter): Promise<RemovedJobs> {
     await this.#parts.sent();
-    const nodes = this.#nodes(filter);
+    const nodes = this.#parts.asked.about(filter);
     const counts = { removed: 0, skipped: 0 };
     const [answered] = await Promise.all([
       Promise.all(nodes.map((node) => this.#removeFrom(node, filter, counts))),
       this.#removeHeld(filter, counts),
     ]);
     const silent = nodes.filter((_, index) => !answered[index]);
-    return { ...counts, missing: this.#missing(filter, silent) };
+    return { ...counts, missing: this.#parts.asked.missing(filter, silent) };
   }
 
   async retry(
@@ -128,18 +126,6 @@ export class ClusterQueries implements JobQueries {
     if (answer?.origin) this.#parts.retried(id, answer.origin);
     const missing = answer ? [] : [node.name];
     return { answer: answer?.retried ?? 'unknown', origin: answer?.origin ?? null, missing };
-  }
-
-  joined(node: ConnectedNode): void {
-    this.#away.delete(node.storage);
-  }
-
-  lost(node: ConnectedNode): void {
-    if (!node.durable) return;
-    this.#away.set(node.storage, node.name);
-    if (this.#away.size <= MAX_AWAY) return;
-    const [oldest] = this.#away.keys();
-    if (oldest !== undefined) this.#away.delete(oldest);
   }
 
   async #removeWaiting(id: string): Promise<boolean> {
@@ -186,23 +172,9 @@ export class ClusterQueries implements JobQueries {
     return [...this.#parts.held.all()].filter(fits).sort((a, b) => (a.spec.id < b.spec.id ? -1 : 1));
   }
 
-  #nodes({ node }: JobFilter): ConnectedNode[] {
-    if (node === null) return [];
-    return [...this.#parts.registry.nodes()].filter(({ name }) => node === undefined || node.includes(name));
-  }
-
-  /** Who was asked and silent, who is away, and who was asked for by name and is not there. */
-  #missing({ node }: JobFilter, silent: readonly ConnectedNode[]): string[] {
-    if (node === null) return [];
-    const names = [...silent.map(({ name }) => name), ...this.#away.values()];
-    if (node === undefined) return [...new Set(names)].sort();
-    const there = new Set([...this.#parts.registry.nodes()].map(({ name }) => name));
-    return node.filter((name) => names.includes(name) || !there.has(name)).sort();
-  }
-
   async #silent(nodes: readonly ConnectedNode[], asked: readonly Promise<unknown>[]): Promise<string[]> {
     const answers = await Promise.all(asked);
-    return this.#missing(
+    return this.#parts.asked.missing(
       {},
       nodes.filter((_, index) => answers[index] === null),
     );

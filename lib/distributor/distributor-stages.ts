@@ -2,12 +2,15 @@ import type { Clock } from '../clock.js';
 import type { JobGateway, NewJob, Intake } from '../job/job-gateway.js';
 import { JobListeners } from '../job/job-listeners.js';
 import type { FeedbackRecord } from '../job/job.js';
+import type { Telemetry } from '../job/telemetry.js';
 import type { EmitEvent } from '../job-reactor.events.js';
 import type { DistributorSettings, JobsSettings } from '../job-reactor.options.js';
 import type { Message } from '../protocol/message.js';
 import type { JobStorage } from '../storage/job-storage.js';
+import { ParkedFeedbacks, type ParkedParts } from '../storage/parked-feedbacks.js';
 import { TimerQueue } from '../timer-queue.js';
 import type { Transport } from '../transport/connection.js';
+import { AskedNodes } from './asked-nodes.js';
 import { ClusterQueries } from './cluster-queries.js';
 import type { ConnectedNode } from './connected-node.js';
 import { FeedbackRunner, type DeclaredFeedbacks, type Told } from './feedback-runner.js';
@@ -21,6 +24,7 @@ import { NodeListener } from './node-listener.js';
 import { NodeRegistry } from './node-registry.js';
 import { NodeRequests } from './node-requests.js';
 import { Outbox } from './outbox.js';
+import { ParkedQueries } from './parked-queries.js';
 import { ResultAcks } from './result-acks.js';
 import { ResultForwarder } from './result-forwarder.js';
 import { OutboxPeers } from './outbox-peers.js';
@@ -36,6 +40,8 @@ export interface DistributorParts {
   /** Null: the outbox is memory. */
   outbox: JobStorage | null;
   declared: DeclaredFeedbacks;
+  /** Default: nothing is traced. */
+  telemetry?: () => Telemetry | null;
   transport: Transport;
   clock: Clock;
   emit: EmitEvent;
@@ -68,7 +74,9 @@ export class DistributorStages {
   readonly own: OwnFeedbacks;
   readonly asking: JobRequests;
   readonly questions: JobQuestions;
+  readonly asked: AskedNodes;
   readonly queries: ClusterQueries;
+  readonly parked: ParkedQueries;
   readonly requests: NodeRequests;
   readonly forwarder: ResultForwarder;
   readonly settled: TickBatch;
@@ -83,7 +91,12 @@ export class DistributorStages {
     this.timers = new TimerQueue(clock, 'monotonic', false);
     this.outbox = new Outbox({ ...common, storage: parts.outbox, dedupRetention: jobs.dedupRetention });
     this.listener = new NodeListener(parts);
-    this.runner = new FeedbackRunner({ ...common, declared });
+    this.runner = new FeedbackRunner({
+      ...common,
+      declared,
+      ...(parts.telemetry ? { telemetry: parts.telemetry } : {}),
+    });
+    this.listeners.keepsMoment = (name) => this.runner.declares(name);
     this.registry = new NodeRegistry(
       { ...common, auth: settings.auth, storage, database: () => this.peers.id },
       {
@@ -112,14 +125,21 @@ export class DistributorStages {
       accepted: (job, node) => this.dispatcher.dispatch(job, node),
     });
     this.questions = new JobQuestions({ ...stages, sent: (id) => this.dispatcher.sent(id) });
+    this.asked = new AskedNodes(registry);
     this.queries = new ClusterQueries({
       ...stages,
+      asked: this.asked,
       storage,
       sent: () => this.dispatcher.allSent(),
       cancelWaiting: (job, reason) => this.endings.cancel(job, reason),
       retried: (id, origin) => this.forwarder.retried(id, origin),
     });
+    const { dedupRetention } = jobs;
+    const again: ParkedParts['again'] = (feedbacks) => this.own.again(feedbacks);
+    const own = new ParkedFeedbacks({ node: null, rows: outbox.feedbacks, clock, dedupRetention, again });
+    this.parked = new ParkedQueries({ asked: this.asked, requests, own });
     this.requests = new NodeRequests({
+      parked: this.parked,
       accept: (accepted, submitter) => flow.accept(accepted, undefined, submitter),
       cancel: (id, reason) => flow.cancel(id, reason),
       find: (id) => flow.find(id),

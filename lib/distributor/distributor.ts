@@ -7,11 +7,13 @@ import type { FeedbackRecord } from '../job/job.js';
 import type { TransactionManager } from '../job/transaction-manager.js';
 import type { Message } from '../protocol/message.js';
 import { feedbackFrom } from '../protocol/result-message.js';
+import type { StorageHealth } from '../storage/storage-health.js';
 import type { Address } from '../transport/connection.js';
 import type { ClusterQueries } from './cluster-queries.js';
 import type { ConnectedNode } from './connected-node.js';
 import { DistributorStages, type DistributorParts } from './distributor-stages.js';
 import type { Told } from './feedback-runner.js';
+import type { ParkedQueries } from './parked-queries.js';
 
 export type { DistributorParts };
 
@@ -28,6 +30,7 @@ export type { DistributorParts };
 export class Distributor implements JobGateway {
   readonly listeners: JobListeners;
   readonly queries: ClusterQueries;
+  readonly feedbacks: ParkedQueries;
   readonly #parts: DistributorParts;
   readonly #stages: DistributorStages;
   #storage: string | null = null;
@@ -49,6 +52,7 @@ export class Distributor implements JobGateway {
     });
     this.listeners = this.#stages.listeners;
     this.queries = this.#stages.queries;
+    this.feedbacks = this.#stages.parked;
   }
 
   /** Opens the outbox and takes up what an earlier process left in it. @throws STORAGE */
@@ -77,6 +81,12 @@ export class Distributor implements JobGateway {
   backlog(): { unconfirmed: number; pending: number; byName: Map<string, number> } {
     const { pending } = this.#stages.held;
     return { unconfirmed: this.#stages.held.unconfirmed, pending: pending.size, byName: pending.names() };
+  }
+
+  /** From memory: nobody is asked. */
+  health(): { listens: boolean; storage: StorageHealth; oldest: number | null } {
+    const { listener, outbox, held } = this.#stages;
+    return { listens: listener.listens, storage: outbox.health, oldest: held.pending.oldest };
   }
 
   /** Lets go of nodes and outbox. Twice is safe. */
@@ -166,7 +176,7 @@ export class Distributor implements JobGateway {
   #joined(node: ConnectedNode): void {
     this.#stages.dispatcher.joined(node);
     this.#stages.questions.joined(node);
-    this.queries.joined(node);
+    this.#stages.asked.joined(node);
     this.#stages.forwarder.joined(node);
     this.#stages.peers.joined();
   }
@@ -174,7 +184,7 @@ export class Distributor implements JobGateway {
   #lost(node: ConnectedNode): void {
     this.#stages.asking.lost(node);
     this.#stages.questions.lost(node);
-    this.queries.lost(node);
+    this.#stages.asked.lost(node);
     if (this.#stopping) return;
     this.#stages.dispatcher.lost(node);
     this.#stages.peers.lost(node);
@@ -203,11 +213,15 @@ export class Distributor implements JobGateway {
         return void this.#stages.requests.cancel(node, message);
       case 'query':
         return void this.#stages.requests.query(node, message);
+      case 'parked-query':
+        return void this.#stages.requests.parkedQuery(node, message);
       case 'peer-lost':
         return this.#stages.peers.peerLost(node, message);
       case 'cancelled':
       case 'answer':
       case 'answered':
+      case 'parked':
+      case 'parked-answered':
         return this.#stages.asking.answered(node, message);
       default:
         return;

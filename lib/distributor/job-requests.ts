@@ -1,7 +1,8 @@
 import type { Clock, ClockTimer } from '../clock.js';
 import type { FoundJob } from '../job/found-job.js';
 import type { FoundPage, JobPageQuery } from '../job/job-query.js';
-import type { Answer, Answered, Cancelled, Message, Query } from '../protocol/message.js';
+import type { ParkedDone, ParkedPage, ParkedPageQuery } from '../job/parked-feedback.js';
+import type { Answer, Answered, Cancelled, Message, Parked, ParkedAnswered, Query } from '../protocol/message.js';
 import { foundFrom } from '../protocol/query-messages.js';
 import type { ConnectedNode } from './connected-node.js';
 
@@ -11,8 +12,14 @@ const ANSWER_WITHIN = 5_000;
 interface Open {
   node: ConnectedNode;
   timer: ClockTimer;
-  found: FoundJob[];
-  resolve: (end: Cancelled | Answered | null) => void;
+  answers: (Answer | Parked)[];
+  resolve: (end: End | null) => void;
+}
+
+type End = Cancelled | Answered | ParkedAnswered;
+interface Heard {
+  answers: (Answer | Parked)[];
+  end: End | null;
 }
 
 /** Questions to nodes and their answers. Each is null when the node did not answer in time or was lost. */
@@ -48,10 +55,30 @@ export class JobRequests {
     return (await this.#query(node, { kind: 'retry', id })).end;
   }
 
-  answered(node: ConnectedNode, message: Cancelled | Answer | Answered): void {
+  async parked(node: ConnectedNode, filter: ParkedPageQuery): Promise<ParkedPage | null> {
+    const { answers, end } = await this.#ask(node, (request) => ({
+      type: 'parked-query',
+      request,
+      kind: 'list',
+      filter,
+    }));
+    if (end?.type !== 'parked-answered') return null;
+    return { feedbacks: answers.flatMap((one) => (one.type === 'parked' ? [one.feedback] : [])), after: end.after };
+  }
+
+  async changeParked(
+    node: ConnectedNode,
+    kind: 'redeliver' | 'drop',
+    filter: ParkedPageQuery,
+  ): Promise<ParkedDone | null> {
+    const { end } = await this.#ask(node, (request) => ({ type: 'parked-query', request, kind, filter }));
+    return end?.type === 'parked-answered' ? { count: end.count, after: end.after } : null;
+  }
+
+  answered(node: ConnectedNode, message: End | Answer | Parked): void {
     const open = this.#open.get(message.request);
     if (open?.node !== node) return;
-    if (message.type === 'answer') open.found.push(foundFrom(message));
+    if (message.type === 'answer' || message.type === 'parked') open.answers.push(message);
     else this.#close(message.request, message);
   }
 
@@ -63,24 +90,22 @@ export class JobRequests {
     node: ConnectedNode,
     query: Omit<Query, 'type' | 'request'>,
   ): Promise<{ found: FoundJob[]; end: Answered | null }> {
-    const { found, end } = await this.#ask(node, (request) => ({ type: 'query', request, ...query }));
+    const { answers, end } = await this.#ask(node, (request) => ({ type: 'query', request, ...query }));
+    const found = answers.flatMap((one) => (one.type === 'answer' ? [foundFrom(one)] : []));
     return { found, end: end?.type === 'answered' ? end : null };
   }
 
-  #ask(
-    node: ConnectedNode,
-    message: (request: number) => Message,
-  ): Promise<{ found: FoundJob[]; end: Cancelled | Answered | null }> {
+  #ask(node: ConnectedNode, message: (request: number) => Message): Promise<Heard> {
     const request = this.#next++;
     return new Promise((resolve) => {
-      const found: FoundJob[] = [];
+      const answers: Heard['answers'] = [];
       const timer = this.#clock.after(ANSWER_WITHIN, () => this.#close(request, null), false);
-      this.#open.set(request, { node, timer, found, resolve: (end) => resolve({ found, end }) });
+      this.#open.set(request, { node, timer, answers, resolve: (end) => resolve({ answers, end }) });
       node.send(message(request));
     });
   }
 
-  #close(request: number, end: Cancelled | Answered | null): void {
+  #close(request: number, end: End | null): void {
     const open = this.#open.get(request);
     this.#open.delete(request);
     open?.timer.cancel();

@@ -18,10 +18,15 @@ export interface Door {
 export class NodeListener {
   readonly #parts: ListenerParts;
   #listening: Listening | undefined;
+  #closed = false;
   #whenListening: ((address: Address) => void)[] = [];
 
   constructor(parts: ListenerParts) {
     this.#parts = parts;
+  }
+
+  get listens(): boolean {
+    return this.#listening !== undefined && !this.#closed;
   }
 
   /** @throws PORT_IN_USE, LISTEN_FAILED */
@@ -47,6 +52,7 @@ export class NodeListener {
   }
 
   async close(): Promise<void> {
+    this.#closed = true;
     await this.#listening?.close();
   }
 }

@@ -1,9 +1,10 @@
 import type { CancelAnswer } from '../job/job-control.js';
 import type { FoundJob } from '../job/found-job.js';
 import type { NewJob } from '../job/job-gateway.js';
+import type { FeedbackQueries } from '../job/parked-feedback.js';
 import { JobReactorError } from '../job-reactor.error.js';
-import type { Cancel, Query, Submit } from '../protocol/message.js';
-import { answeredMessage, answerMessage, type AnsweredFacts } from '../protocol/query-messages.js';
+import type { Cancel, ParkedQueryMessage, Query, Submit } from '../protocol/message.js';
+import { answeredMessage, answerMessage, parkedAnswered, type AnsweredFacts } from '../protocol/query-messages.js';
 import type { ClusterQueries } from './cluster-queries.js';
 import type { ConnectedNode } from './connected-node.js';
 
@@ -13,6 +14,7 @@ export interface Asked {
   cancel(id: string, reason: string): Promise<CancelAnswer>;
   find(id: string): Promise<FoundJob | null>;
   queries: ClusterQueries;
+  parked: FeedbackQueries;
 }
 
 /** The same asked by a node, and answered over its connection. */
@@ -46,6 +48,14 @@ export class NodeRequests {
   async query(node: ConnectedNode, query: Query): Promise<void> {
     const facts = await this.#answer(node, query);
     node.send(answeredMessage(query.request, facts));
+  }
+
+  async parkedQuery(node: ConnectedNode, { request, kind, filter }: ParkedQueryMessage): Promise<void> {
+    const { parked } = this.#asked;
+    if (kind !== 'list') return node.send(parkedAnswered(request, await parked[kind](filter)));
+    const { feedbacks, after, missing } = await parked.parked(filter);
+    for (const feedback of feedbacks) node.send({ type: 'parked', request, feedback });
+    node.send(parkedAnswered(request, { after, missing }));
   }
 
   /** Sends what is found, and gives what is to be said at the end. */

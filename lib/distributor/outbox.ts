@@ -5,6 +5,7 @@ import { FeedbacksInMemory, StoredFeedbacks, type FeedbackRows } from '../storag
 import { GroupCommit } from '../storage/group-commit.js';
 import { InsistentCommit } from '../storage/insistent-commit.js';
 import type { JobStorage, JobWrite, StorageOwner, WriteResult } from '../storage/job-storage.js';
+import { storageHealth, type StorageHealth } from '../storage/storage-health.js';
 import { StorageOpening } from '../storage/storage-opening.js';
 import { JobReactorError } from '../job-reactor.error.js';
 import type { TransactionManager } from '../job/transaction-manager.js';
@@ -58,6 +59,10 @@ export class Outbox {
 
   get durable(): boolean {
     return this.#commit !== null;
+  }
+
+  get health(): StorageHealth {
+    return storageHealth(this.#parts.storage?.durable ?? false, this.#commit, this.#opening);
   }
 
   /** Returns the storage id (null for memory) and the jobs an earlier process left. @throws STORAGE */

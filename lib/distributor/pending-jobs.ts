@@ -67,6 +67,13 @@ export class PendingJobs {
     return found.place.job;
   }
 
+  /** When the job that has waited longest was enqueued, milliseconds since the epoch; null when none waits. */
+  get oldest(): number | null {
+    // A Map keeps the order in which they began to wait.
+    const [first] = this.#places.values();
+    return first?.place.job.spec.enqueuedAt ?? null;
+  }
+
   /** The groups, the one whose first job is most urgent first. */
   groups(): PendingGroup[] {
     return [...this.#groups.values()].sort((a, b) => {

@@ -2,7 +2,7 @@ import { JobReactorError } from '../job-reactor.error.js';
 import { headerText, partTexts } from './codec.js';
 import { COUNTED_HEAD, FRAME_HEAD, HANDSHAKE_FRAME } from './frame.js';
 import type { Message } from './message.js';
-import { MOST_ENTRIES } from './messages.js';
+import { MOST_ENTRIES } from './objects.js';
 import { type Rule, ruleOf } from './rules.js';
 
 /** Above this the exact length is counted first; below it, room for the worst case costs less than counting. */

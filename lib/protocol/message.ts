@@ -1,4 +1,5 @@
 import type { JobPageQuery, RetryAnswer } from '../job/job-query.js';
+import type { ParkedFeedback, ParkedPageQuery } from '../job/parked-feedback.js';
 import type { ErrorData, FeedbackRecord, JobOrigin, JobSpec, JobView, Listeners } from '../job/job.js';
 import type { CancelAnswer } from '../job/job-control.js';
 
@@ -187,6 +188,31 @@ export interface Answered {
   /** Names of nodes the answer does not speak of. */
   missing: string[];
 }
+/** Asks about parked feedbacks. */
+export interface ParkedQueryMessage {
+  type: 'parked-query';
+  request: number;
+  kind: ParkedQueryKind;
+  filter: ParkedPageQuery;
+}
+export type ParkedQueryKind = 'list' | 'redeliver' | 'drop';
+/** One of those that a list is answered with; as many as there are come before `parked-answered`. */
+export interface Parked {
+  type: 'parked';
+  request: number;
+  feedback: ParkedFeedback;
+}
+/** The end of what a question about parked feedbacks is answered with. */
+export interface ParkedAnswered {
+  type: 'parked-answered';
+  request: number;
+  /** Where the next page begins, null when there is none. */
+  after: string | null;
+  /** How many are sent again, or were dropped. */
+  count: number;
+  /** Names of nodes the answer does not speak of. */
+  missing: string[];
+}
 /** A node or distributor that keeps its jobs in this database was lost, said to those who share it. */
 export interface PeerLost {
   type: 'peer-lost';
@@ -249,6 +275,9 @@ export type Message =
   | Answer
   | Answered
   | Offer
+  | ParkedQueryMessage
+  | Parked
+  | ParkedAnswered
   | PeerLost
   | Ping
   | Pong

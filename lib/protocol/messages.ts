@@ -24,29 +24,37 @@ import {
   errorCode,
   feedback,
   filter,
+  LONGEST_NAME,
   LONGEST_REMARK,
+  MOST_ENTRIES,
   name,
   origin,
   pickError,
   pickFeedback,
   pickJob,
-  pickRejection,
   pickSubmittedJob,
   pickView,
-  rejection,
   remark,
   sentJob,
   submittedJob,
   view,
 } from './objects.js';
+import { PARKED_MESSAGES } from './parked-messages.js';
+
+type Rejection = { code: string; message: string };
+const rejection = record<Rejection>(
+  `{ code, message }: text of 1 to ${LONGEST_NAME} characters; text of at most ${LONGEST_REMARK} characters`,
+  { code: name, message: remark },
+);
+
+function pickRejection({ code, message }: Rejection): Rejection {
+  return { code: cut(code, LONGEST_NAME), message: cut(message, LONGEST_REMARK) };
+}
 
 /*
  * The table of all messages. The codec, the checks of direction and state, and the specification (README.md, which a
  * test compares with this file) all work from it.
  */
-
-/** Most entries of one list of ids; a sender's longer list becomes several messages. */
-export const MOST_ENTRIES = 10_000;
 
 const ids = list(uuid, MOST_ENTRIES);
 const names = list(name, MOST_ENTRIES);
@@ -278,4 +286,5 @@ export const MESSAGES: { readonly [T in MessageType]: Entry<MessageOf<T>> } = {
     parts: [],
     pick: (message) => ({ id: message.id, code: message.code, error: pickError(message.error) }),
   },
+  ...PARKED_MESSAGES,
 };

@@ -11,8 +11,10 @@ import type {
   JobView,
   Listeners,
 } from '../job/job.js';
+import type { TraceCarrier } from '../job/trace-carrier.js';
 import type { WireErrorCode } from './message.js';
 import type { JobPageQuery } from '../job/job-query.js';
+import type { ParkedFeedback, ParkedPageQuery } from '../job/parked-feedback.js';
 import { JOB_STATUSES, type JobStatus } from '../job/job-status.js';
 import {
   type Check,
@@ -26,6 +28,7 @@ import {
   numberOr,
   oneOf,
   optional,
+  pair,
   record,
   text,
   uuid,
@@ -53,6 +56,8 @@ export const errorCode = oneOf<WireErrorCode>(
 
 export const LONGEST_NAME = 255;
 export const LONGEST_REMARK = 8192;
+/** Most entries of one list of ids; a sender's longer list becomes several messages. */
+export const MOST_ENTRIES = 10_000;
 /** The last moment a JavaScript Date can hold. */
 const LAST_MOMENT = 8.64e15;
 
@@ -64,6 +69,7 @@ export const assignment = integer(0, HIGHEST_ASSIGNMENT);
 const priority = integer(-2147483648, 2147483647);
 const listeners: Field<Listeners> = oneOf('closures', 'declared', 'none');
 const names = list(name, 1000);
+const trace: Field<TraceCarrier> = list(pair(name, remark), 16);
 
 const fieldsOfBackoff = {
   type: oneOf('linear', 'exponential'),
@@ -90,6 +96,7 @@ const fieldsOfOptions = {
   node: optional(names),
   notNode: optional(names),
   strictNode: optional(flag),
+  trace: optional(trace),
 };
 const options = record<JobOptions>('an options object', fieldsOfOptions);
 
@@ -103,12 +110,6 @@ const fieldsOfError = {
   stack: optional(remark),
 };
 export const error = record<ErrorData>('an error object', fieldsOfError);
-
-type Rejection = { code: string; message: string };
-export const rejection = record<Rejection>(
-  `{ code, message }: text of 1 to ${LONGEST_NAME} characters; text of at most ${LONGEST_REMARK} characters`,
-  { code: name, message: remark },
-);
 
 const fieldsOfSubmittedJob = {
   id: uuid,
@@ -141,6 +142,7 @@ const fieldsOfInfo = {
   failedAt: nullable(moment),
   lastError: nullable(error),
   period: nullable(duration),
+  trace: optional(trace),
 };
 const info = record<JobInfo>('a job information object', fieldsOfInfo);
 
@@ -188,6 +190,26 @@ const fieldsOfFilter = {
 };
 export const filter = record<JobPageQuery>('a filter object', fieldsOfFilter);
 
+const fieldsOfParked = {
+  id: feedbackIdField,
+  status: oneOf<FeedbackRecord['status']>('succeeded', 'failed', 'cancelled', 'dead'),
+  job: info,
+  error: nullable(error),
+  failures: count,
+  lastError: nullable(error),
+  node: nullable(name),
+};
+export const parkedFeedback = record<ParkedFeedback>('a parked feedback object', fieldsOfParked);
+
+const fieldsOfParkedFilter = {
+  node: optional(nullable(names)),
+  name: optional(name),
+  id: optional(text(53, 36)),
+  after: nullable(text(53, 36)),
+  limit: integer(1, 1000),
+};
+export const parkedFilter = record<ParkedPageQuery>('a parked filter object', fieldsOfParkedFilter);
+
 /** For the specification: every object by the name its section has there. */
 export const OBJECTS: ReadonlyMap<string, Readonly<Record<string, Check>>> = new Map<string, Record<string, Check>>([
   ['submitted job', fieldsOfSubmittedJob],
@@ -201,6 +223,8 @@ export const OBJECTS: ReadonlyMap<string, Readonly<Record<string, Check>>> = new
   ['error', fieldsOfError],
   ['job view', fieldsOfView],
   ['filter', fieldsOfFilter],
+  ['parked feedback', fieldsOfParked],
+  ['parked filter', fieldsOfParkedFilter],
 ]);
 
 export function cut(value: string, max: number): string {
@@ -250,12 +274,13 @@ export function pickFeedback(from: SentFeedback): SentFeedback {
   };
 }
 
-export function pickView(from: JobView): JobView {
-  return from.lastError === null ? from : { ...from, lastError: pickError(from.lastError) };
+export function pickParked(from: ParkedFeedback): ParkedFeedback {
+  const job = from.job.lastError === null ? from.job : { ...from.job, lastError: pickError(from.job.lastError) };
+  return { ...from, job, error: pickError(from.error), lastError: pickError(from.lastError) };
 }
 
-export function pickRejection({ code, message }: Rejection): Rejection {
-  return { code: cut(code, LONGEST_NAME), message: cut(message, LONGEST_REMARK) };
+export function pickView(from: JobView): JobView {
+  return from.lastError === null ? from : { ...from, lastError: pickError(from.lastError) };
 }
 
 export function pickError(from: ErrorData | null): ErrorData | null {

@@ -1,5 +1,5 @@
 import type { FoundJob } from '../job/found-job.js';
-import type { Answer, Answered } from './message.js';
+import type { Answer, Answered, ParkedAnswered } from './message.js';
 
 /** A job as an answer carries it: args and result behind the header, so that a side which passes it on need not parse them. */
 export function answerMessage(request: number, { view, args, result }: FoundJob): Answer {
@@ -8,6 +8,13 @@ export function answerMessage(request: number, { view, args, result }: FoundJob)
 
 export function foundFrom({ job, args, result }: Answer): FoundJob {
   return { view: job, args, result: result === '' ? null : result };
+}
+
+/** What is said at the end of a question about parked feedbacks; what is not given is nothing. */
+export type ParkedFacts = Omit<ParkedAnswered, 'type' | 'request'>;
+
+export function parkedAnswered(request: number, facts: Partial<ParkedFacts> = {}): ParkedAnswered {
+  return { type: 'parked-answered', request, after: null, count: 0, missing: [], ...facts };
 }
 
 export type AnsweredFacts = Omit<Answered, 'type' | 'request'>;

@@ -30,6 +30,8 @@ export class GroupCommit {
   /** How many commits and writes went to the storage so far. */
   commits = 0;
   writes = 0;
+  /** Whether the last commit failed, or is in doubt. */
+  failed = false;
   private ready: Entry[] = [];
   private readonly lastOfJob = new Map<string, Entry>();
   private scheduled = false;
@@ -97,9 +99,11 @@ export class GroupCommit {
     this.writes += group.length;
     try {
       const results = await this.storage.commit(group.map((entry) => entry.write));
+      this.failed = false;
       group.forEach((entry, i) => entry.resolve(results[i] ?? { error: new Error('The storage gave no result.') }));
     } catch (error) {
       const failure = asStorageError(error);
+      this.failed = true;
       for (const entry of group) entry.reject(failure);
     }
     this.inFlight = false;

@@ -20,6 +20,8 @@ export interface OpeningParts {
  * restarted while they start.
  */
 export class StorageOpening {
+  /** `waits`: the last try failed. `done`: what was asked for last is done. */
+  state: 'new' | 'waits' | 'done' = 'new';
   readonly #parts: OpeningParts;
   #stopped = false;
   #waiting: { timer: ClockTimer; over: () => void } | undefined;
@@ -51,10 +53,12 @@ export class StorageOpening {
     for (let attempts = 1, wait = FIRST_WAIT; ; attempts++, wait = Math.min(wait * 2, LONGEST_WAIT)) {
       try {
         const done = await work();
+        this.state = 'done';
         if (attempts > 1) emit({ event: 'storage is back', role });
         return done;
       } catch (error) {
         if (this.#stopped || !passes(error)) throw error;
+        this.state = 'waits';
         emit({ event: 'storage is away', role, error, attempts });
       }
       await new Promise<void>((resolve) => {

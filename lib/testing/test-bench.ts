@@ -89,7 +89,7 @@ export class TestBench implements Environment, TestingHooks {
       settings: { ...parts.settings, threads: null },
       handlers: { names: () => handlers.names(), find: (name) => inMainThread(handlers.find(name)) },
       gate: this.gate,
-      around: (job, run) => this.#attempt(job, run),
+      around: (job, run) => this.#attempt(job, () => parts.around?.(job, run) ?? run()),
     };
   }
 
@@ -98,6 +98,7 @@ export class TestBench implements Environment, TestingHooks {
     return {
       listeners: real.listeners,
       queries: real.queries,
+      feedbacks: real.feedbacks,
       cancel: (id, reason) => real.cancel(id, reason),
       find: (id) => real.find(id),
       accept: (jobs, distributor) => this.#accept(real, jobs, distributor),

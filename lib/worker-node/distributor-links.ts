@@ -60,6 +60,11 @@ export class DistributorLinks {
     this.#events = events;
   }
 
+  /** Distributors that have welcomed this node. */
+  get connected(): number {
+    return this.#open.size;
+  }
+
   start(storage: Hello['storage'], database: string | undefined): void {
     const { settings, instance, handlers, transport, clock, random, emit } = this.#parts;
     const jobs = handlers.names();

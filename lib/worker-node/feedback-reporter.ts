@@ -8,6 +8,7 @@ import { DeliverySchedule } from '../storage/delivery-schedule.js';
 import { StoredFeedbacks } from '../storage/feedback-rows.js';
 import type { GroupCommit } from '../storage/group-commit.js';
 import { InsistentCommit } from '../storage/insistent-commit.js';
+import { ParkedFeedbacks } from '../storage/parked-feedbacks.js';
 import type { JobStorage } from '../storage/job-storage.js';
 import type { DistributorLink } from './distributor-link.js';
 import { FeedbackQueues, type Outstanding } from './feedback-queues.js';
@@ -89,6 +90,13 @@ export class FeedbackReporter {
       this.#schedule.forget(feedback.id);
       this.#take(feedback);
     }
+  }
+
+  /** Those that are not sent any more, for whoever asks. */
+  parked(): ParkedFeedbacks {
+    const { node, clock, jobs } = this.#parts;
+    const again = (feedbacks: readonly KeptFeedback[]): void => this.again(feedbacks);
+    return new ParkedFeedbacks({ node, rows: this.#rows, clock, dedupRetention: jobs.dedupRetention, again });
   }
 
   opened(link: DistributorLink): void {

@@ -1,7 +1,8 @@
 import type { EmitEvent } from '../job-reactor.events.js';
 import type { StoredJob } from '../job/job.js';
-import type { Cancel, Query } from '../protocol/message.js';
-import { answeredMessage, answerMessage, type AnsweredFacts } from '../protocol/query-messages.js';
+import type { Cancel, ParkedQueryMessage, Query } from '../protocol/message.js';
+import { answeredMessage, answerMessage, parkedAnswered, type AnsweredFacts } from '../protocol/query-messages.js';
+import type { ParkedFeedbacks } from '../storage/parked-feedbacks.js';
 import type { DistributorLink } from './distributor-link.js';
 import type { JobClearing, Removed } from './job-clearing.js';
 import type { Completed } from './job-completer.js';
@@ -11,6 +12,7 @@ export interface AnswerParts {
   node: string;
   control: JobControl;
   clearing: JobClearing;
+  parked: ParkedFeedbacks;
   emit: EmitEvent;
   /** Resolves when a job that is on its way into the storage has arrived; at once for any other. Without an id: all. */
   arrived: (id?: string) => Promise<unknown>;
@@ -42,7 +44,8 @@ export class JobAnswers {
     });
   }
 
-  query(link: DistributorLink, query: Query): Promise<void> {
+  query(link: DistributorLink, query: Query | ParkedQueryMessage): Promise<void> {
+    if (query.type === 'parked-query') return this.#parked(link, query);
     return this.#unlessStorageFails(async () => {
       await this.#parts.arrived(query.id);
       const facts = await this.#answer(link, query);
@@ -75,6 +78,16 @@ export class JobAnswers {
     const found = await control.find(id);
     if (found) link.send(answerMessage(request, found));
     return {};
+  }
+
+  #parked(link: DistributorLink, { request, kind, filter }: ParkedQueryMessage): Promise<void> {
+    const { parked } = this.#parts;
+    return this.#unlessStorageFails(async () => {
+      if (kind !== 'list') return link.send(parkedAnswered(request, await parked[kind](filter)));
+      const { feedbacks, after } = await parked.page(filter);
+      for (const feedback of feedbacks) link.send({ type: 'parked', request, feedback });
+      link.send(parkedAnswered(request, { after }));
+    });
   }
 
   #removed<T extends Removed>({ ended, ...facts }: T): Omit<T, 'ended'> {

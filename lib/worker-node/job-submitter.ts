@@ -2,6 +2,7 @@ import type { Clock, ClockTimer } from '../clock.js';
 import type { CancelAnswer } from '../job/job-control.js';
 import type { FoundJob } from '../job/found-job.js';
 import type { JobGateway, NewJob } from '../job/job-gateway.js';
+import type { FeedbackQueries } from '../job/parked-feedback.js';
 import { JobListeners } from '../job/job-listeners.js';
 import { EnqueueUnknown, JobRejected } from '../job/job.errors.js';
 import type { EmitEvent } from '../job-reactor.events.js';
@@ -31,6 +32,7 @@ interface Submission {
 export class JobSubmitter implements JobGateway {
   readonly listeners = new JobListeners();
   readonly queries: SubmitterRequests;
+  readonly feedbacks: FeedbackQueries;
   readonly #node: string;
   readonly #clock: Clock;
   readonly #emit: EmitEvent;
@@ -39,6 +41,7 @@ export class JobSubmitter implements JobGateway {
 
   constructor(node: string, instance: string, clock: Clock, emit: EmitEvent) {
     this.queries = new SubmitterRequests(instance, clock);
+    this.feedbacks = this.queries;
     this.#node = node;
     this.#clock = clock;
     this.#emit = emit;
@@ -80,6 +83,8 @@ export class JobSubmitter implements JobGateway {
       case 'cancelled':
       case 'answer':
       case 'answered':
+      case 'parked':
+      case 'parked-answered':
         return this.queries.answered(message);
       case 'stored':
         return message.jobs.forEach(([id]) => this.listeners.stored(id));

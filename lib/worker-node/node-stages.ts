@@ -19,6 +19,7 @@ import { JobRecoverer } from './job-recoverer.js';
 import { JobScheduler, type SchedulerParts, type WaitingJob } from './job-scheduler.js';
 import { JobSubmitter } from './job-submitter.js';
 import { LeaseLoss } from './lease-loss.js';
+import { NodeHealth } from './node-health.js';
 import { NodeFacts } from './node-facts.js';
 import { ProgressReporter } from './progress-reporter.js';
 import type { RunningJob } from './running-jobs.js';
@@ -76,6 +77,7 @@ export class NodeStages {
   readonly answers: JobAnswers;
   readonly submitter: JobSubmitter;
   readonly facts: NodeFacts;
+  readonly health: NodeHealth;
   readonly progress: ProgressReporter;
   readonly unrun: UnrunJobs;
   readonly idle: IdleWait;
@@ -129,6 +131,7 @@ export class NodeStages {
       node,
       control: new JobControl({ ...common, scheduler, completer }),
       clearing: new JobClearing({ ...common, scheduler, completer }),
+      parked: this.reporter.parked(),
       emit,
       arrived: async (id) => (id === undefined ? Promise.all(flow.arriving.values()) : flow.arriving.get(id)),
       ended: (completed) => flow.concluded(completed, false),
@@ -142,6 +145,7 @@ export class NodeStages {
       message: (link, message) => flow.message(link, message),
       drained: () => this.reporter.flush(),
     });
+    this.health = new NodeHealth({ ...common, opening: this.opening, links: this.links });
   }
 
   /** Nothing comes in any more, and nothing starts. Resolves when what is just being taken over has been. */
@@ -154,5 +158,11 @@ export class NodeStages {
     this.links.drain();
     this.scheduler.pause();
     return adopting;
+  }
+
+  /** What is not committed by now is left to whoever has the jobs next. */
+  commitNoMore(): void {
+    this.completer.stop();
+    this.recoverer.stop();
   }
 }

@@ -11,26 +11,40 @@ import type {
   RetryAnswer,
 } from '../job/job-query.js';
 import { JobReactorError } from '../job-reactor.error.js';
-import type { Answer, Answered, Cancelled, Message, Query } from '../protocol/message.js';
+import type { FeedbackQueries, ParkedFilter, ParkedPage, ParkedPageQuery } from '../job/parked-feedback.js';
+import type {
+  Answer,
+  Answered,
+  Cancelled,
+  Message,
+  Parked,
+  ParkedAnswered,
+  ParkedQueryKind,
+  ParkedQueryMessage,
+  Query,
+  QueryKind,
+} from '../protocol/message.js';
 import { foundFrom } from '../protocol/query-messages.js';
 import type { DistributorLink } from './distributor-link.js';
 
 /** For so long a question waits for a distributor to be there and to answer. */
 const ANSWER_WITHIN = 30_000;
 
+type End = Cancelled | Answered | ParkedAnswered;
+
 interface Request {
-  message: Extract<Message, { type: 'cancel' | 'query' }>;
+  message: Extract<Message, { type: 'cancel' | 'query' | 'parked-query' }>;
   /** Asking again after a cut would answer something else: how the first was meant is not known. */
   once: boolean;
-  found: FoundJob[];
-  resolve: (end: Cancelled | Answered) => void;
+  answers: (Answer | Parked)[];
+  resolve: (end: End) => void;
   reject: (error: Error) => void;
   sentOn: DistributorLink | null;
   timer: ClockTimer;
 }
 
 /** What a node process that has no distributor of its own asks: a connected one asks all its nodes and answers. */
-export class SubmitterRequests implements JobQueries {
+export class SubmitterRequests implements JobQueries, FeedbackQueries {
   readonly #instance: string;
   readonly #clock: Clock;
   readonly #links = new Set<DistributorLink>();
@@ -77,9 +91,25 @@ export class SubmitterRequests implements JobQueries {
     return { answer: end.retried ?? 'unknown', told, missing: end.missing };
   }
 
-  answered(message: Cancelled | Answer | Answered): void {
+  async parked(filter: ParkedPageQuery): Promise<ParkedPage & Missing> {
+    const { answers, end } = await this.#parked('list', filter);
+    const feedbacks = answers.flatMap((one) => (one.type === 'parked' ? [one.feedback] : []));
+    return { feedbacks, after: end.after, missing: end.missing };
+  }
+
+  async redeliver(filter: ParkedFilter): Promise<{ count: number } & Missing> {
+    const { count, missing } = (await this.#parked('redeliver', { ...filter, after: null, limit: 1000 })).end;
+    return { count, missing };
+  }
+
+  async drop(filter: ParkedFilter): Promise<{ count: number } & Missing> {
+    const { count, missing } = (await this.#parked('drop', { ...filter, after: null, limit: 1000 })).end;
+    return { count, missing };
+  }
+
+  answered(message: End | Answer | Parked): void {
     const request = this.#requests.get(message.request);
-    if (message.type === 'answer') request?.found.push(foundFrom(message));
+    if (message.type === 'answer' || message.type === 'parked') request?.answers.push(message);
     else request?.resolve(message);
   }
 
@@ -93,7 +123,7 @@ export class SubmitterRequests implements JobQueries {
     for (const request of this.#requests.values()) {
       if (request.sentOn !== link) continue;
       request.sentOn = null;
-      request.found.length = 0;
+      request.answers.length = 0;
       if (request.once)
         request.reject(unanswered('The connection was lost before the answer came. Look, then ask again.'));
       else this.#send(request);
@@ -106,22 +136,33 @@ export class SubmitterRequests implements JobQueries {
   }
 
   async #query(query: Omit<Query, 'type' | 'request'>, once: boolean): Promise<{ found: FoundJob[]; end: Answered }> {
-    const { found, end } = await this.#ask({ type: 'query', request: this.#next++, ...query }, once);
+    const { answers, end } = await this.#ask({ type: 'query', request: this.#next++, ...query }, once);
+    const found = answers.flatMap((one) => (one.type === 'answer' ? [foundFrom(one)] : []));
     if (end.type !== 'answered') throw unanswered('No distributor answered as it should.');
     return { found, end };
   }
 
-  async #ask(message: Request['message'], once: boolean): Promise<{ found: FoundJob[]; end: Cancelled | Answered }> {
-    const found: FoundJob[] = [];
+  async #parked(
+    kind: ParkedQueryKind,
+    filter: ParkedPageQuery,
+  ): Promise<{ answers: Request['answers']; end: ParkedAnswered }> {
+    const message: ParkedQueryMessage = { type: 'parked-query', request: this.#next++, kind, filter };
+    const { answers, end } = await this.#ask(message, kind !== 'list');
+    if (end.type !== 'parked-answered') throw unanswered('No distributor answered as it should.');
+    return { answers, end };
+  }
+
+  async #ask(message: Request['message'], once: boolean): Promise<{ answers: Request['answers']; end: End }> {
+    const answers: Request['answers'] = [];
     try {
-      const end = await new Promise<Cancelled | Answered>((resolve, reject) => {
+      const end = await new Promise<End>((resolve, reject) => {
         const late = (): void => reject(unanswered('No distributor answered.'));
         const timer = this.#clock.after(ANSWER_WITHIN, late);
-        const request: Request = { message, once, found, resolve, reject, sentOn: null, timer };
+        const request: Request = { message, once, answers, resolve, reject, sentOn: null, timer };
         this.#requests.set(message.request, request);
         this.#send(request);
       });
-      return { found, end };
+      return { answers, end };
     } finally {
       this.#requests.get(message.request)?.timer.cancel();
       this.#requests.delete(message.request);
@@ -132,11 +173,15 @@ export class SubmitterRequests implements JobQueries {
     const [link] = this.#links;
     if (!link) return;
     request.sentOn = link;
-    // To remove a million jobs takes its time; that the distributor is alive the connection sees to.
-    if (request.message.type === 'query' && request.message.kind === 'remove') request.timer.cancel();
-    link.send(request.message);
+    // To change a million jobs takes its time; that the distributor is alive the connection sees to.
+    const { message } = request;
+    if ('kind' in message && takesItsTime.has(message.kind)) request.timer.cancel();
+    link.send(message);
   }
 }
+
+/** Of many at once. */
+const takesItsTime = new Set<QueryKind | ParkedQueryKind>(['remove', 'redeliver', 'drop']);
 
 const unanswered = (message: string): JobReactorError => new JobReactorError('NOT_CONNECTED', message);
 

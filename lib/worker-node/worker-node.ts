@@ -6,7 +6,6 @@ import type { JobMessage, Message } from '../protocol/message.js';
 import type { DistributorLink } from './distributor-link.js';
 import type { Completed } from './job-completer.js';
 import type { WaitingJob } from './job-scheduler.js';
-import type { JobSubmitter } from './job-submitter.js';
 import { NodeStages, type WorkerNodeParts } from './node-stages.js';
 import { RunningJob } from './running-jobs.js';
 
@@ -25,7 +24,8 @@ const LAST_WORDS_WITHIN = 2_000;
  * 10. the reporter brings the feedback to the application. No stage calls another.
  */
 export class WorkerNode {
-  readonly submitter: JobSubmitter;
+  readonly submitter: NodeStages['submitter'];
+  readonly health: NodeStages['health'];
   readonly #parts: WorkerNodeParts;
   readonly #stages: NodeStages;
   readonly #running = new Map<string, RunningJob>();
@@ -54,6 +54,7 @@ export class WorkerNode {
       message: (link, message) => this.#message(link, message),
     });
     this.submitter = this.#stages.submitter;
+    this.health = this.#stages.health;
   }
 
   /**
@@ -267,6 +268,7 @@ export class WorkerNode {
       case 'cancel':
         return void this.#stages.answers.cancel(link, message);
       case 'query':
+      case 'parked-query':
         return void this.#stages.answers.query(link, message);
       case 'peer-lost':
         return this.#stages.adopter.look();
@@ -281,8 +283,7 @@ export class WorkerNode {
     const adopting = this.#stages.takeNoMore();
     await this.#stages.idle.patiently(settings.drainTimeout);
     const released = this.#running.size;
-    this.#stages.completer.stop();
-    this.#stages.recoverer.stop();
+    this.#stages.commitNoMore();
     for (const running of this.#running.values()) running.abort(new JobInterrupted());
     await threads?.stop();
     const until = clock.monotonic() + LAST_WORDS_WITHIN;

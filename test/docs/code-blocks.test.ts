@@ -43,6 +43,7 @@ function compile(page: string): string[] {
     ...options,
     paths: {
       'nestjs-job-reactor': [join(ROOT, 'lib/index.ts')],
+      'nestjs-job-reactor/terminus': [join(ROOT, 'lib/terminus/job-reactor-health.module.ts')],
       'nestjs-job-reactor/testing': [join(ROOT, 'lib/testing/job-reactor-testing.module.ts')],
       'nestjs-job-reactor/typeorm': [join(ROOT, 'lib/storage/typeorm/schema.ts')],
     },

@@ -45,6 +45,7 @@ const backoff = fc.oneof(
   ),
 );
 const attemptOptions = { maxAttempts: nullable(fc.integer({ min: 1 })), backoff, timeout: duration };
+const trace = fc.array(fc.tuple(name, anyText(8192)), { maxLength: 16 });
 const options = fc.record(
   {
     ...attemptOptions,
@@ -55,6 +56,7 @@ const options = fc.record(
     node: names,
     notNode: names,
     strictNode: fc.boolean(),
+    trace,
   },
   { requiredKeys: [] },
 );
@@ -252,6 +254,41 @@ export const ARBITRARY: { [T in MessageType]: fc.Arbitrary<MessageOf<T>> } = {
     skipped: count,
     retried: nullable(fc.constantFrom('queued', 'not-final', 'succeeded', 'unknown')),
     origin: nullable(origin),
+    missing: names,
+  }),
+  'parked-query': fc.record({
+    type: fc.constant('parked-query'),
+    request: count,
+    kind: fc.constantFrom('list', 'redeliver', 'drop'),
+    filter: fc.record(
+      {
+        node: nullable(names),
+        name,
+        id: fc.oneof(uuid, feedbackIds),
+        after: nullable(feedbackIds),
+        limit: fc.integer({ min: 1, max: 1000 }),
+      },
+      { requiredKeys: ['after', 'limit'] },
+    ),
+  }),
+  parked: fc.record({
+    type: fc.constant('parked'),
+    request: count,
+    feedback: fc.record({
+      id: feedbackIds,
+      status: fc.constantFrom('succeeded' as const, 'failed' as const, 'cancelled' as const, 'dead' as const),
+      job: info,
+      error: nullable(error),
+      failures: count,
+      lastError: nullable(error),
+      node: nullable(name),
+    }),
+  }),
+  'parked-answered': fc.record({
+    type: fc.constant('parked-answered'),
+    request: count,
+    after: nullable(feedbackIds),
+    count,
     missing: names,
   }),
   'peer-lost': fc.record({ type: fc.constant('peer-lost'), database: uuid, instance: uuid, name }),

@@ -4,16 +4,21 @@ import { Injectable } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { Ctx, Payload } from '@nestjs/microservices';
 import {
+  type Feedback,
   Job,
   JobContext,
   JobReactorClient,
   JobReactorDistributor,
   JobReactorModule,
+  OnErrorFeedback,
+  OnSuccessFeedback,
   type JobHandle,
   type JobReactorOptions,
 } from '../../lib/index.js';
 
 /*
+ * With a second argument, how it takes feedbacks, it has declared methods for those of `work` as well.
+ *
  * A process with the roles its first argument describes (JSON of JobReactorOptions), and one job, `work`, that tells the
  * parent of each start and then does what `args.do` says. SIGTERM drains it, as `enableShutdownHooks` promises.
  */
@@ -43,17 +48,33 @@ export interface Work {
 
 export type Kill = 'process.exit' | 'process.abort' | 'out of memory' | 'unhandledRejection' | 'uncaughtException';
 
+/** A declared method was called. */
+export interface Heard {
+  /** Of the feedback. */
+  id: string;
+  status: string;
+  result: unknown;
+  at: number;
+}
+
+/** What a declared method does then. */
+export type Heed = 'return' | 'throw';
+
 export type FromReactor =
   | { ready: number }
   | { started: Started }
   | { returned: string }
   | { enqueued: number; id: string; error?: string }
   | { ended: string; result?: unknown; error?: string }
+  | { heard: Heard }
+  | { answered: number; value?: unknown; error?: string }
   | { exited: number | null };
 export type FromParent =
   | { finish: string; result?: unknown }
   | { enqueue: number; name: string; args: unknown; options: Record<string, unknown> }
-  | { resultOf: string };
+  | { resultOf: string }
+  | { heed: Heed }
+  | { ask: number; method: 'parked' | 'redeliver' | 'drop'; about: unknown };
 
 const KILLS: Record<Kill, () => unknown> = {
   'process.exit': () => process.exit(7),
@@ -120,8 +141,21 @@ class Works {
 /** Silent, unless whoever started it reads its log. */
 const logging = process.env['REACTOR_LOG'] === undefined ? { logger: false as const } : {};
 
-async function main(options: JobReactorOptions): Promise<void> {
-  const providers = options.node ? [Works] : [];
+let heed: Heed = 'return';
+
+@Injectable()
+class Hears {
+  @OnSuccessFeedback('work')
+  @OnErrorFeedback('work')
+  hear({ id, status, result }: Feedback): void {
+    tell({ heard: { id, status, result, at: Date.now() } });
+    if (heed === 'throw') throw new Error('told to throw');
+  }
+}
+
+async function main(options: JobReactorOptions, declared?: Heed): Promise<void> {
+  const providers = [...(options.node ? [Works] : []), ...(declared ? [Hears] : [])];
+  heed = declared ?? 'return';
   class Root {}
   const module = { module: Root, imports: [JobReactorModule.forRoot(options)], providers };
   let client: JobReactorClient;
@@ -150,6 +184,14 @@ async function main(options: JobReactorOptions): Promise<void> {
           (error: Error) => tell({ ended: message.resultOf, error: error.message }),
         );
     }
+    if ('heed' in message) return void (heed = message.heed);
+    if ('ask' in message) {
+      const answered = message.ask;
+      return void client.feedbacks[message.method](message.about as never).then(
+        (value) => tell({ answered, value }),
+        (error: Error) => tell({ answered, error: error.message }),
+      );
+    }
     return void client.enqueue(message.name, message.args, message.options).then(
       (handle) => {
         handles.set(handle.id, handle);
@@ -162,4 +204,4 @@ async function main(options: JobReactorOptions): Promise<void> {
   tell({ ready: port });
 }
 
-await main(JSON.parse(process.argv[2] ?? '{}') as JobReactorOptions);
+await main(JSON.parse(process.argv[2] ?? '{}') as JobReactorOptions, process.argv[3] as Heed | undefined);

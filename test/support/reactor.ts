@@ -19,7 +19,7 @@ import {
 import { serverOf, type DatabaseKind } from './databases.js';
 import { within } from './deadline.js';
 import { Facts } from './facts.js';
-import type { FromParent, FromReactor, Started } from './reactor-process.js';
+import type { FromParent, FromReactor, Heard, Heed, Started } from './reactor-process.js';
 
 export { Facts };
 
@@ -81,6 +81,14 @@ export interface ReactorProcess extends Joinable {
   enqueue(name: string, args: unknown, options?: Record<string, unknown>): Promise<string>;
   /** What `result()` of a job it enqueued came to. */
   result(id: string): Promise<{ result?: unknown; error?: string }>;
+  /** Calls of its declared methods, all so far. */
+  heard: readonly Heard[];
+  /** The next one, counting those already told and not yet taken. */
+  hears(fits?: (heard: Heard) => boolean): Promise<Heard>;
+  /** From now on its declared methods do this. */
+  heed(what: Heed): void;
+  /** What its client answers. */
+  ask(method: Extract<FromParent, { ask: number }>['method'], about?: unknown): Promise<unknown>;
   kill(signal: NodeJS.Signals): Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
 }
 
@@ -162,10 +170,13 @@ export function reactors(after: typeof afterEach | typeof afterAll = afterEach) 
       return { app, client: app.get(JobReactorClient), distributor, port, close };
     },
 
-    /** The same roles in a process of their own, with the jobs of `reactor-process.ts`; ready when this resolves. */
-    async process(options: JobReactorOptions, joins: Joinable[] = []): Promise<ReactorProcess> {
+    /**
+     * The same roles in a process of their own, with the jobs of `reactor-process.ts`, and declared feedback methods that
+     * do what `declared` says; ready when this resolves.
+     */
+    async process(options: JobReactorOptions, joins: Joinable[] = [], declared?: Heed): Promise<ReactorProcess> {
       const joining = options.node ? joins.map((application) => joined(application, options.node!.name, 60_000)) : [];
-      const child = fork(RUN, [PROGRAM, JSON.stringify(options)], { execArgv: [] });
+      const child = fork(RUN, [PROGRAM, JSON.stringify(options), ...(declared ? [declared] : [])], { execArgv: [] });
       const kill: ReactorProcess['kill'] = async (signal) => {
         if (child.exitCode !== null || child.signalCode !== null)
           return { code: child.exitCode, signal: child.signalCode };
@@ -192,6 +203,22 @@ export function reactors(after: typeof afterEach | typeof afterAll = afterEach) 
         async started(fits = () => true) {
           const message = await said.next((message) => 'started' in message && fits(message.started));
           return (message as { started: Started }).started;
+        },
+        get heard() {
+          return said.all.flatMap((message) => ('heard' in message ? [message.heard] : []));
+        },
+        async hears(fits = () => true) {
+          const message = await said.next((message) => 'heard' in message && fits(message.heard));
+          return (message as { heard: Heard }).heard;
+        },
+        heed: (what) => send({ heed: what }),
+        async ask(method, about = {}) {
+          const request = ++requests;
+          send({ ask: request, method, about });
+          const message = await said.next((message) => 'answered' in message && message.answered === request);
+          const { value, error } = message as { value?: unknown; error?: string };
+          if (error !== undefined) throw new Error(error);
+          return value;
         },
         finish: (id, result) => send({ finish: id, result }),
         async enqueue(name, args, jobOptions = {}) {

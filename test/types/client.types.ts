@@ -22,6 +22,8 @@ import {
   type JobReactorOptions,
   type JobSnapshot,
   type JobStatus,
+  type ParkedFeedback,
+  type ParkedFeedbacks,
   type RemovedJobs,
   type RetryAnswer,
   type ResultOf,
@@ -188,6 +190,15 @@ export async function looking(): Promise<void> {
   const untyped = await client.retry('id');
   if (untyped.job) same<Awaited<ReturnType<typeof untyped.job.result>>, unknown>();
   await client.enqueue(Resize, { path: 'a', width: 1 }, { expires: new Date() });
+  const parked = await client.feedbacks.parked({ name: Resize, node: ['a'], limit: 5, after: null });
+  same<typeof parked, ParkedFeedbacks>();
+  same<(typeof parked.feedbacks)[number], ParkedFeedback>();
+  same<Awaited<ReturnType<typeof client.feedbacks.redeliver>>, { redelivered: number; missing: string[] }>();
+  await client.feedbacks.redeliver({ name: 'by.name', node: null });
+  same<Awaited<ReturnType<typeof client.feedbacks.drop>>, { dropped: number; missing: string[] }>();
+  await client.feedbacks.drop('id');
+  // @ts-expect-error a feedback has no such condition
+  await client.feedbacks.drop({ status: 'failed' });
   // @ts-expect-error a status that is none
   await client.jobs({ status: 'waiting' });
   // @ts-expect-error a misspelt condition

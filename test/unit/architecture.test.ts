@@ -24,7 +24,9 @@ const ROOT = [
   'index',
   'job-reactor.module',
   'job-reactor.environment',
+  'job-reactor.health',
   'job-reactor.runtime',
+  'job-reactor.runtimes',
   'job-reactor.thread-runtime',
   'job-reactor.read-options',
   'job-reactor.read-security',
@@ -59,6 +61,8 @@ const MAY_IMPORT: Record<string, string[]> = {
     'base',
     'types',
   ],
+  telemetry: ['job', 'base'],
+  terminus: ['root', 'job', 'base'],
   cli: ['base', 'transport/certificate-names'],
 };
 
@@ -195,8 +199,26 @@ describe('packages', () => {
   it('Nest is unknown to job/, protocol/, transport/ and storage/', () => {
     // A thread boots the node's module itself.
     const ofNode = ['worker-node/job-reactor.strategy.ts', 'worker-node/threads/thread-host.ts'];
-    const elsewhere = ['handlers/', 'client/', 'testing/', ...ofNode, 'job-reactor.', 'index.ts'];
+    const elsewhere = ['handlers/', 'client/', 'testing/', 'terminus/', ...ofNode, 'job-reactor.', 'index.ts'];
     expect(only(/^@nestjs\//, ...elsewhere)).toEqual([]);
+  });
+
+  it('OpenTelemetry is known in telemetry/ alone, and loaded when it is there', () => {
+    expect(only(/^@opentelemetry/, 'telemetry/')).toEqual([]);
+    const found = offences(({ imports }) =>
+      imports.flatMap(({ specifier, typeOnly }) =>
+        specifier.startsWith('@opentelemetry/') && !typeOnly ? [specifier] : [],
+      ),
+    );
+    // Its `import()`, which is found as well.
+    expect(found).toEqual(['lib/telemetry/load-telemetry.ts: @opentelemetry/api']);
+  });
+
+  it('Terminus is imported in terminus/ alone, which is an entry of its own', () => {
+    expect(only(/^@nestjs\/terminus/, 'terminus/')).toEqual([]);
+    expect(
+      offences(({ imports }) => imports.flatMap(({ file }) => (file?.startsWith('lib/terminus/') ? [file] : []))),
+    ).toEqual([]);
   });
 
   it('only job-reactor.logger.ts has a logger', () => {

@@ -2,10 +2,12 @@ import type { MessagePort } from 'node:worker_threads';
 import type { JobGateway } from '../../job/job-gateway.js';
 import { JobListeners } from '../../job/job-listeners.js';
 import type { JobQueries } from '../../job/job-query.js';
+import type { FeedbackQueries } from '../../job/parked-feedback.js';
 import type { FeedbackRecord } from '../../job/job.js';
 import { JobReactorError } from '../../job-reactor.error.js';
 import { gatewayErrorData, thrownInThread } from './thread-errors.js';
 import {
+  FEEDBACK_METHODS,
   GATEWAY_METHODS,
   QUERY_METHODS,
   type FromClient,
@@ -68,7 +70,9 @@ export class ClientBridge {
       ? this.#gateway
       : includes(QUERY_METHODS, method)
         ? this.#gateway.queries
-        : undefined;
+        : includes(FEEDBACK_METHODS, method)
+          ? this.#gateway.feedbacks
+          : undefined;
     if (!asked) throw new TypeError(`The gateway has no method ${String(method)}.`);
     return (asked as Record<string, (...args: unknown[]) => Promise<unknown>>)[method]!(...args);
   }
@@ -129,7 +133,8 @@ export function refusingGateway(forRoot: string | null, node: string): JobGatewa
     return Promise.reject(new JobReactorError('INVALID_OPTIONS', `${which} ${why}`));
   };
   const queries: JobQueries = { jobs: refuse, remove: refuse, removeAll: refuse, retry: refuse };
-  return { listeners: new JobListeners(), queries, accept: refuse, cancel: refuse, find: refuse };
+  const feedbacks: FeedbackQueries = { parked: refuse, redeliver: refuse, drop: refuse };
+  return { listeners: new JobListeners(), queries, feedbacks, accept: refuse, cancel: refuse, find: refuse };
 }
 
 const includes = (methods: readonly GatewayMethod[], method: GatewayMethod): boolean => methods.includes(method);

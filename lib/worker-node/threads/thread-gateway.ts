@@ -4,6 +4,7 @@ import type { FoundJob } from '../../job/found-job.js';
 import type { JobGateway, NewJob } from '../../job/job-gateway.js';
 import { JobListeners, type JobInterest } from '../../job/job-listeners.js';
 import type { JobQueries } from '../../job/job-query.js';
+import type { FeedbackQueries } from '../../job/parked-feedback.js';
 import { errorData } from '../../job/job.errors.js';
 import { JobReactorError } from '../../job-reactor.error.js';
 import { gatewayError } from './thread-errors.js';
@@ -24,6 +25,11 @@ export class ThreadGateway implements JobGateway {
     remove: (id) => this.#call('remove', [id]) as ReturnType<JobQueries['remove']>,
     removeAll: (filter) => this.#call('removeAll', [filter]) as ReturnType<JobQueries['removeAll']>,
     retry: (id, expected) => this.#call('retry', [id], expected) as ReturnType<JobQueries['retry']>,
+  };
+  readonly feedbacks: FeedbackQueries = {
+    parked: (query) => this.#call('parked', [query]) as ReturnType<FeedbackQueries['parked']>,
+    redeliver: (filter) => this.#call('redeliver', [filter]) as ReturnType<FeedbackQueries['redeliver']>,
+    drop: (filter) => this.#call('drop', [filter]) as ReturnType<FeedbackQueries['drop']>,
   };
   readonly #port: MessagePort;
   readonly #calls = new Map<number, Call>();

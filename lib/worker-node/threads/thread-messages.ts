@@ -69,7 +69,8 @@ export type FromThread =
  */
 export const GATEWAY_METHODS = ['accept', 'cancel', 'find'] as const;
 export const QUERY_METHODS = ['jobs', 'remove', 'removeAll', 'retry'] as const;
-export type QueryMethod = (typeof QUERY_METHODS)[number];
+export const FEEDBACK_METHODS = ['parked', 'redeliver', 'drop'] as const;
+export type QueryMethod = (typeof QUERY_METHODS)[number] | (typeof FEEDBACK_METHODS)[number];
 export type GatewayMethod = (typeof GATEWAY_METHODS)[number] | QueryMethod;
 
 /** An error of the gateway; of our own classes those come back that programs tell apart. */

@@ -7,7 +7,7 @@ import { ProtocolError } from '../../../lib/protocol/protocol.error.js';
 import type { ErrorData, FeedbackRecord, JobSpec } from '../../../lib/job/job.js';
 import type { Message } from '../../../lib/protocol/message.js';
 import { DEFAULT_FRAME } from '../../../lib/protocol/frame.js';
-import { MOST_ENTRIES } from '../../../lib/protocol/messages.js';
+import { MOST_ENTRIES } from '../../../lib/protocol/objects.js';
 import { ARBITRARY, MESSAGE_TYPES } from '../../support/arbitrary-message.js';
 import { sampleJob } from '../../support/sample-job.js';
 import { decode, encode, frame } from './frames.js';

@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest';
 import { systemClock } from '../../../lib/clock.js';
+import { transaction } from '../../../lib/storage/typeorm/server/engine.js';
 import { PostgresPool, type PgClient } from '../../../lib/storage/typeorm/postgres/postgres-pool.js';
 
 type Asked = { text: string; name?: string };
@@ -23,12 +24,24 @@ it('through a pooler nothing is prepared and no setting is left behind', async (
   expect(asked.slice(1)).toEqual([{ text: 'SELECT $1' }, { text: 'SELECT $1' }]);
 });
 
+it('a transaction that says nothing is broken off by the server, through a pooler as well', async () => {
+  for (const [pid, setting] of [
+    [4711, 'SET LOCAL idle_in_transaction_session_timeout = 8000'],
+    [7, 'SET idle_in_transaction_session_timeout = 8000'],
+  ] as const) {
+    const asked: Asked[] = [];
+    await pool(pid, asked).session((session) => transaction(session, () => session.query('SELECT 1')));
+    expect(asked.map(({ text }) => text).filter((text) => text.includes('idle_in'))).toEqual([setting]);
+    expect(asked.at(-1)).toEqual({ text: 'COMMIT' });
+  }
+});
+
 it('on a connection of its own it prepares what is kept, under a name that stands for one text', async () => {
   const asked: Asked[] = [];
   const direct = pool(7, asked);
   for (const sql of ['SELECT ?', 'SELECT ?, 2', 'SELECT ?']) await ask(direct, sql);
-  expect(asked.filter(({ text }) => text.startsWith('SET '))).toHaveLength(3);
-  const [first, second, again] = asked.slice(4);
+  expect(asked.filter(({ text }) => text.startsWith('SET '))).toHaveLength(4);
+  const [first, second, again] = asked.slice(5);
   expect(first).toEqual({ text: 'SELECT $1', name: expect.stringMatching(/^job_reactor_.{43}$/) });
   expect(second!.name).not.toBe(first!.name);
   expect(again).toEqual(first);

@@ -1,7 +1,7 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
-import { DataSource, type DataSourceOptions } from 'typeorm';
+import { DataSource, type DataSourceOptions, type QueryRunner } from 'typeorm';
 import { afterEach, expect, it } from 'vitest';
 import { systemClock, type Clock } from '../../../lib/clock.js';
 import { undelivered, type StoredJob } from '../../../lib/job/job.js';
@@ -9,8 +9,11 @@ import { createStorage } from '../../../lib/storage/create-storage.js';
 import type { JobStorage, JobWrite, StorageOwner } from '../../../lib/storage/job-storage.js';
 import type { StorageHooks, StorageOption } from '../../../lib/storage/storage-option.js';
 import { MIGRATIONS_TABLE, jobReactorEntities, jobReactorMigrations } from '../../../lib/storage/typeorm/schema.js';
+import { MysqlEngine } from '../../../lib/storage/typeorm/mysql/mysql-engine.js';
+import { PostgresEngine } from '../../../lib/storage/typeorm/postgres/postgres-engine.js';
+import { transaction } from '../../../lib/storage/typeorm/server/engine.js';
 import { describeEachDatabase } from '../../support/databases.js';
-import { within } from '../../support/deadline.js';
+import { signal, within } from '../../support/deadline.js';
 import { ManualClock } from '../../support/manual-clock.js';
 import { sampleFeedback, sampleJob } from '../../support/sample-job.js';
 import type { StorageProcessMessage } from '../../support/storage-process.js';
@@ -400,6 +403,39 @@ describeEachDatabase('a database server', (database) => {
     expect((await storage.get([job.id]))[0]).toMatchObject({ fence: 1 });
   });
 
+  it('a process that stands still in the middle of a transaction keeps its locks for 8 s, and no longer', async () => {
+    const options = place();
+    await create(options).open(OWNER);
+    const engine =
+      options.type === 'postgres'
+        ? new PostgresEngine(options, systemClock, {})
+        : new MysqlEngine(options, systemClock, {});
+    const dataSource = await new DataSource(engine.dataSourceOptions()).initialize();
+    cleanups.push(() => dataSource.destroy());
+    engine.use(dataSource);
+    const [held, thawed] = [signal(), signal()];
+    const frozen = engine.session((session) =>
+      transaction(session, async () => {
+        await session.query(`SELECT id FROM ${engine.tables.storage} FOR UPDATE`);
+        held.resolve();
+        await thawed.promise;
+      }),
+    );
+    frozen.catch(() => undefined);
+    await within(held.promise, 'the lock');
+    const at = Date.now();
+    // Each start needs that row.
+    const starting = async (): Promise<void> => {
+      const storage = create(options);
+      await storage.open({ ...OWNER, name: 'another', instance: OTHER });
+    };
+    await eventually(starting);
+    expect(Date.now() - at).toBeGreaterThan(5_000);
+    expect(Date.now() - at).toBeLessThan(20_000);
+    thawed.resolve();
+    await expect(frozen).rejects.toThrow();
+  });
+
   it('connections that break are replaced', async () => {
     const { proxy, option } = await throughProxy(place());
     const storage = create(option);
@@ -499,6 +535,62 @@ describeEachDatabase('a database server', (database) => {
       expect(await outbox.countUnfinished()).toBe(0);
     }
   });
+
+  it('a deadlock with a transaction of somebody else is undone for our part and tried again', async () => {
+    const option = place();
+    const storage = create(option);
+    await storage.open(OWNER);
+    const jobs = Array.from({ length: 20 }, () => sampleJob());
+    await storage.commit(jobs.map(insert));
+    const ids = jobs.map(({ id }) => id).sort();
+    const [first, last] = [ids[0]!, ids.at(-1)!];
+    const other = (await source(option)).createQueryRunner();
+    // One by one: where many are looked for the whole table may be locked.
+    const touch = (id: string): Promise<unknown> =>
+      other.query(`UPDATE ${table(option, 'jobs')} SET crashes = crashes + 1 WHERE id = '${id}'`);
+    // Only ours finds out about it, or gives way as it has changed less.
+    if (option.type === 'postgres') await other.query("SET deadlock_timeout = '60s'");
+    await other.startTransaction();
+    for (const id of ids.slice(1)) await touch(id);
+    const commit = storage.commit([first, last].map((id): JobWrite => ({ kind: 'delete', id, fence: 0 })));
+    await locked(other, option);
+    await touch(first);
+    await other.commitTransaction();
+    await other.release();
+    expect(await commit).toEqual(['done', 'done']);
+    expect(await storage.countUnfinished()).toBe(18);
+  });
+
+  it('where transactions are serializable by default, those that failed by each other are tried again', async ({
+    skip,
+  }) => {
+    const option = place();
+    if (option.type !== 'postgres') return skip('this is a setting of PostgreSQL');
+    const url = `${option.url}?options=${encodeURIComponent('-c default_transaction_isolation=serializable')}`;
+    const [node, outbox] = [create({ ...option, url }), create({ ...option, url })];
+    await node.open(OWNER);
+    await outbox.open({ ...OWNER, role: 'outbox', instance: OTHER });
+    for (let round = 0; round < 20; round++) {
+      const jobs = Array.from({ length: 20 }, () => sampleJob());
+      await outbox.commit(jobs.map(insert));
+      const [taken] = await Promise.all([
+        node.commit(jobs.map(insert)),
+        outbox.commit(jobs.map((job): JobWrite => ({ kind: 'delete', id: job.id, fence: 0 }))),
+      ]);
+      expect(taken).toEqual(jobs.map(() => 'done'));
+    }
+  });
+
+  /** Resolves when somebody waits for a lock. */
+  async function locked(by: QueryRunner, option: Options): Promise<void> {
+    const sql =
+      option.type === 'postgres'
+        ? "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%job_reactor%'"
+        : "SELECT 1 FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'";
+    const waits = async (): Promise<boolean> => ((await by.query(sql)) as unknown[]).length > 0;
+    // MySQL's list is made anew only when nobody has asked for 100 ms.
+    while (!(await waits())) await new Promise((resolve) => setTimeout(resolve, 200));
+  }
 
   async function eventually<T>(work: () => Promise<T>, most = 5): Promise<T> {
     for (let tries = 0; ; tries++) {

@@ -42,7 +42,9 @@ function bridged(own: Partial<JobGateway> = {}): { thread: ThreadGateway; main: 
     throw new Error('not asked for');
   };
   const queries = { jobs: nobody, remove: nobody, removeAll: nobody, retry: nobody };
-  new ClientBridge(port2, { accept: nobody, cancel: nobody, find: nobody, queries, ...own, listeners: main }).serve();
+  const feedbacks = { parked: nobody, redeliver: nobody, drop: nobody };
+  const asked = { accept: nobody, cancel: nobody, find: nobody, queries, feedbacks };
+  new ClientBridge(port2, { ...asked, ...own, listeners: main }).serve();
   const thread = new ThreadGateway(port1);
   const end = (): void => thread.close();
   close.push(end);

@@ -56,6 +56,8 @@ export class MysqlEngine implements Engine {
     const dataSource = await new DataSource(this.connecting(1)).initialize();
     try {
       const queryRunner = dataSource.createQueryRunner();
+      // The server takes the lock back from a process that stands still.
+      await queryRunner.query('SET SESSION wait_timeout = 60');
       const lock = await queryRunner.query(`SELECT GET_LOCK(${MIGRATION_LOCK}, ${MIGRATION_PATIENCE}) AS locked`);
       if (Number((lock as { locked: unknown }[])[0]?.locked) !== 1) {
         throw new JobReactorError(

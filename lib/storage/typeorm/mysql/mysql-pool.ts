@@ -1,7 +1,7 @@
 import type { Clock } from '../../../clock.js';
 import type { Row } from '../job-rows.js';
 import { DeadlinePassed, withDeadline } from '../server/deadline.js';
-import { NotConnected, type Session } from '../server/engine.js';
+import { LONGEST_SILENCE, NotConnected, type Session } from '../server/engine.js';
 import { isReadOnly, isSqlError } from './mysql-errors.js';
 
 type Callback<T> = (error: Error | null, value: T) => void;
@@ -29,11 +29,19 @@ const SETTINGS = [
   'SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED',
 ];
 
+/** MariaDB breaks off a transaction that says nothing; MySQL knows only connections that say nothing, so they get longer. */
+const OF_MARIADB = `SET SESSION idle_transaction_timeout = ${LONGEST_SILENCE / 1000}`;
+const OF_MYSQL = 'SET SESSION wait_timeout = 60';
+/** Milliseconds after which a connection to MySQL is not trusted to be there any more. */
+const STALE_AFTER = 45_000;
+
 const nothing = (): void => undefined;
 
 /** TypeORM's pool, with a deadline for everything. A connection that let one pass is not used again. */
 export class MysqlConnections {
   private readonly prepared = new WeakSet<MysqlConnection>();
+  /** When those to MySQL were used last. */
+  private readonly used = new WeakMap<MysqlConnection, number>();
 
   constructor(
     private readonly pool: MysqlPool,
@@ -43,7 +51,7 @@ export class MysqlConnections {
   ) {}
 
   async session<T>(work: (session: Session) => Promise<T>): Promise<T> {
-    const connection = await this.connect();
+    const connection = await this.fresh();
     let broken = false;
     // A connection that breaks while it is ours would end the process otherwise.
     connection.on('error', nothing);
@@ -62,14 +70,26 @@ export class MysqlConnections {
     };
     try {
       if (!this.prepared.has(connection)) {
-        await this.prepare(query);
+        if (!(await this.prepare(query))) this.used.set(connection, this.clock.monotonic());
         this.prepared.add(connection);
       }
       return await work({ query });
     } finally {
       connection.off('error', nothing);
       if (broken) connection.destroy();
-      else connection.release();
+      else {
+        if (this.used.has(connection)) this.used.set(connection, this.clock.monotonic());
+        connection.release();
+      }
+    }
+  }
+
+  private async fresh(): Promise<MysqlConnection> {
+    for (;;) {
+      const connection = await this.connect();
+      const used = this.used.get(connection);
+      if (used === undefined || this.clock.monotonic() - used < STALE_AFTER) return connection;
+      connection.destroy();
     }
   }
 
@@ -84,9 +104,13 @@ export class MysqlConnections {
     }
   }
 
-  private async prepare(query: Session['query']): Promise<void> {
+  /** True when it leads to a MariaDB. */
+  private async prepare(query: Session['query']): Promise<boolean> {
     try {
-      for (const setting of SETTINGS) await query(setting);
+      const { rows } = await query('SELECT VERSION() AS version');
+      const isMariadb = String(rows[0]?.['version']).includes('MariaDB');
+      for (const setting of [...SETTINGS, isMariadb ? OF_MARIADB : OF_MYSQL]) await query(setting);
+      return isMariadb;
     } catch (cause) {
       throw new NotConnected(cause);
     }

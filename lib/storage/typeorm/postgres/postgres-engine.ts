@@ -16,6 +16,8 @@ const CONNECTIONS = 4;
 const DEADLINE = 5_000;
 /** 'jobreact' in ASCII: the lock all starting processes share while tables are made. */
 const MIGRATION_LOCK = '7669051087137202036';
+/** Milliseconds after which the server takes it back from a process that stands still. */
+const MIGRATION_SILENCE = 60_000;
 
 /** PostgreSQL through pg. */
 export class PostgresEngine implements Engine {
@@ -56,7 +58,8 @@ export class PostgresEngine implements Engine {
       const queryRunner = dataSource.createQueryRunner();
       await queryRunner.startTransaction();
       try {
-        // Ends with the transaction, so it works behind a pooler.
+        // Both end with the transaction, so they work behind a pooler.
+        await queryRunner.query(`SET LOCAL idle_in_transaction_session_timeout = ${MIGRATION_SILENCE}`);
         await queryRunner.query(`SELECT pg_advisory_xact_lock(${MIGRATION_LOCK})`);
         await this.createSchema((sql, params) => queryRunner.query(sql, params));
         const executor = new MigrationExecutor(dataSource, queryRunner);

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type { Clock } from '../../../clock.js';
 import type { Row } from '../job-rows.js';
 import { DeadlinePassed, withDeadline } from '../server/deadline.js';
-import { NotConnected, type Session } from '../server/engine.js';
+import { LONGEST_SILENCE, NotConnected, type Session } from '../server/engine.js';
 import { isReadOnly, isSqlError } from './postgres-errors.js';
 
 /** What this folder uses of pg. */
@@ -23,11 +23,18 @@ export interface PgPool {
   connect(): Promise<PgClient>;
 }
 
+const SILENCE = `idle_in_transaction_session_timeout = ${LONGEST_SILENCE}`;
+
 /**
  * A group's rows are looked up by their ids, whatever the planner believes about a table that was empty a moment ago. A
  * plan that reads the whole table is right for as long as that is small, and is kept when it is not.
  */
-const SETTINGS = ['SET enable_seqscan = off', 'SET enable_hashjoin = off', 'SET enable_mergejoin = off'];
+const SETTINGS = [
+  'SET enable_seqscan = off',
+  'SET enable_hashjoin = off',
+  'SET enable_mergejoin = off',
+  `SET ${SILENCE}`,
+];
 
 const nothing = (): void => undefined;
 
@@ -73,7 +80,8 @@ export class PostgresPool {
         );
         this.direct.set(client, direct);
       }
-      return await work({ query });
+      // Behind a pooler only what ends with the transaction is ours to set.
+      return await work(this.direct.get(client) ? { query } : { query, atBegin: `SET LOCAL ${SILENCE}` });
     } finally {
       client.off('error', nothing);
       client.release(broken);

@@ -7,7 +7,16 @@ import type { TableNames } from '../table-names.js';
 export interface Session {
   /** `count`: rows that were changed. `keep`: prepared once and kept. */
   query(sql: string, params?: readonly unknown[], keep?: boolean): Promise<{ rows: Row[]; count: number }>;
+  /** To be said once a transaction has begun. */
+  readonly atBegin?: string;
 }
+
+/**
+ * Milliseconds in which a transaction may say nothing before the server breaks it off. A process that stands still in the
+ * middle of one keeps its locks, the row that each start needs among them; one that lives gives up after its statement's
+ * deadline, which is shorter.
+ */
+export const LONGEST_SILENCE = 8_000;
 
 /** Whose rows are written: an owner, and the instance that has to hold its lease. */
 export interface Owner extends StorageOwner {
@@ -76,6 +85,7 @@ export interface Engine {
 export async function transaction<T>(session: Session, work: () => Promise<T>): Promise<T> {
   await session.query('BEGIN');
   try {
+    if (session.atBegin !== undefined) await session.query(session.atBegin);
     const result = await work();
     await session.query('COMMIT');
     return result;
