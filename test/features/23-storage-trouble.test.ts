@@ -1,5 +1,9 @@
 import { Injectable } from '@nestjs/common';
 import { Ctx, Payload } from '@nestjs/microservices';
+import { execFile } from 'node:child_process';
+import { chown, mkdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { systemClock } from '../../lib/clock.js';
 import {
@@ -18,6 +22,8 @@ import { privateMariadb, privatePostgres, type NoServer, type PrivateServer } fr
 import { eventually, Facts, reactors, type Application } from '../support/reactor.js';
 import { wrapped } from '../support/wrapped-storage.js';
 import { tcpProxy } from '../support/tcp-proxy.js';
+
+const run = promisify(execFile);
 
 /*
  * Trouble with the storage is not the job's failure: no attempt is spent, no process dies, everything resumes. Each
@@ -222,6 +228,42 @@ describe.each([
     expect(await second).toBe(2);
     expect(ran.all.filter(({ n }) => n !== 1).map(({ attempt }) => attempt)).toEqual([1, 1]);
   });
+
+  it.runIf(kind === 'PostgreSQL')(
+    'whose disk is full: an enqueue is refused, what ran ends once there is room, and no attempt is spent',
+    async ({ skip }) => {
+      const disk = join(server.folder, 'small');
+      await mkdir(disk);
+      const mounted = await run('mount', ['-t', 'tmpfs', '-o', 'size=12m', 'tmpfs', disk]).catch(
+        (error: Error) => error,
+      );
+      if (mounted instanceof Error) return skip(`no small disk can be made here: ${mounted.message}`);
+      onTestFinished(async () => {
+        // A file system in use goes when its last user does.
+        await run('umount', ['-l', disk]);
+      });
+      if (server.user) await chown(disk, server.user.uid, server.user.gid);
+      await server.query(`CREATE TABLESPACE small_${count} LOCATION '${disk}'`);
+      await server.query(`ALTER DATABASE jobs${count} SET default_tablespace = small_${count}`);
+      const { web, ran, job, finish } = await running();
+      const result = job.result({ timeout: '60s' });
+      const filler = join(disk, 'filler');
+      await writeFile(filler, Buffer.alloc(16 * 1024 * 1024)).catch(() => undefined);
+      // What is too large for the room there is within the tables' pages.
+      const large = 'x'.repeat(100_000);
+      const random = (): string => [...large].map(() => Math.random().toString(36)[2]).join('');
+      const refused: unknown[] = [];
+      while (refused.length < 3)
+        await web.client.enqueue('work', { n: 1, random: random() }).catch((error: unknown) => refused.push(error));
+      for (const error of refused) expect(error).toMatchObject({ code: 'STORAGE' });
+      finish();
+      await rm(filler);
+      expect(await result).toBe(0);
+      const { result: second } = await insist(web, 2);
+      expect(await second).toBe(2);
+      expect(ran.all.map(({ attempt }) => attempt)).toEqual(ran.all.map(() => 1));
+    },
+  );
 
   it('whose answer to the commit of an enqueue is lost: repeated with its id it is one job', async () => {
     const url = new URL((storage as { url: string }).url);

@@ -140,7 +140,7 @@ export function faultsOf(cluster: Cluster): string[] {
     const starts = cluster.starts.get(id) ?? [];
     if (finals.length === 0 && job.name !== 'quiet') faults.push(`lost: ${job.name} ${id}`);
     if (lostRetries(cluster, job) > 0) faults.push(`lost after a retry: ${job.name} ${id}`);
-    if (job.options.expires !== undefined && first(starts, job.options.expires + SLACK))
+    if (job.options.expires !== undefined && begun(starts, job.options.expires + SLACK))
       faults.push(`started after it had expired: ${id}`);
     if (cluster.handedOver.has(id)) continue;
     const ended = cluster.ended(id);
@@ -183,13 +183,9 @@ function lostRetries({ retried, told }: Cluster, { id, name, options }: NewJob):
   return (retried.get(id) ?? 0) + 1 - ended.size;
 }
 
-/** Whether some node began with it no sooner than that; a later start on the same node may be a second attempt. */
-function first(starts: readonly { time: number; node: string; run: number }[], time: number): boolean {
-  const begun = new Map<string, number>();
-  for (const start of starts) {
-    if (start.run === 1 && !begun.has(start.node)) begun.set(start.node, start.time);
-  }
-  return [...begun.values()].some((one) => one >= time);
+/** Whether some node began with it no sooner than that. What died before its handler ran has begun, and begins once more. */
+function begun(starts: readonly { time: number; attempt: number; run: number }[], time: number): boolean {
+  return starts.some((start) => start.run === 1 && start.attempt === 1 && start.time >= time);
 }
 
 function retry({ retried }: Cluster, app: Member<Distributor>, id: string): void {

@@ -1,7 +1,7 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
-import { DataSource, type DataSourceOptions } from 'typeorm';
+import { DataSource, type DataSourceOptions, type QueryRunner } from 'typeorm';
 import { afterEach, expect, it } from 'vitest';
 import { systemClock, type Clock } from '../../../lib/clock.js';
 import { undelivered, type StoredJob } from '../../../lib/job/job.js';
@@ -535,6 +535,62 @@ describeEachDatabase('a database server', (database) => {
       expect(await outbox.countUnfinished()).toBe(0);
     }
   });
+
+  it('a deadlock with a transaction of somebody else is undone for our part and tried again', async () => {
+    const option = place();
+    const storage = create(option);
+    await storage.open(OWNER);
+    const jobs = Array.from({ length: 20 }, () => sampleJob());
+    await storage.commit(jobs.map(insert));
+    const ids = jobs.map(({ id }) => id).sort();
+    const [first, last] = [ids[0]!, ids.at(-1)!];
+    const other = (await source(option)).createQueryRunner();
+    // One by one: where many are looked for the whole table may be locked.
+    const touch = (id: string): Promise<unknown> =>
+      other.query(`UPDATE ${table(option, 'jobs')} SET crashes = crashes + 1 WHERE id = '${id}'`);
+    // Only ours finds out about it, or gives way as it has changed less.
+    if (option.type === 'postgres') await other.query("SET deadlock_timeout = '60s'");
+    await other.startTransaction();
+    for (const id of ids.slice(1)) await touch(id);
+    const commit = storage.commit([first, last].map((id): JobWrite => ({ kind: 'delete', id, fence: 0 })));
+    await locked(other, option);
+    await touch(first);
+    await other.commitTransaction();
+    await other.release();
+    expect(await commit).toEqual(['done', 'done']);
+    expect(await storage.countUnfinished()).toBe(18);
+  });
+
+  it('where transactions are serializable by default, those that failed by each other are tried again', async ({
+    skip,
+  }) => {
+    const option = place();
+    if (option.type !== 'postgres') return skip('this is a setting of PostgreSQL');
+    const url = `${option.url}?options=${encodeURIComponent('-c default_transaction_isolation=serializable')}`;
+    const [node, outbox] = [create({ ...option, url }), create({ ...option, url })];
+    await node.open(OWNER);
+    await outbox.open({ ...OWNER, role: 'outbox', instance: OTHER });
+    for (let round = 0; round < 20; round++) {
+      const jobs = Array.from({ length: 20 }, () => sampleJob());
+      await outbox.commit(jobs.map(insert));
+      const [taken] = await Promise.all([
+        node.commit(jobs.map(insert)),
+        outbox.commit(jobs.map((job): JobWrite => ({ kind: 'delete', id: job.id, fence: 0 }))),
+      ]);
+      expect(taken).toEqual(jobs.map(() => 'done'));
+    }
+  });
+
+  /** Resolves when somebody waits for a lock. */
+  async function locked(by: QueryRunner, option: Options): Promise<void> {
+    const sql =
+      option.type === 'postgres'
+        ? "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%job_reactor%'"
+        : "SELECT 1 FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'";
+    const waits = async (): Promise<boolean> => ((await by.query(sql)) as unknown[]).length > 0;
+    // MySQL's list is made anew only when nobody has asked for 100 ms.
+    while (!(await waits())) await new Promise((resolve) => setTimeout(resolve, 200));
+  }
 
   async function eventually<T>(work: () => Promise<T>, most = 5): Promise<T> {
     for (let tries = 0; ; tries++) {
