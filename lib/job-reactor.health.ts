@@ -1,4 +1,5 @@
 import type { Distributor } from './distributor/distributor.js';
+import type { TelemetryFigures } from './job/telemetry.js';
 import type { StorageHealth } from './storage/storage-health.js';
 import type { WorkerNode } from './worker-node/worker-node.js';
 
@@ -42,6 +43,14 @@ export function reactorHealth(
   return {
     distributor: distributor && ofDistributor(distributor, now),
     node: node && { distributors: node.distributors, running: node.running, storage: node.storage },
+  };
+}
+
+export function figuresOf({ distributor, node }: ReactorHealth): TelemetryFigures {
+  return {
+    backlog: distributor?.pending ?? null,
+    nodes: distributor?.nodes ?? null,
+    running: node?.running ?? null,
   };
 }
 

@@ -18,6 +18,7 @@ import type { Environment } from './job-reactor.environment.js';
 import type { JobReactorOptions } from './job-reactor.options.js';
 import { readOptions } from './job-reactor.read-options.js';
 import { JobReactorRuntime } from './job-reactor.runtime.js';
+import { runtimesIn, type Runtime } from './job-reactor.runtimes.js';
 import { ThreadRuntime } from './job-reactor.thread-runtime.js';
 import {
   clientToken,
@@ -28,8 +29,6 @@ import {
   runtimeToken,
 } from './job-reactor.tokens.js';
 import { threadSetup } from './worker-node/threads/this-thread.js';
-
-type Runtime = JobReactorRuntime | ThreadRuntime;
 
 /** `forRoot`'s options from a provider. */
 export interface JobReactorOptionsFactory {
@@ -153,17 +152,6 @@ function asyncOptions(
     useFactory: (made: JobReactorOptionsFactory) => made.createJobReactorOptions(),
   };
   return useClass ? [useClass, fromFactory] : [fromFactory];
-}
-
-/** Of all `forRoot` in the application. */
-export function runtimesIn(modules: ModulesContainer): Runtime[] {
-  const found = new Set<Runtime>();
-  for (const module of modules.values()) {
-    if (module.metatype !== JobReactorModule) continue;
-    for (const { instance } of module.providers.values())
-      if (instance instanceof JobReactorRuntime || instance instanceof ThreadRuntime) found.add(instance);
-  }
-  return [...found];
 }
 
 function refuseDuplicates(runtimes: Runtime[]): void {

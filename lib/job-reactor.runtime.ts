@@ -8,12 +8,14 @@ import type { ExploredMethods, HandlerExplorer } from './handlers/handler-explor
 import type { HandlerRegistry } from './handlers/handler-registry.js';
 import type { JobHandlers } from './handlers/job-handler.js';
 import type { JobGateway } from './job/job-gateway.js';
+import type { Telemetry } from './job/telemetry.js';
 import { PRODUCTION, type Environment } from './job-reactor.environment.js';
 import { JobReactorError } from './job-reactor.error.js';
 import type { JobReactorEvent } from './job-reactor.events.js';
-import { reactorHealth, type ReactorHealth } from './job-reactor.health.js';
+import { figuresOf, reactorHealth, type ReactorHealth } from './job-reactor.health.js';
 import { JobReactorLogger } from './job-reactor.logger.js';
 import type { ReadOptions } from './job-reactor.read-options.js';
+import { loadTelemetry } from './telemetry/load-telemetry.js';
 import { IN_PROCESS, type Address } from './transport/connection.js';
 import { familyOf } from './transport/resolver.js';
 import { JobReactorStrategy } from './worker-node/job-reactor.strategy.js';
@@ -43,6 +45,7 @@ export class JobReactorRuntime {
   #explored: ExploredMethods | undefined;
   #handlers: HandlerRegistry | undefined;
   #nodeStarted = false;
+  #telemetry: Telemetry | null = null;
   #reminder: ClockTimer | undefined;
 
   constructor(options: ReadOptions, explorer: HandlerExplorer, environment = PRODUCTION) {
@@ -59,7 +62,9 @@ export class JobReactorRuntime {
         settings: options.distributor,
         outbox: options.outbox === 'memory' ? null : environment.storage(options.outbox),
         declared: this.#declared(),
+        telemetry: () => this.#telemetry,
       });
+    const nodeName = options.node?.name ?? '';
     const node: WorkerNodeParts | null = options.node && {
       ...shared,
       settings: options.node,
@@ -70,12 +75,18 @@ export class JobReactorRuntime {
       awaited: (id) => this.#gateway().listeners.awaited(id),
       ...this.#addresses(),
       resolve: environment.resolve,
+      around: (job, run) => this.#telemetry?.attempt(job, nodeName, run) ?? run(),
     };
     const { testing } = environment;
     this.#node = node && new WorkerNode(testing?.node(node) ?? node);
     this.distributor = this.#distributor && new JobReactorDistributor(this.#distributor);
     const gateway = this.#gateway();
-    this.client = new JobReactorClient(testing?.gateway(gateway) ?? gateway, options.jobs, clock);
+    this.client = new JobReactorClient(
+      testing?.gateway(gateway) ?? gateway,
+      options.jobs,
+      clock,
+      () => this.#telemetry,
+    );
   }
 
   /** It stands on the test kit. */
@@ -98,6 +109,8 @@ export class JobReactorRuntime {
 
   /** Before the application's own `onModuleInit`: from here on jobs can be enqueued. */
   async init(): Promise<void> {
+    this.#telemetry = await loadTelemetry(this.#environment.clock);
+    this.#telemetry?.observe(() => figuresOf(this.health()));
     const { nodeMethods, feedbackMethods, emptyParameters } = this.#explore();
     if (!this.#node && nodeMethods.length > 0 && !this.isTest) {
       this.#logger.warn(
@@ -154,6 +167,7 @@ export class JobReactorRuntime {
   async stop(): Promise<void> {
     await this.stopNode();
     if (this.#distributor) await this.#stopping(this.#distributor.stop());
+    this.#telemetry?.stop();
   }
 
   #stopping(stop: Promise<void>): Promise<void> {

@@ -7,4 +7,6 @@ export const ENVIRONMENT = 'JobReactorEnvironment';
 export const clientToken = (name: string): string => `JobReactorClient:${name}`;
 export const distributorToken = (name: string): string => `JobReactorDistributor:${name}`;
 export const runtimeToken = (name: string): string => `JobReactorRuntime:${name}`;
+export const isRuntimeToken = (token: unknown): boolean =>
+  typeof token === 'string' && token.startsWith(runtimeToken(''));
 export const optionsToken = (name: string): string => `JobReactorOptions:${name}`;

@@ -1,5 +1,6 @@
 import { Observable } from 'rxjs';
 import type { Clock } from '../clock.js';
+import { AsyncMoment } from '../job/async-context.js';
 import { endOf } from '../job/found-job.js';
 import type { ResultOf } from '../job/define-job.js';
 import { parseDuration } from '../job/duration.js';
@@ -71,11 +72,12 @@ export class JobHandle<D = unknown> {
   get progress$(): Observable<unknown> {
     return new Observable((subscriber) => {
       const { listeners } = this.#gateway;
+      const here = new AsyncMoment();
       const complete = (): void => subscriber.complete();
       this.#end().then(complete, complete);
       const listen = (): void => {
         if (subscriber.closed || !listeners.has(this.id)) return;
-        subscriber.add(listeners.onProgress(this.id, (value) => subscriber.next(deserialise(value))));
+        subscriber.add(listeners.onProgress(this.id, (value) => here.run(() => subscriber.next(deserialise(value)))));
       };
       if (this.#looking) void this.#looking.then(listen, complete);
       else listen();

@@ -1,5 +1,6 @@
 import { ClientProxy, type ReadPacket, type WritePacket } from '@nestjs/microservices';
 import type { Clock } from '../clock.js';
+import { AsyncMoment } from '../job/async-context.js';
 import { isJobDefinition, type InputOf, type JobDefinition } from '../job/define-job.js';
 import {
   readEnqueueOptions,
@@ -16,6 +17,7 @@ import type { RemovedJobs } from '../job/job-query.js';
 import type { FeedbackRecord } from '../job/job.js';
 import { readName } from '../job/read-option.js';
 import { serialise } from '../job/serialise.js';
+import type { Telemetry } from '../job/telemetry.js';
 import { JobReactorError } from '../job-reactor.error.js';
 import { checkArgs } from './check-args.js';
 import { FeedbackClient } from './feedback-client.js';
@@ -56,14 +58,21 @@ export class JobReactorClient extends ClientProxy {
   readonly #gateway: JobGateway;
   readonly #jobs: EnqueueDefaults;
   readonly #clock: Clock;
+  readonly #telemetry: () => Telemetry | null;
   readonly #ids = new JobIds();
 
-  constructor(gateway: JobGateway, jobs: EnqueueDefaults, clock: Clock) {
+  constructor(
+    gateway: JobGateway,
+    jobs: EnqueueDefaults,
+    clock: Clock,
+    telemetry: () => Telemetry | null = () => null,
+  ) {
     super();
     this.#gateway = gateway;
     this.feedbacks = new FeedbackClient(gateway.feedbacks);
     this.#jobs = jobs;
     this.#clock = clock;
+    this.#telemetry = telemetry;
   }
 
   /**
@@ -189,7 +198,10 @@ export class JobReactorClient extends ClientProxy {
     const prepared = entries.map((entry) => this.#prepare(entry, awaited));
     for (const { job, args } of entries) if (isJobDefinition(job) && job.schema) await checkArgs(job, args);
     const expected = prepared.map((one) => this.#listen(one));
-    const answers = await this.#accept(expected).catch((error: unknown) => {
+    const accept = (): Promise<Intake[]> => this.#accept(expected);
+    const telemetry = this.#telemetry();
+    const jobs = telemetry && expected.map(({ job }) => job);
+    const answers = await (jobs ? telemetry.enqueue(jobs, accept) : accept()).catch((error: unknown) => {
       for (const { job, isNew } of expected) if (isNew) this.#gateway.listeners.drop(job.id, 'it was not accepted.');
       throw error;
     });
@@ -228,6 +240,7 @@ export class JobReactorClient extends ClientProxy {
   #listen({ job, request }: Prepared): Expected {
     const { listeners } = this.#gateway;
     const { interest, isNew } = listeners.register(job.id);
+    if (isNew && listeners.keepsMoment(job.name)) interest.moment = new AsyncMoment();
     const { onSuccess, onError } = request;
     if (onSuccess || onError) {
       listeners.onFeedback(job.id, async (record) => {

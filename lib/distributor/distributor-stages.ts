@@ -2,6 +2,7 @@ import type { Clock } from '../clock.js';
 import type { JobGateway, NewJob, Intake } from '../job/job-gateway.js';
 import { JobListeners } from '../job/job-listeners.js';
 import type { FeedbackRecord } from '../job/job.js';
+import type { Telemetry } from '../job/telemetry.js';
 import type { EmitEvent } from '../job-reactor.events.js';
 import type { DistributorSettings, JobsSettings } from '../job-reactor.options.js';
 import type { Message } from '../protocol/message.js';
@@ -39,6 +40,8 @@ export interface DistributorParts {
   /** Null: the outbox is memory. */
   outbox: JobStorage | null;
   declared: DeclaredFeedbacks;
+  /** Default: nothing is traced. */
+  telemetry?: () => Telemetry | null;
   transport: Transport;
   clock: Clock;
   emit: EmitEvent;
@@ -88,7 +91,12 @@ export class DistributorStages {
     this.timers = new TimerQueue(clock, 'monotonic', false);
     this.outbox = new Outbox({ ...common, storage: parts.outbox, dedupRetention: jobs.dedupRetention });
     this.listener = new NodeListener(parts);
-    this.runner = new FeedbackRunner({ ...common, declared });
+    this.runner = new FeedbackRunner({
+      ...common,
+      declared,
+      ...(parts.telemetry ? { telemetry: parts.telemetry } : {}),
+    });
+    this.listeners.keepsMoment = (name) => this.runner.declares(name);
     this.registry = new NodeRegistry(
       { ...common, auth: settings.auth, storage, database: () => this.peers.id },
       {

@@ -1,6 +1,8 @@
 import { readFeedback, type Feedback } from '../job/feedback.js';
+import type { AsyncContext, AsyncMoment } from '../job/async-context.js';
 import type { JobListeners } from '../job/job-listeners.js';
 import type { FeedbackRecord } from '../job/job.js';
+import type { Telemetry } from '../job/telemetry.js';
 import type { EmitEvent } from '../job-reactor.events.js';
 import { Recent } from '../recent.js';
 
@@ -37,8 +39,9 @@ export class FeedbackRunner {
   readonly #declared: DeclaredFeedbacks;
   readonly #emit: EmitEvent;
   readonly #done = new Recent<true>(REMEMBERED);
-  /** Of a feedback that failed: how many of its methods have returned. */
-  readonly #begun = new Recent<number>(REMEMBERED);
+  readonly #telemetry: (() => Telemetry | null) | undefined;
+  /** Of a feedback that failed: how many of its methods have returned, and where they are to run. */
+  readonly #begun = new Recent<{ at: number; moment: AsyncMoment | null }>(REMEMBERED);
   readonly #running = new Map<string, Promise<Told>>();
   #isOpen = false;
   #opened: () => void = () => undefined;
@@ -50,12 +53,14 @@ export class FeedbackRunner {
     listeners: JobListeners;
     declared: DeclaredFeedbacks;
     emit: EmitEvent;
+    telemetry?: () => Telemetry | null;
   }) {
     this.#distributor = parts.distributor;
     this.#instance = parts.instance;
     this.#listeners = parts.listeners;
     this.#declared = parts.declared;
     this.#emit = parts.emit;
+    this.#telemetry = parts.telemetry;
   }
 
   /** From now on the application is ready to be told; what came before has waited. */
@@ -87,26 +92,31 @@ export class FeedbackRunner {
     }
     let running = this.#running.get(key);
     if (!running) {
-      running = this.#tell(feedback, key).finally(() => this.#running.delete(key));
+      const telemetry = this.#runsCode(feedback) ? this.#telemetry?.() : null;
+      const tell = (activate?: AsyncContext): Promise<Told> => this.#tell(feedback, key, activate);
+      running = (telemetry ? telemetry.feedback(feedback, tell) : tell()).finally(() => this.#running.delete(key));
       this.#running.set(key, running);
     }
     return running;
   }
 
-  async #tell(feedback: FeedbackRecord, key: string): Promise<Told> {
+  async #tell(feedback: FeedbackRecord, key: string, activate?: AsyncContext): Promise<Told> {
     await this.#open;
     const begun = this.#begun.get(key);
+    const moment = begun ? begun.moment : this.#listeners.momentOf(feedback.jobId);
     // A closure that threw has run: it belongs to one call, and is not called twice.
     if (begun === undefined)
-      await this.#listeners.deliver(feedback)?.catch((error: unknown) => this.#failed(feedback, error));
+      await this.#listeners.deliver(feedback, activate)?.catch((error: unknown) => this.#failed(feedback, error));
     if (this.#isForOthers(feedback)) return 'undeclared';
     const methods = this.#methods(feedback);
-    for (let at = begun ?? 0; at < methods.length; at++) {
+    for (let at = begun?.at ?? 0; at < methods.length; at++) {
       try {
-        await methods[at]!.invoke(readFeedback(feedback));
+        const invoke = (): Promise<void> => methods[at]!.invoke(readFeedback(feedback));
+        const active = (): Promise<void> => (activate ? activate(invoke) : invoke());
+        await (moment ? moment.run(active) : active());
       } catch (error) {
         this.#failed(feedback, error);
-        this.#begun.set(key, at);
+        this.#begun.set(key, { at, moment });
         return { failed: error };
       }
     }
@@ -119,10 +129,13 @@ export class FeedbackRunner {
     return succeeded ? this.#declared.success(name) : this.#declared.error(name);
   }
 
+  #runsCode(feedback: FeedbackRecord): boolean {
+    return this.#methods(feedback).length > 0 || this.#listeners.hasClosures(feedback.jobId);
+  }
+
   /** At most somebody waits for it, whose promise is settled at once. */
   #concernsNobody(feedback: FeedbackRecord): boolean {
-    const { jobId, listeners } = feedback;
-    return listeners === 'none' && this.#methods(feedback).length === 0 && !this.#listeners.hasClosures(jobId);
+    return feedback.listeners === 'none' && !this.#runsCode(feedback);
   }
 
   /**

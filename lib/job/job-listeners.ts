@@ -1,14 +1,21 @@
+import { AsyncMoment, type AsyncContext } from './async-context.js';
 import type { FeedbackRecord } from './job.js';
+
+type Closure = (feedback: FeedbackRecord, activate: AsyncContext) => void | Promise<void>;
+
+const asItIs: AsyncContext = (run) => run();
 
 /** What one process wants to hear of one job: the closures of an enqueue and the promises of its handle. */
 export class JobInterest {
-  closures: ((feedback: FeedbackRecord) => void | Promise<void>)[] | null = null;
+  closures: Closure[] | null = null;
   waiting: { ended: (feedback: FeedbackRecord) => void; unavailable: (why: string) => void }[] | null = null;
   whenStored: (() => void)[] | null = null;
   progress: ((value: string) => void)[] | null = null;
   /** What is told of earlier runs is not for it. */
   fromRun = 1;
   isStored = false;
+  /** That of its enqueue, for the declared methods of this process. */
+  moment: AsyncMoment | null = null;
   /** How it ended, for whoever asks his handle only later. Goes with the handle. */
   end: FeedbackRecord | null = null;
 }
@@ -19,6 +26,8 @@ export class JobInterest {
  */
 export class JobListeners {
   readonly #interests = new Map<string, JobInterest>();
+  /** Whether jobs of this name are told to methods of this process, which then run in the context of the enqueue. */
+  keepsMoment: (name: string) => boolean = () => false;
 
   get size(): number {
     return this.#interests.size;
@@ -43,8 +52,11 @@ export class JobListeners {
     return { interest, isNew: true };
   }
 
+  /** The closure runs in the AsyncLocalStorage of this call. */
   onFeedback(id: string, closure: (feedback: FeedbackRecord) => void | Promise<void>): void {
-    (this.#interest(id).closures ??= []).push(closure);
+    const here = new AsyncMoment();
+    const bound: Closure = (feedback, activate) => here.run(() => activate(() => closure(feedback)));
+    (this.#interest(id).closures ??= []).push(bound);
   }
 
   onEnd(id: string, ended: (feedback: FeedbackRecord) => void, unavailable: (why: string) => void): void {
@@ -63,6 +75,10 @@ export class JobListeners {
     const interest = this.#interest(id);
     (interest.progress ??= []).push(progress);
     return () => void (interest.progress = interest.progress?.filter((one) => one !== progress) ?? null);
+  }
+
+  momentOf(id: string): AsyncMoment | null {
+    return this.#interests.get(id)?.moment ?? null;
   }
 
   /** True when code of this process is called with its feedback. */
@@ -90,9 +106,9 @@ export class JobListeners {
 
   /**
    * The promises, and the closures one after another; null when there are none to wait for. Rejects with what a closure
-   * threw, after the rest has run.
+   * threw, after the rest has run. `activate`: what closures run in beside their own context.
    */
-  deliver(feedback: FeedbackRecord): Promise<void> | null {
+  deliver(feedback: FeedbackRecord, activate = asItIs): Promise<void> | null {
     const interest = this.#interests.get(feedback.jobId);
     if (!interest || feedback.job.run < interest.fromRun) return null;
     this.stored(feedback.jobId);
@@ -101,7 +117,7 @@ export class JobListeners {
       interest.end = feedback;
       for (const { ended } of interest.waiting ?? []) ended(feedback);
     }
-    return interest.closures && callAll(interest.closures, feedback);
+    return interest.closures && callAll(interest.closures, feedback, activate);
   }
 
   /** The job was not accepted, or its result can no longer come. */
@@ -116,11 +132,11 @@ export class JobListeners {
   }
 }
 
-async function callAll(closures: NonNullable<JobInterest['closures']>, feedback: FeedbackRecord): Promise<void> {
+async function callAll(closures: readonly Closure[], feedback: FeedbackRecord, activate: AsyncContext): Promise<void> {
   const errors: unknown[] = [];
   for (const closure of closures) {
     try {
-      await closure(feedback);
+      await closure(feedback, activate);
     } catch (error) {
       errors.push(error);
     }

@@ -1,4 +1,5 @@
 import type { JobStatus } from './job-status.js';
+import type { TraceCarrier } from './trace-carrier.js';
 
 /** An error as data. Classes are never rebuilt from it. */
 export interface ErrorData {
@@ -50,6 +51,8 @@ export interface JobOptions extends AttemptOptions {
   node?: string[];
   notNode?: string[];
   strictNode?: boolean;
+  /** The trace its enqueue was part of. */
+  trace?: TraceCarrier;
 }
 
 /** A job as enqueue made it: pure data that never changes again. */
@@ -113,6 +116,8 @@ export interface JobInfo {
   lastError: ErrorData | null;
   /** Milliseconds from the end of one run to the start of the next, or null. */
   period: number | null;
+  /** The trace its enqueue was part of, as headers by name; absent where there was none. */
+  trace?: TraceCarrier;
 }
 
 /** What `find` tells across the wire: no handles, no options a program could not read. */
@@ -226,7 +231,7 @@ export function newStoredJob(spec: JobSpec, assignment: number): StoredJob {
 }
 
 export function jobInfo(job: StoredJob, node: string): JobInfo {
-  return {
+  const info: JobInfo = {
     id: job.id,
     name: job.name,
     attempt: job.attempt,
@@ -241,6 +246,9 @@ export function jobInfo(job: StoredJob, node: string): JobInfo {
     lastError: job.lastError,
     period: job.options.period ?? null,
   };
+  const { trace } = job.options;
+  if (trace) info.trace = trace;
+  return info;
 }
 
 export function jobView(job: StoredJob, node: string | null): JobView {

@@ -23,6 +23,7 @@ import {
   errorCode,
   feedback,
   filter,
+  LONGEST_NAME,
   LONGEST_REMARK,
   MOST_ENTRIES,
   name,
@@ -30,16 +31,24 @@ import {
   pickError,
   pickFeedback,
   pickJob,
-  pickRejection,
   pickSubmittedJob,
   pickView,
-  rejection,
   remark,
   sentJob,
   submittedJob,
   view,
 } from './objects.js';
 import { PARKED_MESSAGES } from './parked-messages.js';
+
+type Rejection = { code: string; message: string };
+const rejection = record<Rejection>(
+  `{ code, message }: text of 1 to ${LONGEST_NAME} characters; text of at most ${LONGEST_REMARK} characters`,
+  { code: name, message: remark },
+);
+
+function pickRejection({ code, message }: Rejection): Rejection {
+  return { code: cut(code, LONGEST_NAME), message: cut(message, LONGEST_REMARK) };
+}
 
 /*
  * The table of all messages. The codec, the checks of direction and state, and the specification (README.md, which a

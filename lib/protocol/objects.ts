@@ -10,6 +10,7 @@ import type {
   JobView,
   Listeners,
 } from '../job/job.js';
+import type { TraceCarrier } from '../job/trace-carrier.js';
 import type { WireErrorCode } from './message.js';
 import type { JobPageQuery } from '../job/job-query.js';
 import type { ParkedFeedback, ParkedPageQuery } from '../job/parked-feedback.js';
@@ -26,6 +27,7 @@ import {
   numberOr,
   oneOf,
   optional,
+  pair,
   record,
   text,
   uuid,
@@ -65,6 +67,7 @@ export const count = integer(0);
 const priority = integer(-2147483648, 2147483647);
 const listeners: Field<Listeners> = oneOf('closures', 'declared', 'none');
 const names = list(name, 1000);
+const trace: Field<TraceCarrier> = list(pair(name, remark), 16);
 
 const fieldsOfBackoff = {
   type: oneOf('linear', 'exponential'),
@@ -91,6 +94,7 @@ const fieldsOfOptions = {
   node: optional(names),
   notNode: optional(names),
   strictNode: optional(flag),
+  trace: optional(trace),
 };
 const options = record<JobOptions>('an options object', fieldsOfOptions);
 
@@ -104,12 +108,6 @@ const fieldsOfError = {
   stack: optional(remark),
 };
 export const error = record<ErrorData>('an error object', fieldsOfError);
-
-type Rejection = { code: string; message: string };
-export const rejection = record<Rejection>(
-  `{ code, message }: text of 1 to ${LONGEST_NAME} characters; text of at most ${LONGEST_REMARK} characters`,
-  { code: name, message: remark },
-);
 
 const fieldsOfSubmittedJob = {
   id: uuid,
@@ -142,6 +140,7 @@ const fieldsOfInfo = {
   failedAt: nullable(moment),
   lastError: nullable(error),
   period: nullable(duration),
+  trace: optional(trace),
 };
 const info = record<JobInfo>('a job information object', fieldsOfInfo);
 
@@ -280,10 +279,6 @@ export function pickParked(from: ParkedFeedback): ParkedFeedback {
 
 export function pickView(from: JobView): JobView {
   return from.lastError === null ? from : { ...from, lastError: pickError(from.lastError) };
-}
-
-export function pickRejection({ code, message }: Rejection): Rejection {
-  return { code: cut(code, LONGEST_NAME), message: cut(message, LONGEST_REMARK) };
 }
 
 export function pickError(from: ErrorData | null): ErrorData | null {

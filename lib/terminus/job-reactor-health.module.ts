@@ -5,7 +5,7 @@ import { isJobDefinition, type Duration, type JobDefinition } from '../job/defin
 import { parseDuration } from '../job/duration.js';
 import { readName, readObject, readWhole, refuse, refuseUnknown } from '../job/read-option.js';
 import type { ReactorHealth } from '../job-reactor.health.js';
-import { runtimesIn } from '../job-reactor.module.js';
+import { runtimesIn } from '../job-reactor.runtimes.js';
 import { JobReactorRuntime } from '../job-reactor.runtime.js';
 
 export type { DistributorHealth, NodeHealth, ReactorHealth } from '../job-reactor.health.js';

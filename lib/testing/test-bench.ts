@@ -89,7 +89,7 @@ export class TestBench implements Environment, TestingHooks {
       settings: { ...parts.settings, threads: null },
       handlers: { names: () => handlers.names(), find: (name) => inMainThread(handlers.find(name)) },
       gate: this.gate,
-      around: (job, run) => this.#attempt(job, run),
+      around: (job, run) => this.#attempt(job, () => parts.around?.(job, run) ?? run()),
     };
   }
 

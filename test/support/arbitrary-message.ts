@@ -44,6 +44,7 @@ const backoff = fc.oneof(
   ),
 );
 const attemptOptions = { maxAttempts: nullable(fc.integer({ min: 1 })), backoff, timeout: duration };
+const trace = fc.array(fc.tuple(name, anyText(8192)), { maxLength: 16 });
 const options = fc.record(
   {
     ...attemptOptions,
@@ -54,6 +55,7 @@ const options = fc.record(
     node: names,
     notNode: names,
     strictNode: fc.boolean(),
+    trace,
   },
   { requiredKeys: [] },
 );

@@ -26,6 +26,7 @@ const ROOT = [
   'job-reactor.environment',
   'job-reactor.health',
   'job-reactor.runtime',
+  'job-reactor.runtimes',
   'job-reactor.thread-runtime',
   'job-reactor.read-options',
   'job-reactor.read-security',
@@ -60,6 +61,7 @@ const MAY_IMPORT: Record<string, string[]> = {
     'base',
     'types',
   ],
+  telemetry: ['job', 'base'],
   terminus: ['root', 'job', 'base'],
   cli: ['base', 'transport/certificate-names'],
 };
@@ -199,6 +201,17 @@ describe('packages', () => {
     const ofNode = ['worker-node/job-reactor.strategy.ts', 'worker-node/threads/thread-host.ts'];
     const elsewhere = ['handlers/', 'client/', 'testing/', 'terminus/', ...ofNode, 'job-reactor.', 'index.ts'];
     expect(only(/^@nestjs\//, ...elsewhere)).toEqual([]);
+  });
+
+  it('OpenTelemetry is known in telemetry/ alone, and loaded when it is there', () => {
+    expect(only(/^@opentelemetry/, 'telemetry/')).toEqual([]);
+    const found = offences(({ imports }) =>
+      imports.flatMap(({ specifier, typeOnly }) =>
+        specifier.startsWith('@opentelemetry/') && !typeOnly ? [specifier] : [],
+      ),
+    );
+    // Its `import()`, which is found as well.
+    expect(found).toEqual(['lib/telemetry/load-telemetry.ts: @opentelemetry/api']);
   });
 
   it('Terminus is imported in terminus/ alone, which is an entry of its own', () => {
