@@ -66,7 +66,18 @@ export type JobReactorEvent =
   | { event: 'job crashed'; node: string; id: string; name: string; crashes: number; alone: boolean; final: boolean }
   | { event: 'job runs alone'; node: string; id: string; name: string; crashes: number }
   | { event: 'job failed'; node: string; id: string; name: string; attempt: number; willRetry: boolean; error: unknown }
-  | { event: 'job stuck'; node: string; id: string; name: string; attempt: number }
+  /** `milliseconds` since its attempt was over; `stuck`: handlers of this node that still go on. */
+  | {
+      event: 'job stuck' | 'job came back';
+      node: string;
+      id: string;
+      name: string;
+      attempt: number;
+      milliseconds: number;
+      stuck: number;
+    }
+  /** For so long no timer ran. `jobs`: names of those that ran then. */
+  | { event: 'node stood still'; node: string; milliseconds: number; jobs: string[] }
   | { event: 'job parked'; node: string; name: string; needsThreads: boolean }
   | { event: 'threads ready'; node: string; size: number }
   | { event: 'thread failed'; node: string; error: unknown; retryIn: number }

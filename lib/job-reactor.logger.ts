@@ -180,7 +180,17 @@ function describe(event: Exclude<JobReactorEvent, { event: 'thread log' }>): [Le
     case 'job stuck':
       return [
         'warn',
-        `Job ${event.name} (${event.id}) overran its timeout in attempt ${event.attempt}; its slot is free, its handler may go on until it heeds ctx.signal`,
+        `Job ${event.name} (${event.id}) still runs ${seconds(event.milliseconds)} s after the end of attempt ${event.attempt}: its slot is free, its handler does not heed ctx.signal. ${event.stuck} such handlers run in node '${event.node}'`,
+      ];
+    case 'job came back':
+      return [
+        'log',
+        `The handler of job ${event.name} (${event.id}) returned ${seconds(event.milliseconds)} s after the end of attempt ${event.attempt}; ${event.stuck} such handlers still run in node '${event.node}'`,
+      ];
+    case 'node stood still':
+      return [
+        'warn',
+        `Node '${event.node}' stood still for ${seconds(event.milliseconds)} s while it ran ${event.jobs.join(', ')}: its event loop was blocked, or the process suspended. After 15 s it is taken for dead; what computes for long belongs in a worker thread (\`thread: true\`)`,
       ];
     case 'threads ready':
       return ['log', `Node '${event.node}' has worker threads: ${event.size}`];
@@ -281,3 +291,5 @@ function place(error: unknown): string {
   const frame = error instanceof Error ? /\n\s+at (.+)/.exec(error.stack ?? '')?.[1] : undefined;
   return frame === undefined ? '' : ` (at ${frame})`;
 }
+
+const seconds = (milliseconds: number): string => (milliseconds / 1000).toFixed(1);

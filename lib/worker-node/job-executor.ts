@@ -9,6 +9,7 @@ import { deserialise, serialise } from '../job/serialise.js';
 import type { EmitEvent } from '../job-reactor.events.js';
 import { TimerQueue } from '../timer-queue.js';
 import { isUnrecoverable, readPayload } from './attempt-payload.js';
+import { HandlerWatch } from './handler-watch.js';
 import type { RunningJob } from './running-jobs.js';
 import type { JobThreads, ThreadAnswer } from './threads/job-threads.js';
 
@@ -39,12 +40,14 @@ export class JobExecutor {
   readonly #node: string;
   readonly #emit: EmitEvent;
   readonly #deadlines: TimerQueue;
+  readonly #watch: HandlerWatch;
   readonly #around: AroundAttempt | undefined;
 
   constructor(parts: { node: string; clock: Clock; emit: EmitEvent; around?: AroundAttempt }) {
     this.#node = parts.node;
     this.#emit = parts.emit;
     this.#deadlines = new TimerQueue(parts.clock, 'monotonic');
+    this.#watch = new HandlerWatch(parts);
     this.#around = parts.around;
   }
 
@@ -73,6 +76,7 @@ export class JobExecutor {
       progress: (value) => order.progress(serialise(value, 'progress')),
     });
     const attempt = order.handler.attempt(context);
+    this.#watch.began(job);
     const deadline = this.#deadline(order);
     const inThread = order.threads?.run({
       job: context.job,
@@ -86,12 +90,13 @@ export class JobExecutor {
       return await running.race(work);
     } catch (error) {
       // Only an abort gets here: `perform` turns everything else into an outcome.
+      if (!inThread) this.#watch.left(job, work);
       if (error instanceof JobInterrupted || !(error instanceof JobTimeout)) return { kind: 'interrupted' };
       // A thread ends in any case, so the next attempt never meets this one; a handler here may go on.
       if (inThread) await this.#inThread(inThread, context).catch(() => undefined);
-      else this.#emit({ event: 'job stuck', node: this.#node, id: job.id, name: job.name, attempt: job.attempt });
       return await this.#failed(order, attempt, context, error);
     } finally {
+      this.#watch.ended(job);
       deadline?.cancel();
     }
   }

@@ -1,4 +1,5 @@
 import type { DatabaseOptions } from '../../lib/index.js';
+import { within } from './deadline.js';
 import { Facts, type Application, type ReactorProcess, type reactors } from './reactor.js';
 import type { Started } from './reactor-process.js';
 
@@ -127,17 +128,17 @@ class Flow {
   /** Resolves when every job that was accepted has come to its end. */
   async finish(): Promise<void> {
     this.#open = false;
-    await Promise.all(this.#lanes);
+    await within(Promise.all(this.#lanes), 'the end of all that was accepted', 300_000);
   }
 
   async #lane(): Promise<void> {
     const { web, figures, random } = this;
     while (this.#open) {
       const nap = random() < 0.1 ? this.drainTimeout * (1.5 + random()) : random() * SHORT;
-      // Long ones are not tried for ever: a job that each stop interrupts would never end.
       const job = await web.client.enqueue('work', { do: 'nap', for: nap, result: 'done' });
       figures.accepted++;
-      await job.result({ timeout: '2m' }).then(
+      // However often stops interrupt it: once there are no more, it ends.
+      await job.result().then(
         () => figures.succeeded++,
         (error: Error) => figures.failed.push(`${job.id}: ${error.message}`),
       );
