@@ -14,6 +14,7 @@ import {
   OnSuccessFeedback,
   type JobHandle,
   type JobReactorOptions,
+  Snooze,
 } from '../../lib/index.js';
 
 /*
@@ -39,7 +40,7 @@ export interface Work {
    * `fail-once`: throws in the first attempt. `count`: adds 1 to `args.count` and returns it. `nap`: returns after
    * `args.for` milliseconds. `exit`: kills the process at once; the others of `KILLS` do it after `args.for`.
    */
-  do?: 'return' | 'wait' | 'hang' | 'fail' | 'fail-once' | 'count' | 'nap' | 'block' | 'exit' | Kill;
+  do?: 'return' | 'wait' | 'hang' | 'fail' | 'fail-once' | 'count' | 'nap' | 'snooze' | 'block' | 'exit' | Kill;
   for?: number;
   result?: unknown;
   count?: number;
@@ -104,6 +105,10 @@ class Works {
     const finish = new Promise((resolve) => finishing.set(id, resolve));
     tell({ started: { id, name, attempt, run, runAt, at: Date.now(), lastError, args } });
     switch (args.do) {
+      case 'snooze':
+        // Once: what is due later than it was enqueued for has been snoozed.
+        if (runAt - ctx.job.enqueuedAt < (args.for ?? 0)) throw new Snooze(args.for ?? 0);
+        return 'awake';
       case 'wait':
         return finish;
       case 'hang':
