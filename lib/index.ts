@@ -58,6 +58,7 @@ export {
   JobTimeout,
   ResultTimeout,
   ResultUnavailable,
+  Snooze,
   UnrecoverableError,
 } from './job/job.errors.js';
 export { JobReactorError } from './job-reactor.error.js';

@@ -25,6 +25,7 @@ export type JobReactorErrorCode =
   | 'JOB_REJECTED'
   | 'JOB_FAILED'
   | 'JOB_CANCELLED'
+  | 'JOB_SNOOZED' // of `Snooze`, thrown in a handler
   | 'JOB_TIMEOUT' // the attempt took longer than its `timeout`
   | 'JOB_INTERRUPTED' // the node stopped or died while the attempt ran
   | 'JOB_EXPIRED' // it was not started by the time `expires` said

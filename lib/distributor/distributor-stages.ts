@@ -111,7 +111,11 @@ export class DistributorStages {
     const stages = { ...common, outbox, registry, timers, requests };
     const tell = async (feedback: FeedbackRecord): Promise<Told> => flow.tell(feedback);
     this.own = new OwnFeedbacks({ ...common, rows: outbox.feedbacks, maxDeliveries: jobs.maxDeliveries, tell });
-    this.endings = new JobEndings({ ...stages, tell: (feedback) => this.own.deliver(feedback) });
+    this.endings = new JobEndings({
+      ...stages,
+      tell: (feedback) => this.own.deliver(feedback),
+      toldInVain: (feedback, error) => this.own.toldInVain(feedback, error),
+    });
     this.dispatcher = new JobDispatcher({
       ...stages,
       givenUp: (job) => this.endings.givenUp(job, this.questions.keptCancel(job)),

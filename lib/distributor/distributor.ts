@@ -154,8 +154,13 @@ export class Distributor implements JobGateway {
       await this.#stages.endings.leaving(jobId);
       return 'told';
     }
+    // A node without a storage may be gone before it is told; what has ended must not begin anew for that.
+    const here = job && final && !node.durable ? job : undefined;
+    if (here) this.#stages.held.confirm(here, 'ended');
     const telling = this.#tell(feedback);
     const told = telling instanceof Promise ? await telling : telling;
+    if (here && typeof told === 'object') return this.#stages.endings.keep(here, feedback, told.failed);
+    if (here && told === 'undeclared') this.#stages.held.confirm(here, 'kept');
     if (told === 'told' && final) {
       this.#stages.held.ended(jobId, Math.max(assignment, job?.assignment ?? 0));
       this.#stages.questions.forget(jobId);

@@ -6,11 +6,12 @@ import { newStoredJob } from '../job/job.js';
  * - `pending`: no node was found yet.
  * - `sent`: a node has it and has not confirmed that it is stored.
  * - `kept`: a node without durable storage has it; the distributor keeps it until the result.
+ * - `ended`: its result came from such a node, and the application is being told.
  * - `confirmed`: a durable node has stored it, and the outbox is being told.
  */
 export interface HeldJob {
   readonly spec: JobSpec;
-  state: 'pending' | 'sent' | 'kept' | 'confirmed';
+  state: 'pending' | 'sent' | 'kept' | 'ended' | 'confirmed';
   /** Rises with every send to another node. */
   assignment: number;
   /** Storage id of the node it was last sent to. */

@@ -83,7 +83,7 @@ export class HeldJobs {
     this.wait(job);
   }
 
-  confirm(job: HeldJob, state: 'kept' | 'confirmed'): void {
+  confirm(job: HeldJob, state: 'kept' | 'ended' | 'confirmed'): void {
     this.pending.remove(job.spec.id);
     if (job.state === 'sent' || job.state === 'pending') this.#unconfirmed--;
     job.state = state;

@@ -19,6 +19,8 @@ export interface EndingParts {
   registry: NodeRegistry;
   /** Resolves when it has been told once, whatever came of it. */
   tell: (feedback: FeedbackRecord) => Promise<void>;
+  /** It is kept here, and was told in vain. */
+  toldInVain: (feedback: FeedbackRecord, error: unknown) => Promise<void>;
 }
 
 /** Jobs that the distributor need not hold any more: they have ended on a node, or here, where they waited for one. */
@@ -69,6 +71,19 @@ export class JobEndings {
     const removing = this.#remove(job);
     if (!removing) held.remove(job);
     return removing && removing.catch(() => undefined).then(() => held.remove(job));
+  }
+
+  /**
+   * The result of a job on a node without a storage could not be told: it is kept here, as that node may be gone before
+   * it can be, and the job would begin anew.
+   */
+  async keep(job: HeldJob, feedback: FeedbackRecord, error: unknown): Promise<'told'> {
+    const { held, toldInVain } = this.#parts;
+    held.ended(job.spec.id, Math.max(feedback.assignment, job.assignment));
+    await this.#remove(job, feedback);
+    held.remove(job);
+    await toldInVain(feedback, error);
+    return 'told';
   }
 
   /** Until a job that was let go has left the outbox. */

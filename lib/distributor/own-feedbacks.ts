@@ -46,6 +46,11 @@ export class OwnFeedbacks {
     return this.#deliver(undelivered(feedback));
   }
 
+  /** One that is kept here was told, and a method threw. */
+  async toldInVain(feedback: FeedbackRecord, error: unknown): Promise<void> {
+    if (feedback.listeners !== 'none') await this.#schedule.failed(undelivered(feedback), errorData(error));
+  }
+
   again(feedbacks: readonly KeptFeedback[]): void {
     for (const feedback of feedbacks) {
       this.#schedule.forget(feedback.id);

@@ -7,7 +7,7 @@ import {
 import { ExternalExceptionFilterContext } from '@nestjs/core/exceptions/external-exception-filter-context.js';
 import { ExternalExceptionsHandler } from '@nestjs/core/exceptions/external-exceptions-handler.js';
 import { isObservable, lastValueFrom } from 'rxjs';
-import { CancelJob, JobInterrupted, JobTimeout } from '../job/job.errors.js';
+import { CancelJob, JobInterrupted, JobTimeout, Snooze } from '../job/job.errors.js';
 
 /** Finds the exception filters of a method as Nest does, and applies them by the rules of JobFilters. */
 export class JobFilterContext extends ExternalExceptionFilterContext {
@@ -33,7 +33,7 @@ export class JobFilterContext extends ExternalExceptionFilterContext {
  * - the filter gives undefined or emits nothing: the exception fails the attempt all the same, since a filter that only
  *   logs must not turn a failure into a success.
  *
- * Filters do not see what ends an attempt on purpose (a cancel, a timeout, a stop): a catch-all that translates every
+ * Filters do not see what ends an attempt on purpose (a cancel, a snooze, a timeout, a stop): a catch-all that translates every
  * exception would make a failure with retries of it.
  */
 export class JobFilters extends ExternalExceptionsHandler {
@@ -50,7 +50,7 @@ export class JobFilters extends ExternalExceptionsHandler {
 }
 
 function isControlFlow(exception: unknown): boolean {
-  return exception instanceof CancelJob || exception instanceof JobTimeout || exception instanceof JobInterrupted;
+  return [CancelJob, Snooze, JobTimeout, JobInterrupted].some((kind) => exception instanceof kind);
 }
 
 /** The value, what the promise resolves to, or what the Observable emits last; undefined when it emits nothing. */

@@ -43,6 +43,12 @@ export function release(job: StoredJob): StoredJob {
   return { ...job, status: 'queued', attempt: job.attempt - 1, fence: job.fence + 1 };
 }
 
+/** The handler wants to be called later: the attempt does not count. */
+export function snooze(job: StoredJob, delay: number, now: number): StoredJob {
+  const status = job.attempt > 1 ? 'retrying' : 'queued';
+  return { ...job, status, attempt: job.attempt - 1, fence: job.fence + 1, dueAt: now + delay };
+}
+
 /** Whether a failed attempt will be followed by another. */
 export function willRetry(job: StoredJob, policy: RetryPolicy, unrecoverable: boolean): boolean {
   return !unrecoverable && attemptsLeft(policy.maxAttempts, job.attempt, job.options.period !== undefined) > 0;
@@ -66,6 +72,8 @@ export function conclude(job: StoredJob, outcome: JobOutcome, context: Transitio
       return fail({ ...job, lastError: outcome.error, failedAt: context.now }, outcome, context);
     case 'cancelled':
       return cancel(job, outcome.reason, outcome.side, context, outcome.args);
+    case 'snoozed':
+      return { kind: 'again', job: snooze(job, outcome.delay, context.now) };
     case 'interrupted':
       return { kind: 'again', job: release(job) };
   }

@@ -1,10 +1,27 @@
 import { JobReactorError } from '../job-reactor.error.js';
+import { parsePositiveDuration, type Duration } from './duration.js';
 import type { ErrorData, FeedbackRecord } from './job.js';
 
 /** Thrown in a job, callback or errback: no retry, final status `cancelled`, a periodic job stops. */
 export class CancelJob extends JobReactorError {
   constructor(readonly reason = 'cancelled by its handler') {
     super('JOB_CANCELLED', reason);
+  }
+}
+
+/**
+ * Thrown in a job or callback: not now, but again after `delay`. No attempt is spent, no errback called and nobody told;
+ * the args stay as they were before the attempt. As often as it is thrown.
+ * @throws {JobReactorError} INVALID_OPTIONS for a delay that is none
+ */
+export class Snooze extends JobReactorError {
+  /** Milliseconds. */
+  readonly delay: number;
+
+  constructor(delay: Duration) {
+    const milliseconds = parsePositiveDuration(delay, 'Snooze');
+    super('JOB_SNOOZED', `The job is to run again after ${milliseconds} ms.`);
+    this.delay = milliseconds;
   }
 }
 

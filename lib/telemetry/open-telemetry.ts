@@ -80,7 +80,7 @@ export class OpenTelemetry implements Telemetry {
     const parent = this.#extract(options.trace);
     return this.#process(`process ${name}`, attributes, parent, job.run > 1, run, (outcome) => {
       if (outcome.kind === 'failed') return outcome.thrown;
-      return outcome.kind === 'succeeded' ? null : outcome.kind;
+      return outcome.kind === 'succeeded' || outcome.kind === 'snoozed' ? null : outcome.kind;
     });
   }
 

@@ -9,7 +9,7 @@ import { didYouMean } from '../job/did-you-mean.js';
 import { isJobDefinition } from '../job/define-job.js';
 import type { JobInfo } from '../job/job.js';
 import { jobInfo, newStoredJob } from '../job/job.js';
-import { CancelJob } from '../job/job.errors.js';
+import { CancelJob, Snooze } from '../job/job.errors.js';
 import { begin } from '../job/job-transitions.js';
 import { deserialise, serialise } from '../job/serialise.js';
 import { JobReactorError } from '../job-reactor.error.js';
@@ -69,6 +69,7 @@ export async function runAttempt(
   signal?.removeEventListener('abort', abort);
   if (outcome.kind === 'failed') throw outcome.thrown;
   if (outcome.kind === 'cancelled') throw new CancelJob(outcome.reason);
+  if (outcome.kind === 'snoozed') throw new Snooze(outcome.delay);
   if (outcome.kind === 'interrupted') throw running.aborted ?? new CancelJob('interrupted');
   const job = jobInfo(running.job, 'test');
   return { result: deserialise(outcome.result), args: deserialise(outcome.args), progress, job };

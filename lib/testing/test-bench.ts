@@ -27,7 +27,7 @@ export interface TestAttempt {
   attempt: number;
   /** 1, and one more for each further run of a periodic job. */
   run: number;
-  status: 'succeeded' | 'failed' | 'cancelled' | 'interrupted';
+  status: 'succeeded' | 'failed' | 'cancelled' | 'snoozed' | 'interrupted';
   /** What the handler returned. */
   result: unknown;
   /** What was thrown, itself and not as data; undefined when nothing was. */

@@ -1,7 +1,7 @@
 import type { Clock } from '../clock.js';
 import { JobContext } from '../handlers/job-context.js';
 import type { JobAttempt, JobHandler } from '../handlers/job-handler.js';
-import { CancelJob, errorData, JobInterrupted, JobTimeout } from '../job/job.errors.js';
+import { CancelJob, errorData, JobInterrupted, JobTimeout, Snooze } from '../job/job.errors.js';
 import type { JobOutcome } from '../job/job-outcome.js';
 import { jobInfo, type StoredJob } from '../job/job.js';
 import { willRetry, type RetryPolicy } from '../job/job-transitions.js';
@@ -34,7 +34,7 @@ type Ended = Exclude<JobOutcome, { kind: 'interrupted' }>;
  * 1. the args are read and, where the definition has a schema, checked;
  * 2. `@Job`, here or in a worker thread, where step 1 is done as well;
  * 3. the `@OnSuccess` callbacks, one after another;
- * 4. if any of these threw or took too long: the `@OnError` errbacks.
+ * 4. if any of these threw or took too long: the `@OnError` errbacks; not for a `Snooze`.
  */
 export class JobExecutor {
   readonly #node: string;
@@ -144,6 +144,7 @@ export class JobExecutor {
   async #failed(order: AttemptOrder, attempt: JobAttempt, context: JobContext, thrown: unknown): Promise<Ended> {
     const { job } = order.running;
     if (thrown instanceof CancelJob) return this.#cancelled(order, context, thrown, 'success');
+    if (thrown instanceof Snooze) return { kind: 'snoozed', delay: thrown.delay };
     const unrecoverable = isUnrecoverable(thrown);
     context.error = thrown;
     context.willRetry = willRetry(job, order.policy, unrecoverable);

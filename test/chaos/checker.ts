@@ -222,8 +222,9 @@ class Checker {
       this.#violate('attempt spent', id, `${told(start)}, with ${before} starts before and ${deaths} deaths`);
   }
 
-  #dead({ starts, ended }: History, id: string): void {
-    const deaths = this.#all.deathsBetween(starts[0]?.t ?? Infinity, ended[0]?.t ?? Infinity, 'node');
+  #dead({ enqueues, ended }: History, id: string): void {
+    // From its enqueue: a process may die after an attempt was committed and before its handler could say that it began.
+    const deaths = this.#all.deathsBetween(enqueues[0]?.t ?? Infinity, ended[0]?.t ?? Infinity, 'node');
     if (deaths < this.#settings.maxCrashes) this.#violate('not dead', id, `its process died ${deaths} times`);
   }
 

@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { Ctx, Payload } from '@nestjs/microservices';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { Job, JobContext, type JobReactorOptions } from '../../lib/index.js';
+import { Job, JobContext, OnSuccessFeedback, type Feedback, type JobReactorOptions } from '../../lib/index.js';
 import { databaseKinds } from '../support/databases.js';
 import { within } from '../support/deadline.js';
 import { eventually, Facts, joined, reactors, type Application } from '../support/reactor.js';
@@ -71,6 +71,34 @@ describe('a node that is gone', () => {
     await one.kill('SIGKILL');
     await system.node({ name: 'two', to: web, providers: [Work] });
     expect(await Promise.all(jobs.map((job) => job.result({ timeout: '60s' })))).toEqual(Array(20).fill('two'));
+  });
+
+  it('killed with an end in its memory that could not be told: the job does not begin anew, and its end is told again', async () => {
+    const told = new Facts<{ node: unknown; attempt: number }>();
+    @Injectable()
+    class Hears {
+      @OnSuccessFeedback('work')
+      async heard({ job }: Feedback): Promise<void> {
+        told.tell({ node: job.node, attempt: job.attempt });
+        if (told.all.length === 1) await gone;
+        if (told.all.length <= 2) throw new Error('not now');
+      }
+    }
+    let isGone: () => void = () => undefined;
+    const gone = new Promise<void>((resolve) => (isGone = resolve));
+    web = await system.application({ providers: [Hears] });
+    const lost = new Promise((resolve) => web.distributor.on('node lost', resolve));
+    const one = await inProcess('one', { handoffTimeout: 300 });
+    await web.client.enqueue('work', { result: 'one' });
+    await told.count(1);
+    await one.kill('SIGKILL');
+    await within(lost, 'the news of its loss');
+    await system.node({ name: 'two', to: web, providers: [Work] });
+    await new Promise((resolve) => setTimeout(resolve, 1_000));
+    isGone();
+    await told.count(3);
+    expect(told.all).toEqual(Array(3).fill({ node: 'one', attempt: 1 }));
+    expect(web.distributor.backlog().unconfirmed).toBe(0);
   });
 
   it('killed before it confirmed what it was sent: nothing of it is lost', async () => {

@@ -105,6 +105,12 @@ describe('a job with `thread: true`', () => {
     expect([thrown.name, thrown.message, thrown.code]).toEqual(['TypeError', 'told to fail', 'E_TOLD']);
   });
 
+  it('can snooze, which spends no attempt and calls no errback', async () => {
+    const answer = await run({ do: 'snooze' }, { maxAttempts: 1 });
+    expect(answer).toEqual({ where: expect.stringMatching(/^thread/), attempt: 1 });
+    expect(told).toMatchObject([{ callback: 'main' }]);
+  });
+
   it('can cancel itself, and fail for good', async () => {
     const cancelled = await failure({ do: 'cancel' });
     expect(cancelled).toBeInstanceOf(JobCancelled);

@@ -81,6 +81,7 @@ export class Cluster {
   readonly looks: Look[] = [];
   readonly runs: Run[] = [];
   readonly handedOver = new Set<string>();
+  readonly refused = new Set<string>();
   readonly early: string[] = [];
   readonly unhandled: string[] = [];
   storageTrouble = 0;
@@ -107,6 +108,7 @@ export class Cluster {
 
   #emit(event: JobReactorEvent, life: Life): void {
     if (event.event === 'job handed over') this.handedOver.add(event.id);
+    if (event.event === 'job refused') this.refused.add(event.id);
     if (event.event === 'job runs alone') {
       this.ranAlone++;
       this.#alone.set(life, { id: event.id, context: null });
@@ -261,7 +263,9 @@ export class Cluster {
     this.starts.set(id, starts);
     this.world.note(`start ${id} attempt ${attempt} on ${node}`);
     const alone = this.#alone.get(life);
-    if (alone?.id === id) alone.context = context;
+    // One that was cancelled before it began, and is run again after its end, has no crashes any more.
+    if (alone?.id === id && attempt === 1) this.#alone.delete(life);
+    else if (alone?.id === id) alone.context = context;
     else if (alone?.context && !alone.context.signal.aborted) this.beside.push(`${id} beside ${alone.id} on ${node}`);
     if (now < runAt) this.early.push(`${id} at ${now}, due ${runAt}`);
     const { fence } = context;

@@ -14,6 +14,7 @@ import {
   OnSuccessFeedback,
   type JobHandle,
   type JobReactorOptions,
+  Snooze,
 } from '../../lib/index.js';
 
 /*
@@ -39,7 +40,7 @@ export interface Work {
    * `fail-once`: throws in the first attempt. `count`: adds 1 to `args.count` and returns it. `nap`: returns after
    * `args.for` milliseconds. `exit`: kills the process at once; the others of `KILLS` do it after `args.for`.
    */
-  do?: 'return' | 'wait' | 'hang' | 'fail' | 'fail-once' | 'count' | 'nap' | 'block' | 'exit' | Kill;
+  do?: 'return' | 'wait' | 'hang' | 'fail' | 'fail-once' | 'count' | 'nap' | 'snooze' | 'block' | 'exit' | Kill;
   for?: number;
   result?: unknown;
   count?: number;
@@ -104,6 +105,10 @@ class Works {
     const finish = new Promise((resolve) => finishing.set(id, resolve));
     tell({ started: { id, name, attempt, run, runAt, at: Date.now(), lastError, args } });
     switch (args.do) {
+      case 'snooze':
+        // Once: what is due later than it was enqueued for has been snoozed.
+        if (runAt - ctx.job.enqueuedAt < (args.for ?? 0)) throw new Snooze(args.for ?? 0);
+        return 'awake';
       case 'wait':
         return finish;
       case 'hang':
@@ -138,6 +143,9 @@ class Works {
   }
 }
 
+/** Silent, unless whoever started it reads its log. */
+const logging = process.env['REACTOR_LOG'] === undefined ? { logger: false as const } : {};
+
 let heed: Heed = 'return';
 
 @Injectable()
@@ -158,13 +166,13 @@ async function main(options: JobReactorOptions, declared?: Heed): Promise<void> 
   let client: JobReactorClient;
   let port = 0;
   if (options.node) {
-    const app = await NestFactory.createMicroservice(module, { ...JobReactorModule.transport(), logger: false });
+    const app = await NestFactory.createMicroservice(module, { ...JobReactorModule.transport(), ...logging });
     app.enableShutdownHooks();
     await app.listen();
     client = app.get(JobReactorClient);
     if (options.distributor) ({ port } = await app.get(JobReactorDistributor).address());
   } else {
-    const app = await NestFactory.createApplicationContext(module, { logger: false });
+    const app = await NestFactory.createApplicationContext(module, logging);
     app.enableShutdownHooks();
     client = app.get(JobReactorClient);
     ({ port } = await app.get(JobReactorDistributor).address());

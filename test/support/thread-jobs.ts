@@ -30,6 +30,7 @@ import {
   JobReactorClient,
   JobReactorModule,
   OnError,
+  Snooze,
   OnSuccess,
   UnrecoverableError,
 } from '../../lib/index.js';
@@ -158,6 +159,9 @@ export class ThreadJobs implements OnModuleDestroy, OnApplicationShutdown {
       case 'cancel':
         context.args['left'] = 'by the cancel';
         throw new CancelJob('not needed');
+      case 'snooze':
+        if (context.job.runAt <= context.job.enqueuedAt) throw new Snooze(50);
+        return { where: where(), attempt: context.job.attempt };
       case 'function':
         return () => 'not to be carried';
       case 'values':

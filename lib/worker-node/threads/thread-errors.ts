@@ -7,6 +7,7 @@ import {
   JobInterrupted,
   JobRejected,
   JobTimeout,
+  Snooze,
   UnrecoverableError,
 } from '../../job/job.errors.js';
 import { JobReactorError } from '../../job-reactor.error.js';
@@ -74,6 +75,8 @@ export function answerFrom(outcome: ThreadOutcome): ThreadAnswer {
       return { kind: 'returned', result: outcome.result, args };
     case 'cancelled':
       return { kind: 'threw', thrown: new CancelJob(outcome.reason), args };
+    case 'snoozed':
+      return { kind: 'threw', thrown: new Snooze(outcome.delay), args };
     case 'failed':
       return { kind: 'threw', thrown: thrownInThread(outcome.error, outcome.unrecoverable), args };
   }

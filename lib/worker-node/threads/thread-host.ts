@@ -5,7 +5,7 @@ import { ExternalContextCreator } from '@nestjs/core/helpers/external-context-cr
 import { HandlerExplorer } from '../../handlers/handler-explorer.js';
 import { JobContext } from '../../handlers/job-context.js';
 import type { JobHandlers } from '../../handlers/job-handler.js';
-import { CancelJob, errorData, UnrecoverableError } from '../../job/job.errors.js';
+import { CancelJob, errorData, Snooze, UnrecoverableError } from '../../job/job.errors.js';
 import { deserialise, serialise } from '../../job/serialise.js';
 import { JobReactorError } from '../../job-reactor.error.js';
 import { isUnrecoverable, readPayload } from '../attempt-payload.js';
@@ -71,6 +71,7 @@ export class ThreadHost {
     } catch (thrown) {
       const left = argsAfterFailure(context);
       if (thrown instanceof CancelJob) return { kind: 'cancelled', reason: thrown.reason, args: left };
+      if (thrown instanceof Snooze) return { kind: 'snoozed', delay: thrown.delay, args: left };
       return { kind: 'failed', error: errorData(thrown), unrecoverable: isUnrecoverable(thrown), args: left };
     }
   }

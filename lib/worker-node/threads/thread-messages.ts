@@ -38,6 +38,7 @@ export interface ThreadTask {
 export type ThreadOutcome = { args: string | null } & (
   | { kind: 'returned'; result: string }
   | { kind: 'cancelled'; reason: string }
+  | { kind: 'snoozed'; delay: number }
   | { kind: 'failed'; error: ErrorData; unrecoverable: boolean }
 );
 

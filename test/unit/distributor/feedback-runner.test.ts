@@ -73,8 +73,8 @@ it('says when it has no method for what another instance had one for, and never 
   const theirs = feedback({}, randomUUID());
   expect(await runner.run(theirs)).toBe('undeclared');
   expect(await runner.run(theirs)).toBe('undeclared');
-  expect(await runner.run({ ...theirs, listeners: 'closures' })).toBe('undeclared');
-  // What nobody listens to, and what a node's closures wait for, is not for methods.
+  // Closures went with their process; what nobody listens to, or a node's closures wait for, is not for methods either.
+  expect(await runner.run(feedback({ listeners: 'closures' }, randomUUID()))).toBe('told');
   expect(await runner.run(feedback({ listeners: 'none' }, randomUUID()))).toBe('told');
   const origin = { ...theirs.origin, submitter: randomUUID() };
   expect(await runner.run(feedback({ origin, listeners: 'closures' }))).toBe('told');
