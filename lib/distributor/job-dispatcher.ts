@@ -173,9 +173,9 @@ export class JobDispatcher {
   /** The node it was sent to does not come back: it waits for another. */
   #giveUp(job: HeldJob): void {
     const { distributor, held, emit, givenUp } = this.#parts;
-    if (givenUp(job)) return;
     const { id, name } = job.spec;
     emit({ event: 'job handed over', distributor, id, name, from: job.holderName, assignment: job.assignment + 1 });
+    if (givenUp(job)) return;
     held.wait(job);
     this.wake();
   }
