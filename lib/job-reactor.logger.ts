@@ -85,7 +85,7 @@ function describe(event: Exclude<JobReactorEvent, { event: 'thread log' }>): [Le
     case 'job handed over':
       return [
         'warn',
-        `Job ${event.name} (${event.id}) goes to another node: '${event.from ?? 'its node'}' did not confirm it`,
+        `Job ${event.name} (${event.id}) goes on without ${event.from === null ? 'the node it was sent to' : `node '${event.from}'`}, which did not confirm it`,
       ];
     case 'job waits for a node':
       if (event.needsThreads)

@@ -79,6 +79,8 @@ export class JobDispatcher {
   /** A node is gone: what it never confirmed goes to another, at once if it left on purpose, else if it stays away. */
   lost(node: ConnectedNode): void {
     if (node.leaving) return this.#handOver(node);
+    // A timer holds on to the node for as long as that one said, and it may have said years.
+    if (this.#parts.held.heldBy(node.storage).length === 0) return;
     this.#parts.timers.after(node.handoffTimeout, () => {
       if (!this.#parts.registry.byStorage(node.storage)) this.#handOver(node);
     });
@@ -171,9 +173,9 @@ export class JobDispatcher {
   /** The node it was sent to does not come back: it waits for another. */
   #giveUp(job: HeldJob): void {
     const { distributor, held, emit, givenUp } = this.#parts;
-    if (givenUp(job)) return;
     const { id, name } = job.spec;
     emit({ event: 'job handed over', distributor, id, name, from: job.holderName, assignment: job.assignment + 1 });
+    if (givenUp(job)) return;
     held.wait(job);
     this.wake();
   }

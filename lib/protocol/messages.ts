@@ -17,6 +17,7 @@ import type { RetryAnswer } from '../job/job-query.js';
 import type { Entry, MessageOf } from './message-entry.js';
 import type { Hello, MessageType, QueryKind, RefuseCode, Undelivered } from './message.js';
 import {
+  assignment,
   count,
   cut,
   error,
@@ -144,7 +145,7 @@ export const MESSAGES: { readonly [T in MessageType]: Entry<MessageOf<T>> } = {
     number: 8,
     from: 'distributor',
     state: 'after',
-    fields: { job: sentJob, assignment: count },
+    fields: { job: sentJob, assignment },
     parts: ['args'],
     pick: ({ job, assignment }) => ({ job: pickJob(job), assignment }),
   },
@@ -152,7 +153,7 @@ export const MESSAGES: { readonly [T in MessageType]: Entry<MessageOf<T>> } = {
     number: 9,
     from: 'both',
     state: 'after',
-    fields: { jobs: list(pair(uuid, count), MOST_ENTRIES) },
+    fields: { jobs: list(pair(uuid, assignment), MOST_ENTRIES) },
     parts: [],
     split: 'jobs',
   },
@@ -163,7 +164,7 @@ export const MESSAGES: { readonly [T in MessageType]: Entry<MessageOf<T>> } = {
     state: 'after',
     fields: {
       id: uuid,
-      assignment: count,
+      assignment,
       code: oneOf<RefuseCode>('DRAINING', 'UNKNOWN_JOB', 'STORAGE', 'FULL', 'SUPERSEDED'),
     },
     parts: [],

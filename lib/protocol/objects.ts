@@ -1,3 +1,4 @@
+import { HIGHEST_ASSIGNMENT } from '../job/job-life.js';
 import type {
   AttemptOptions,
   BackoffData,
@@ -64,6 +65,7 @@ export const name = text(LONGEST_NAME, 1);
 export const remark = text(LONGEST_REMARK);
 export const moment = integer(0, LAST_MOMENT);
 export const count = integer(0);
+export const assignment = integer(0, HIGHEST_ASSIGNMENT);
 const priority = integer(-2147483648, 2147483647);
 const listeners: Field<Listeners> = oneOf('closures', 'declared', 'none');
 const names = list(name, 1000);
@@ -150,7 +152,7 @@ const fieldsOfFeedback = {
   name,
   origin,
   listeners,
-  assignment: count,
+  assignment,
   status: oneOf<FeedbackRecord['status']>('succeeded', 'failed', 'cancelled', 'dead'),
   final: flag,
   side: oneOf<FeedbackRecord['side']>('success', 'error'),

@@ -32,6 +32,8 @@ export interface Connection {
   readonly remote: string;
   readonly peer: Peer;
   readonly closed: boolean;
+  /** Bytes that came so far; absent where they are not counted. */
+  readonly received?: number;
   /** True while more is queued than the other side takes; senders stop until `onDrain`. */
   readonly congested: boolean;
   /** Queues the message; all of one tick leave in one write. Ignored once closed. */

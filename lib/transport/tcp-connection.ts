@@ -30,6 +30,7 @@ export class TcpConnection implements Connection, Holder {
   readonly remote: string;
   /** Bytes it holds, as far as the budget was told. */
   held = 0;
+  received = 0;
   onDrain: () => void = () => {};
   /** Called when the handshake is over, and when the connection is. */
   onHandshakeOver: () => void = () => {};
@@ -141,6 +142,7 @@ export class TcpConnection implements Connection, Holder {
 
   #read(chunk: Buffer): void {
     if (this.closed) return;
+    this.received += chunk.length;
     const reader = this.#reader;
     reader.push(chunk);
     while (!this.closed) {
@@ -218,7 +220,9 @@ export class TcpConnection implements Connection, Holder {
     this.#flush();
     this.socket.end();
     if (this.#onMessage === null) this.socket.resume();
-    this.#lastWait = this.clock.after(this.limits.closeTimeout, () => this.socket.destroy(), false);
+    // Who is dead does not close either, and what it has is to be dealt with now.
+    const patience = reason.told?.code === 'DEAD' ? 0 : this.limits.closeTimeout;
+    this.#lastWait = this.clock.after(patience, () => this.socket.destroy(), false);
   }
 
   #closed(): void {

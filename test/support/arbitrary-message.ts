@@ -17,6 +17,7 @@ const anyText = (maxLength: number, minLength = 0): fc.Arbitrary<string> =>
 const name = anyText(255, 1).map((text) => text.slice(0, 255) || 'x');
 const moment = fc.oneof(fc.constant(0), fc.constant(8.64e15), fc.integer({ min: 0, max: 2 ** 45 }));
 const count = fc.oneof(fc.nat(), fc.constant(Number.MAX_SAFE_INTEGER));
+const assignment = fc.oneof(fc.integer({ min: 0, max: 10 }), fc.constantFrom(2 ** 18, 2 ** 31 - 1));
 const duration = fc.oneof(fc.nat(), fc.double({ min: 0, max: 1e9, noNaN: true }).map(Math.abs));
 const nullable = <T>(inner: fc.Arbitrary<T>): fc.Arbitrary<T | null> => fc.option(inner, { nil: null });
 const names = fc.array(name, { maxLength: 5 });
@@ -96,7 +97,7 @@ const feedback = fc.record({
   name,
   origin,
   listeners,
-  assignment: count,
+  assignment,
   status: fc.constantFrom('succeeded' as const, 'failed' as const, 'cancelled' as const, 'dead' as const),
   final: fc.boolean(),
   side: fc.constantFrom('success' as const, 'error' as const),
@@ -201,15 +202,15 @@ export const ARBITRARY: { [T in MessageType]: fc.Arbitrary<MessageOf<T>> } = {
   job: fc.record({
     type: fc.constant('job'),
     job: fc.record({ ...submitted, origin }),
-    assignment: count,
+    assignment,
     args: serialised,
   }),
-  stored: fc.record({ type: fc.constant('stored'), jobs: fc.array(fc.tuple(uuid, count)) }),
+  stored: fc.record({ type: fc.constant('stored'), jobs: fc.array(fc.tuple(uuid, assignment)) }),
   settled: fc.record({ type: fc.constant('settled'), ids: fc.array(uuid) }),
   refuse: fc.record({
     type: fc.constant('refuse'),
     id: uuid,
-    assignment: count,
+    assignment,
     code: fc.constantFrom('DRAINING', 'UNKNOWN_JOB', 'STORAGE', 'FULL', 'SUPERSEDED'),
   }),
   progress: fc.record({ type: fc.constant('progress'), id: uuid, value: serialised }),

@@ -143,6 +143,9 @@ class Works {
   }
 }
 
+/** Silent, unless whoever started it reads its log. */
+const logging = process.env['REACTOR_LOG'] === undefined ? { logger: false as const } : {};
+
 let heed: Heed = 'return';
 
 @Injectable()
@@ -163,13 +166,13 @@ async function main(options: JobReactorOptions, declared?: Heed): Promise<void> 
   let client: JobReactorClient;
   let port = 0;
   if (options.node) {
-    const app = await NestFactory.createMicroservice(module, { ...JobReactorModule.transport(), logger: false });
+    const app = await NestFactory.createMicroservice(module, { ...JobReactorModule.transport(), ...logging });
     app.enableShutdownHooks();
     await app.listen();
     client = app.get(JobReactorClient);
     if (options.distributor) ({ port } = await app.get(JobReactorDistributor).address());
   } else {
-    const app = await NestFactory.createApplicationContext(module, { logger: false });
+    const app = await NestFactory.createApplicationContext(module, logging);
     app.enableShutdownHooks();
     client = app.get(JobReactorClient);
     ({ port } = await app.get(JobReactorDistributor).address());

@@ -6,7 +6,7 @@ import type { Message, MessageType } from '../../lib/protocol/message.js';
 import { MessageReader } from '../../lib/protocol/message-reader.js';
 import type { Side } from '../../lib/protocol/message-entry.js';
 import { within } from './deadline.js';
-import { Facts } from './reactor.js';
+import { Facts } from './facts.js';
 
 type MessageOf<T extends MessageType> = Extract<Message, { type: T }>;
 
@@ -22,12 +22,21 @@ export class ScriptedSide {
   constructor(
     readonly socket: Socket,
     otherSide: Side,
+    nonsense: (error: unknown) => void = (error) => {
+      throw error;
+    },
   ) {
     this.#encoder.limit = DEFAULT_FRAME;
     this.#reader = new MessageReader(otherSide);
     this.#closed = new Promise((resolve) => socket.once('close', resolve));
     socket.on('error', () => {});
-    socket.on('data', (chunk: Buffer) => this.#read(chunk));
+    socket.on('data', (chunk: Buffer) => {
+      try {
+        this.#read(chunk);
+      } catch (error) {
+        nonsense(error);
+      }
+    });
   }
 
   send(message: Message): void {

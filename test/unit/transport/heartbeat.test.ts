@@ -9,6 +9,7 @@ class Line implements Connection {
   constructor(readonly peer = STRANGER) {}
   readonly congested = false;
   closed = false;
+  received = 0;
   sent: Message[] = [];
   error: ErrorMessage | undefined;
   onMessage = (): void => {};
@@ -47,33 +48,62 @@ describe('a heartbeat', () => {
     const { clock, line, heartbeat } = begin();
     for (let i = 0; i < 10; i++) {
       clock.advance(4999);
-      heartbeat.received();
+      heartbeat.received({ type: 'pong' });
       clock.advance(1);
     }
     expect(line.sent).toEqual(Array(10).fill({ type: 'ping' }));
   });
 
-  it('does not ping a side that was sent something', () => {
-    const { clock, line, heartbeat } = begin();
-    for (let i = 0; i < 10; i++) {
-      clock.advance(4000);
-      heartbeat.received();
-      heartbeat.sent();
-    }
-    expect(line.sent).toEqual([]);
-    clock.advance(5000);
-    expect(line.sent).toHaveLength(1);
-  });
-
-  it('closes with DEAD after 15 s of silence, counted from the last message', () => {
-    const { clock, line, heartbeat } = begin();
-    clock.advance(12_345);
-    heartbeat.received();
+  it('closes with DEAD after 15 s of silence', () => {
+    const { clock, line } = begin();
     clock.advance(14_999);
     expect(line.closed).toBe(false);
     clock.advance(1);
-    expect(line.error).toMatchObject({ code: 'DEAD' });
+    expect(line.error).toMatchObject({ code: 'DEAD', message: 'Nothing was heard for 15000 ms.' });
     expect(clock.pending).toBe(0);
+  });
+
+  it('lets no 15 s pass after a cut, and never less than 10', () => {
+    for (let cut = 0; cut < 5000; cut += 500) {
+      const { clock, line, heartbeat } = begin();
+      clock.advance(5000);
+      heartbeat.received({ type: 'pong' });
+      clock.advance(cut);
+      heartbeat.received({ type: 'credit', instant: 1, stored: 1 });
+      clock.advance(9999);
+      expect(line.closed).toBe(false);
+      clock.advance(5001);
+      expect(line.closed).toBe(true);
+    }
+  });
+
+  it('closes with DEAD when a ping is not answered for 10 s, whatever else is heard', () => {
+    const { clock, line, heartbeat } = begin();
+    clock.advance(5000);
+    heartbeat.received({ type: 'pong' });
+    for (let second = 0; second < 14; second++) {
+      clock.advance(1000);
+      heartbeat.received({ type: 'ping' });
+      expect(line.closed).toBe(false);
+    }
+    clock.advance(1000);
+    expect(line.error).toMatchObject({ code: 'DEAD', message: 'A ping was not answered for 10000 ms.' });
+    expect(clock.pending).toBe(0);
+  });
+
+  it('waits for an answer as long as much else comes before it', () => {
+    const { clock, line, heartbeat } = begin();
+    for (let second = 0; second < 60; second++) {
+      clock.advance(1000);
+      line.received += 8 * 1024;
+      heartbeat.received();
+    }
+    expect(line.closed).toBe(false);
+    for (let second = 0; second < 20 && !line.closed; second++) {
+      clock.advance(1000);
+      heartbeat.received();
+    }
+    expect(line.error).toMatchObject({ message: expect.stringContaining('A ping was not answered') as string });
   });
 
   it('gives the other side another interval when this process stood still', () => {
@@ -82,8 +112,10 @@ describe('a heartbeat', () => {
     expect(line.closed).toBe(false);
     clock.advance(4999);
     expect(line.closed).toBe(false);
-    heartbeat.received();
-    clock.advance(14_999);
+    heartbeat.received({ type: 'pong' });
+    clock.advance(4_999);
+    heartbeat.received({ type: 'pong' });
+    clock.advance(9_999);
     expect(line.closed).toBe(false);
   });
 
