@@ -13,7 +13,7 @@ import type { CancelAnswer } from '../job/job-control.js';
 import type { Intake, JobGateway, NewJob } from '../job/job-gateway.js';
 import type { JobInterest } from '../job/job-listeners.js';
 import { readJobId, readJobsQuery, readSelection, type JobSelection, type JobsQuery } from '../job/job-filter.js';
-import type { RemovedJobs } from '../job/job-query.js';
+import type { RemovedJobs, RetryAnswer } from '../job/job-query.js';
 import type { FeedbackRecord } from '../job/job.js';
 import { readName } from '../job/read-option.js';
 import { serialise } from '../job/serialise.js';
@@ -161,6 +161,18 @@ export class JobReactorClient extends ClientProxy {
     const { name, interest } = awaited;
     const parts = { gateway: this.#gateway, clock: this.#clock, interest };
     return { answer, job: new JobHandle<D>(jobId, name, false, parts), missing };
+  }
+
+  /**
+   * Runs a job now that waits on a node for its time: deferred, retrying, snoozed, or a periodic one between two runs.
+   * `queued`: that is committed. `not-final`: it runs, or its time has come, or no node has it yet; or it has failed or was
+   * cancelled, see {@link retry}.
+   * @throws {JobReactorError} INVALID_QUERY; in a process that is only a node also NOT_CONNECTED, STOPPED
+   */
+  async runNow(id: string): Promise<{ answer: RetryAnswer; missing: string[] }> {
+    const jobId = readJobId(id, 'What runNow() is about');
+    const { answer, missing } = await this.#gateway.queries.retry(jobId, () => undefined, true);
+    return { answer, missing };
   }
 
   /** Part of Nest's ClientProxy; the module connects. */

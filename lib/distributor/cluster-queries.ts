@@ -95,9 +95,10 @@ export class ClusterQueries implements JobQueries {
   async retry(
     id: string,
     expected: (name: string, run: number) => void,
+    now = false,
   ): Promise<{ answer: RetryAnswer; told: boolean } & Missing> {
     const { instance, storage } = this.#parts;
-    const { origin, ...rest } = await this.retryFor(id, expected);
+    const { origin, ...rest } = await this.retryFor(id, expected, now);
     const restarted = origin !== null && origin.storage !== null && origin.storage === storage();
     return { ...rest, told: origin?.instance === instance || restarted };
   }
@@ -106,6 +107,7 @@ export class ClusterQueries implements JobQueries {
   async retryFor(
     id: string,
     expected: (name: string, run: number) => void = () => undefined,
+    now = false,
   ): Promise<{ answer: RetryAnswer; origin: JobOrigin | null } & Missing> {
     const { held, registry, requests } = this.#parts;
     const nodes = [...registry.nodes()];
@@ -122,7 +124,7 @@ export class ClusterQueries implements JobQueries {
     }
     const { node, view } = found;
     if (isFinal(view.status) && view.status !== 'succeeded') expected(view.name, view.run + 1);
-    const answer = await requests.retry(node, id);
+    const answer = await requests.retry(node, id, now);
     if (answer?.origin) this.#parts.retried(id, answer.origin);
     const missing = answer ? [] : [node.name];
     return { answer: answer?.retried ?? 'unknown', origin: answer?.origin ?? null, missing };

@@ -44,7 +44,10 @@ export class HeldJobs {
     return job?.state === 'pending' ? job : undefined;
   }
 
+  /** In place of what was held by its id. */
   add(job: HeldJob): void {
+    const earlier = this.#jobs.get(job.spec.id);
+    if (earlier) this.remove(earlier);
     this.#jobs.set(job.spec.id, job);
     this.#unconfirmed++;
     if (job.holder !== null) this.#index(job);

@@ -51,8 +51,8 @@ export class JobRequests {
     return (await this.#query(node, { kind: 'remove', ...which })).end;
   }
 
-  async retry(node: ConnectedNode, id: string): Promise<Answered | null> {
-    return (await this.#query(node, { kind: 'retry', id })).end;
+  async retry(node: ConnectedNode, id: string, now: boolean): Promise<Answered | null> {
+    return (await this.#query(node, { kind: 'retry', id, ...(now ? { now } : {}) })).end;
   }
 
   async parked(node: ConnectedNode, filter: ParkedPageQuery): Promise<ParkedPage | null> {

@@ -59,7 +59,7 @@ export class NodeRequests {
   }
 
   /** Sends what is found, and gives what is to be said at the end. */
-  async #answer(node: ConnectedNode, { request, kind, id, filter }: Query): Promise<Partial<AnsweredFacts>> {
+  async #answer(node: ConnectedNode, { request, kind, id, filter, now }: Query): Promise<Partial<AnsweredFacts>> {
     const { find, queries } = this.#asked;
     if (kind === 'jobs' && filter) {
       const { jobs, after, missing } = await queries.jobs(filter);
@@ -70,7 +70,7 @@ export class NodeRequests {
     if (id === undefined) return {};
     if (kind === 'remove') return queries.remove(id);
     if (kind === 'retry') {
-      const { answer, origin, missing } = await queries.retryFor(id);
+      const { answer, origin, missing } = await queries.retryFor(id, undefined, now);
       return { retried: answer, origin, missing };
     }
     const found = await find(id);

@@ -47,7 +47,9 @@ export class PendingJobs {
     return this.#places.size;
   }
 
+  /** One that waits already takes its place anew: a second one would never be found again, and be sent for ever. */
   add(job: HeldJob): void {
+    this.remove(job.spec.id);
     const key = routeKey(job);
     let group = this.#groups.get(key);
     if (!group) this.#groups.set(key, (group = new Group()));

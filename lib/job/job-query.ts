@@ -55,10 +55,12 @@ export interface JobQueries {
   removeAll(filter: JobFilter): Promise<RemovedJobs>;
   /**
    * `expected` is called with the job's name and the number of the run that is to come, before it is asked for.
-   * `told`: the new result comes to this process.
+   * `told`: the new result comes to this process. `now`: it is about a job that waits for its time, and is to run now;
+   * nothing is expected then.
    */
   retry(
     id: string,
     expected: (name: string, run: number) => void,
+    now?: boolean,
   ): Promise<{ answer: RetryAnswer; told: boolean } & Missing>;
 }

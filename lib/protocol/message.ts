@@ -162,6 +162,8 @@ export interface Query {
   id?: string;
   /** Of jobs, and of the removal of many. */
   filter?: JobPageQuery;
+  /** Of retry: not a job that has ended, but one that waits for its time is to run now. */
+  now?: boolean;
 }
 export type QueryKind = 'find' | 'jobs' | 'remove' | 'retry';
 /** One job that a query is answered with; as many as there are come before `answered`. */

@@ -210,6 +210,7 @@ export const MESSAGES: { readonly [T in MessageType]: Entry<MessageOf<T>> } = {
       kind: oneOf<QueryKind>('find', 'jobs', 'remove', 'retry'),
       id: optional(uuid),
       filter: optional(filter),
+      now: optional(flag),
     },
     parts: [],
   },

@@ -64,7 +64,7 @@ export class JobAnswers {
   }
 
   /** Sends what is found, and gives what is to be said at the end. */
-  async #answer(link: DistributorLink, { request, kind, id, filter }: Query): Promise<Partial<AnsweredFacts>> {
+  async #answer(link: DistributorLink, { request, kind, id, filter, now }: Query): Promise<Partial<AnsweredFacts>> {
     const { control, clearing } = this.#parts;
     if (kind === 'jobs' && filter) {
       const { jobs, after } = await clearing.page(filter);
@@ -74,6 +74,7 @@ export class JobAnswers {
     if (kind === 'remove' && filter) return this.#removed(await clearing.removePage(filter));
     if (id === undefined) return {};
     if (kind === 'remove') return this.#removed(await clearing.remove(id));
+    if (kind === 'retry' && now) return { retried: await control.runNow(id), origin: null };
     if (kind === 'retry') return this.#retry(id);
     const found = await control.find(id);
     if (found) link.send(answerMessage(request, found));

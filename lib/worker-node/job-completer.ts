@@ -99,6 +99,13 @@ export class JobCompleter {
     return accepted(await this.#persist(write)) ? again : null;
   }
 
+  /** A job that waits for its time, as it is due now; null when it is no longer as it was. */
+  async advance(job: StoredJob): Promise<StoredJob | null> {
+    const due: StoredJob = { ...job, fence: job.fence + 1, dueAt: this.#parts.clock.now() };
+    const write: JobWrite = { kind: 'save', id: job.id, fence: job.fence, change: changeOf(due) };
+    return accepted(await this.#persist(write)) ? due : null;
+  }
+
   /** Whatever its status, its row goes. One that had not ended ends as `cancelled`. */
   async remove(job: StoredJob, settled: () => boolean): Promise<Completed | null> {
     const { clock, node } = this.#parts;

@@ -143,6 +143,26 @@ export class JobScheduler {
     return entry;
   }
 
+  /** Keeps a job from starting whose time has not come, until `release`; undefined when there is none such. */
+  hold(id: string): WaitingJob | undefined {
+    const entry = this.#waiting.get(id);
+    if (!entry || entry.held || entry.ready) return undefined;
+    this.#move(entry, true);
+    this.#arm();
+    return entry;
+  }
+
+  /** It may start again: as it was, or as its row is now. Nothing happens when it was taken out meanwhile. */
+  release(entry: WaitingJob, job: StoredJob | null): void {
+    if (this.#waiting.get(entry.id) !== entry) return;
+    if (job) {
+      this.remove(entry.id);
+      return this.add(job, entry);
+    }
+    this.#move(entry, false);
+    this.#fire();
+  }
+
   /** Forgets every job that waits. */
   clear(): void {
     for (const id of this.#waiting.keys()) this.remove(id);

@@ -83,10 +83,11 @@ export class SubmitterRequests implements JobQueries, FeedbackQueries {
   async retry(
     id: string,
     expected: (name: string, run: number) => void,
+    now = false,
   ): Promise<{ answer: RetryAnswer; told: boolean } & Missing> {
-    const found = await this.find(id);
+    const found = now ? null : await this.find(id);
     if (found) expected(found.view.name, found.view.run + 1);
-    const { end } = await this.#query({ kind: 'retry', id }, true);
+    const { end } = await this.#query({ kind: 'retry', id, ...(now ? { now } : {}) }, true);
     const told = end.origin?.submitter === this.#instance;
     return { answer: end.retried ?? 'unknown', told, missing: end.missing };
   }

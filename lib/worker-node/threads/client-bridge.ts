@@ -65,7 +65,7 @@ export class ClientBridge {
   }
 
   async #ask(request: number, method: GatewayMethod, args: unknown[]): Promise<unknown> {
-    if (method === 'retry') return this.#retry(request, args[0] as string);
+    if (method === 'retry') return this.#retry(request, args[0] as string, args[1] as boolean | undefined);
     const asked: object | undefined = includes(GATEWAY_METHODS, method)
       ? this.#gateway
       : includes(QUERY_METHODS, method)
@@ -78,11 +78,15 @@ export class ClientBridge {
   }
 
   /** Listened for before it is asked for: the thread may be busy when the answer comes. */
-  #retry(request: number, id: string): Promise<unknown> {
-    return this.#gateway.queries.retry(id, (name, run) => {
-      this.#watch(id, run);
-      this.#send({ type: 'expected', request, name, run });
-    });
+  #retry(request: number, id: string, now?: boolean): Promise<unknown> {
+    return this.#gateway.queries.retry(
+      id,
+      (name, run) => {
+        this.#watch(id, run);
+        this.#send({ type: 'expected', request, name, run });
+      },
+      now,
+    );
   }
 
   #watch(id: string, fromRun: number): void {

@@ -24,7 +24,7 @@ export class ThreadGateway implements JobGateway {
     jobs: (query) => this.#call('jobs', [query]) as ReturnType<JobQueries['jobs']>,
     remove: (id) => this.#call('remove', [id]) as ReturnType<JobQueries['remove']>,
     removeAll: (filter) => this.#call('removeAll', [filter]) as ReturnType<JobQueries['removeAll']>,
-    retry: (id, expected) => this.#call('retry', [id], expected) as ReturnType<JobQueries['retry']>,
+    retry: (id, expected, now) => this.#call('retry', [id, now], expected) as ReturnType<JobQueries['retry']>,
   };
   readonly feedbacks: FeedbackQueries = {
     parked: (query) => this.#call('parked', [query]) as ReturnType<FeedbackQueries['parked']>,

@@ -6,6 +6,23 @@ import { nextLife } from '../../../lib/job/job-life.js';
 import { retry } from '../../../lib/job/job-transitions.js';
 import { sampleJob } from '../../support/sample-job.js';
 
+it('a job that comes to wait twice, as when it was found in the outbox once more, waits once and is sent once', () => {
+  const held = new HeldJobs(() => null);
+  const spec = sampleJob();
+  const [first, again] = [heldJob(spec), heldJob(spec)];
+  for (const job of [first, again, again]) {
+    held.add(job);
+    held.wait(job);
+  }
+  held.wait(again);
+  expect([held.unconfirmed, held.pending.size]).toEqual([1, 1]);
+  const [group] = held.pending.groups();
+  expect([group!.size, group!.first]).toEqual([1, again]);
+  held.assign(again, 'storage', 'node');
+  expect([group!.size, held.pending.size, held.pending.groups()]).toEqual([0, 0, []]);
+  expect(held.heldBy('storage')).toEqual([again]);
+});
+
 describe('the lives of a job', () => {
   const id = randomUUID();
   const again = nextLife(2);
