@@ -20,6 +20,8 @@ export interface PeerWatchParts {
   wants: (row: { name: string; options: JobOptions }, alive: ReadonlySet<string>) => Wants;
   adopted: (page: Adopted, peer: StoragePeer) => Promise<void>;
   failed: (error: unknown) => void;
+  /** An answer was lost: rows may have been taken over that nobody was told of. The database answers again. */
+  inDoubt?: () => Promise<void>;
 }
 
 /**
@@ -41,6 +43,7 @@ export class PeerWatch {
   /** `all`: every lease is in doubt. `suspects`: those that are due. */
   #wanted: 'all' | 'suspects' | null = null;
   #looking: Promise<void> | undefined;
+  #doubt = false;
   #stopped = false;
 
   constructor(parts: PeerWatchParts) {
@@ -72,8 +75,11 @@ export class PeerWatch {
       this.#wanted = null;
       try {
         await this.#round(all);
+        if (this.#doubt && !this.#stopped) await this.#parts.inDoubt?.();
+        this.#doubt = false;
       } catch (error) {
         if (this.#stopped) return;
+        this.#doubt = true;
         this.#parts.failed(error);
         this.#arm(AGAIN_AFTER, all ? 'all' : 'suspects');
       }

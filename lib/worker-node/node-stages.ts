@@ -54,7 +54,7 @@ export interface NodeFlow {
   concluded(completed: Completed, settled: boolean): void;
   /** A copy was dropped without a word. */
   dropped(): void;
-  /** The lease in a shared database is held again, with so many jobs stored. */
+  /** The lease in a shared database is held again, or what was taken over is certain again, with so many jobs stored. */
   back(stored: number): void;
   opened(link: DistributorLink): void;
   closed(link: DistributorLink, instance: string): void;
@@ -116,6 +116,11 @@ export class NodeStages {
       ...common,
       adopted: (job, from) => flow.adopted(job, from),
       feedbacks: () => this.reporter.more(),
+      inDoubt: async () => {
+        await recoverer.start();
+        this.reporter.more();
+        flow.back(await storage.countUnfinished());
+      },
     });
     this.leaseLoss = new LeaseLoss({
       ...common,

@@ -51,12 +51,15 @@ export class SharedWorld {
     readonly mutation: Mutation | null = null,
     /** What may befall them. */
     readonly dangers: readonly Fault[] = FAULTS,
+    /** Probability that a statement gets no answer, whether it did its work or not. */
+    trouble = 0,
   ) {
     const world = new World(seed);
     this.world = world;
     this.server = new SimulatedServer(world);
     this.cluster = new Cluster(world, { latency: world.between(1, 50), duplicate: world.random() * 0.2 }, 10);
     this.#oneMachine = world.chance(0.2);
+    this.server.trouble = trouble;
     const { guards } = this.server;
     if (mutation === 'no owner') guards.owner = false;
     if (mutation === 'no fence') guards.fence = false;
@@ -93,6 +96,7 @@ export class SharedWorld {
     this.#quietAt = world.now + TROUBLE_LASTS;
     while (world.now < this.#quietAt) await world.run(this.#quietAt - world.now, () => false);
     for (const { life } of this.#all()) life.offset = 0;
+    this.server.trouble = 0;
     await world.run(ENDS_WITHIN, () => this.#open().length === 0);
     if (this.#jumped) return this;
     if (world.chance(0.1)) await this.#idle();

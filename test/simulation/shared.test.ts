@@ -41,6 +41,14 @@ it.each<[Mutation, number, RegExp, Fault[]?]>([
   300_000,
 );
 
+/** Where the answer to an adoption is lost, and where a job is found in the outbox while it waits already. */
+it.each([
+  [794, 0.035],
+  [106, 0.015],
+])('statements without an answer: seed %i', async (seed, trouble) => {
+  expect((await new SharedWorld(seed, null, undefined, trouble).run()).check()).toEqual([]);
+});
+
 it('what is adopted from a peer is what it lost: one that is only called dead keeps its jobs', async () => {
   expect(await found('peers called dead', 50, undefined, /at once|ran again|another's|fence|final|ended/)).toEqual([]);
 }, 120_000);

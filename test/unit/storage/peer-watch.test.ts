@@ -49,14 +49,16 @@ class Leases implements StoragePeers {
 describe('a watch over the peers in a database', () => {
   const watched = (leases: Leases, wants = (_name: string, _alive: ReadonlySet<string>): Wants => 'yes') => {
     const errors: unknown[] = [];
+    const doubts: number[] = [];
     const watch = new PeerWatch({
       peers: leases,
       clock: leases.clock,
       wants: ({ name }, alive) => wants(name, alive),
       adopted: async ({ jobs }) => void leases.taken.push(...jobs.map(({ name }) => name)),
       failed: (error) => errors.push(error),
+      inDoubt: async () => void doubts.push(leases.lists),
     });
-    return { watch, errors };
+    return { watch, errors, doubts };
   };
   const settle = async (): Promise<void> => {
     for (let turn = 0; turn < 50; turn++) await Promise.resolve();
@@ -181,7 +183,7 @@ describe('a watch over the peers in a database', () => {
     leases.expires.set('dead', -1);
     leases.rows.set('dead', ['x']);
     leases.broken = true;
-    const { watch, errors } = watched(leases);
+    const { watch, errors, doubts } = watched(leases);
     watch.look();
     await settle();
     await pass(leases, 1_000);
@@ -189,6 +191,11 @@ describe('a watch over the peers in a database', () => {
     leases.broken = false;
     await pass(leases, 1_000);
     expect(leases.taken).toEqual(['x']);
+    // What was taken over without an answer is looked for, once.
+    expect(doubts).toHaveLength(1);
+    watch.look();
+    await settle();
+    expect(doubts).toHaveLength(1);
   });
 
   it('does nothing more once it is stopped', async () => {
