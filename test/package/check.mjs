@@ -57,7 +57,7 @@ async function pack() {
   const paths = packed.files.map(({ path }) => path);
   const allowed =
     /^(dist\/[\w/.-]+\.(js|js\.map|d\.ts)|docs\/[\w-]+\.md|lib\/protocol\/README\.md|[A-Z]+(\.md)?|package\.json)$/;
-  const strange = paths.filter((path) => !allowed.test(path) || /test|sample|bench/.test(path));
+  const strange = paths.filter((path) => !allowed.test(path) || /(^|\/)(test|sample|bench)\/|\.test\./.test(path));
   if (strange.length > 0) fail(`the package holds what no user needs: ${strange.join(', ')}`);
   const needed = ['dist/index.js', 'dist/index.d.ts', 'README.md', 'LICENSE', 'CHANGELOG.md', 'SECURITY.md'];
   const missing = needed.filter((path) => !paths.includes(path));
