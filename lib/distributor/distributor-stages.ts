@@ -118,6 +118,7 @@ export class DistributorStages {
     });
     this.dispatcher = new JobDispatcher({
       ...stages,
+      committing: (id) => this.acceptor.committing(id),
       givenUp: (job) => this.endings.givenUp(job, this.questions.keptCancel(job)),
     });
     this.acceptor = new JobAcceptor({

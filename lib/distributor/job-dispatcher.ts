@@ -24,6 +24,8 @@ export interface DispatcherParts {
   timers: TimerQueue;
   clock: Clock;
   emit: EmitEvent;
+  /** While it is not known whether the outbox has the job. */
+  committing: (id: string) => boolean;
   /** True when the job was ended instead: it is not to go to another node. */
   givenUp: (job: HeldJob) => boolean;
 }
@@ -54,7 +56,11 @@ export class JobDispatcher {
   dispatch(job: HeldJob, node: ConnectedNode | null): void {
     const { held, registry } = this.#parts;
     if (held.get(job.spec.id) !== job) return;
-    if (node && registry.has(node)) return send(node, job);
+    // While that was written down the node was lost, and the job goes another way by now.
+    if (node && (job.state !== 'sent' || job.holder !== node.storage)) return;
+    // Or it is back, by another connection.
+    const there = node && (registry.has(node) ? node : registry.byStorage(node.storage));
+    if (there) return send(there, job);
     held.wait(job);
     this.wake();
     this.#warnLater(job.spec);
@@ -70,9 +76,16 @@ export class JobDispatcher {
     });
   }
 
-  /** A node is there (again): what it never confirmed is sent again, which its ids make harmless. */
+  /**
+   * A node is there (again): what it never confirmed is sent again, which its ids make harmless. What is still being
+   * written down goes when it is.
+   */
   joined(node: ConnectedNode): void {
-    for (const job of this.#parts.held.heldBy(node.storage)) if (job.state === 'sent') send(node, job);
+    const { held, committing } = this.#parts;
+    for (const job of held.heldBy(node.storage)) {
+      const { id } = job.spec;
+      if (job.state === 'sent' && !this.#leaving.has(id) && !committing(id)) send(node, job);
+    }
     this.wake();
   }
 
@@ -152,7 +165,9 @@ export class JobDispatcher {
 
   #leave(node: ConnectedNode, job: HeldJob): void {
     const { id } = job.spec;
-    const leaving = this.#assignAndSend(node, job).finally(() => this.#leaving.delete(id));
+    const leaving = this.#assignAndSend(node, job).finally(() => {
+      if (this.#leaving.get(id) === leaving) this.#leaving.delete(id);
+    });
     this.#leaving.set(id, leaving);
   }
 
