@@ -5,6 +5,8 @@ import { LeaseExpired, transaction, type Engine, type Owner, type Session } from
 import { GRACE } from './lease.js';
 import type { Machine } from './process-mark.js';
 
+/** When the lease of a process ran out that was seen to be gone. */
+const BURIED = 0;
 /** Rows that change hands in one transaction. */
 const PAGE = 500;
 
@@ -41,9 +43,9 @@ export class ServerPeers implements StoragePeers {
     for (const row of rows) {
       const [peerId, peerName, instance] = [row['id'], row['name'], row['instance']] as string[];
       const peer = { id: peerId!, name: peerName!, instance: instance!, expiresAt: Number(row['expires_at']) };
-      let left = Math.max(0, Number(row['time_left']));
-      if (left > 0 && (await this.machine.isGone(row['process'] as string)) && (await this.bury(peer))) left = 0;
-      peers.push({ ...peer, left });
+      const left = Math.max(0, Number(row['time_left']));
+      const isGone = left > 0 && (await this.machine.isGone(row['process'] as string));
+      peers.push(isGone && (await this.bury(peer)) ? { ...peer, expiresAt: BURIED, left: 0 } : { ...peer, left });
     }
     return peers;
   }
@@ -158,8 +160,14 @@ export class ServerPeers implements StoragePeers {
 
   /** Its process was on this machine and is no more, so its lease need not run out. False when it has been renewed. */
   private async bury({ id, expiresAt }: { id: string; expiresAt: number }): Promise<boolean> {
-    const sql = `UPDATE ${this.engine.tables.leases} SET expires_at = 0 WHERE id = ? AND expires_at = ?`;
-    return (await this.asking((session) => session.query(sql, [id, expiresAt]))).count === 1;
+    const { leases } = this.engine.tables;
+    const sql = `UPDATE ${leases} SET expires_at = ${BURIED} WHERE id = ? AND expires_at = ?`;
+    return this.asking(async (session) => {
+      if ((await session.query(sql, [id, expiresAt])).count === 1) return true;
+      // Somebody else who saw it was faster.
+      const { rows } = await session.query(`SELECT expires_at FROM ${leases} WHERE id = ?`, [id]);
+      return rows[0] !== undefined && Number(rows[0]['expires_at']) === BURIED;
+    });
   }
 
   private asking<T>(work: (session: Session) => Promise<T>): Promise<T> {
