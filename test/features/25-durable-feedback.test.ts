@@ -195,7 +195,8 @@ describe('parked feedbacks', () => {
     }
     const jobs = { maxDeliveries: 1 };
     const web = await system.application({ providers: [Hears], outbox: storage, jobs });
-    const node = (name: string) => system.node({ name, to: web, providers: [Works], storage: 'memory', jobs });
+    const node = async (name: string) =>
+      system.node({ name, to: web, providers: [Works], storage: await system.database('SQLite'), jobs });
     const count = async (): Promise<number> => (await web.client.feedbacks.parked({ limit: 1000 })).feedbacks.length;
     const parked = (expected: number) => eventually(`${expected} are parked`, async () => (await count()) === expected);
     return { web, node, told, state, parked };
@@ -273,6 +274,19 @@ describe('parked feedbacks', () => {
     await parked(1);
     expect(await web.client.feedbacks.redeliver({ node: 'one' })).toEqual({ redelivered: 1, missing: [] });
     await told.count(1);
+    await parked(0);
+  });
+
+  it('of a node in memory are kept by the distributor, which outlives it', async () => {
+    const { web, told, state, parked } = await start();
+    const one = await system.node({ name: 'one', to: web, providers: [Works], jobs: { maxDeliveries: 1 } });
+    const { id } = await web.client.enqueue(Bill, { n: 1 });
+    await parked(1);
+    expect((await web.client.feedbacks.parked()).feedbacks).toMatchObject([{ id: `${id}:1`, node: null }]);
+    await one.close();
+    state.failing = false;
+    expect(await web.client.feedbacks.redeliver(id)).toMatchObject({ redelivered: 1 });
+    expect(await told.next()).toBe(`${id}:1`);
     await parked(0);
   });
 
