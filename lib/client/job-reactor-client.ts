@@ -146,9 +146,10 @@ export class JobReactorClient extends ClientProxy {
   async retry<D extends AnyJob = string>(id: string): Promise<RetriedJob<D>> {
     const jobId = readJobId(id, 'What retry() is about');
     const { listeners, queries } = this.#gateway;
-    let awaited: { name: string; interest: JobInterest; isNew: boolean } | undefined;
+    let awaited: { name: string; interest: JobInterest } | undefined;
     const listen = (name: string, run: number): void => void (awaited = { name, ...listeners.register(jobId, run) });
-    const drop = (): void => (awaited?.isNew ? listeners.drop(jobId, 'it was not run again.') : undefined);
+    // Others may have asked for the same at this moment, and one of them got it.
+    const drop = (): void => awaited && listeners.release(jobId, awaited.interest, 'it was not run again.');
     const { answer, told, missing } = await queries.retry(jobId, listen).catch((error: unknown) => {
       drop();
       throw error;

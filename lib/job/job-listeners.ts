@@ -11,6 +11,8 @@ export class JobInterest {
   waiting: { ended: (feedback: FeedbackRecord) => void; unavailable: (why: string) => void }[] | null = null;
   whenStored: (() => void)[] | null = null;
   progress: ((value: string) => void)[] | null = null;
+  /** How many calls have registered it and not released it. */
+  claims = 1;
   /** What is told of earlier runs is not for it. */
   fromRun = 1;
   isStored = false;
@@ -44,7 +46,10 @@ export class JobListeners {
   /** A repeat of an id shares what is there. `fromRun`: the first run that is of interest. */
   register(id: string, fromRun = 1): { interest: JobInterest; isNew: boolean } {
     const known = this.#interests.get(id);
-    if (known) return { interest: known, isNew: false };
+    if (known) {
+      known.claims++;
+      return { interest: known, isNew: false };
+    }
     // Most handles are never asked anything, so an interest begins with no more than its own fields.
     const interest = new JobInterest();
     interest.fromRun = fromRun;
@@ -120,6 +125,11 @@ export class JobListeners {
     return interest.closures && callAll(interest.closures, feedback, activate);
   }
 
+  /** One of those who registered wants nothing of it after all; the others still may. */
+  release(id: string, interest: JobInterest, why: string): void {
+    if (--interest.claims === 0 && this.#interests.get(id) === interest) this.drop(id, why);
+  }
+
   /** The job was not accepted, or its result can no longer come. */
   drop(id: string, why: string): void {
     const interest = this.#interests.get(id);
@@ -128,7 +138,7 @@ export class JobListeners {
   }
 
   #interest(id: string): JobInterest {
-    return this.register(id).interest;
+    return this.#interests.get(id) ?? this.register(id).interest;
   }
 }
 

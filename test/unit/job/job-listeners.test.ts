@@ -25,6 +25,16 @@ describe('what one process wants to hear of a job', () => {
     expect([ends, listeners.has(job.id)]).toEqual([[`${job.id}:2`], false]);
   });
 
+  it('stays while one of those who asked for it wants it, and goes with the last', () => {
+    const listeners = new JobListeners();
+    const [one, two] = [listeners.register(job.id), listeners.register(job.id)];
+    expect([one.isNew, two.isNew, one.interest === two.interest]).toEqual([true, false, true]);
+    listeners.release(job.id, one.interest, 'not now');
+    expect(listeners.has(job.id)).toBe(true);
+    listeners.release(job.id, two.interest, 'not now');
+    expect(listeners.has(job.id)).toBe(false);
+  });
+
   it('holds no progress listener that has gone', () => {
     const listeners = new JobListeners();
     const { interest } = listeners.register(job.id);
