@@ -78,7 +78,8 @@ describe('a node that is gone', () => {
     @Injectable()
     class Hears {
       @OnSuccessFeedback('work')
-      async heard({ job }: Feedback): Promise<void> {
+      async heard({ job, args }: Feedback): Promise<void> {
+        if ((args as { do?: string }).do === 'hang') return;
         told.tell({ node: job.node, attempt: job.attempt });
         if (told.all.length === 1) await gone;
         if (told.all.length <= 2) throw new Error('not now');
@@ -91,10 +92,12 @@ describe('a node that is gone', () => {
     const one = await inProcess('one', { handoffTimeout: 300 });
     await web.client.enqueue('work', { result: 'one' });
     await told.count(1);
+    const hanging = await web.client.enqueue('work', { do: 'hang' }, { confirm: 'stored' });
     await one.kill('SIGKILL');
     await within(lost, 'the news of its loss');
     await system.node({ name: 'two', to: web, providers: [Work] });
-    await new Promise((resolve) => setTimeout(resolve, 1_000));
+    // Once this one has been handed over, so would be the other.
+    expect(await hanging.result({ timeout: '60s' })).toBe('two');
     isGone();
     await told.count(3);
     expect(told.all).toEqual(Array(3).fill({ node: 'one', attempt: 1 }));

@@ -4,7 +4,7 @@ import { databaseKinds } from '../support/databases.js';
 import { within } from '../support/deadline.js';
 import { joined, reactors, type Application, type ReactorProcess } from '../support/reactor.js';
 import { stopsUnderLoad } from '../support/stop-under-load.js';
-import { seededRandom } from '../simulation/world.js';
+import { seededRandom } from '../support/seeded-random.js';
 
 /** What a stop may take beyond `drainTimeout`. */
 const MARGIN = 2_000;

@@ -1,22 +1,11 @@
 import type { Clock, ClockTimer } from '../../lib/clock.js';
 import { Heap, type HeapEntry } from '../../lib/heap.js';
+import { seededRandom } from '../support/seeded-random.js';
 
 interface WorldEvent extends HeapEntry {
   time: number;
   order: number;
   run: () => void;
-}
-
-/** mulberry32: small, seeded, good enough to choose faults. */
-export function seededRandom(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = state;
-    mixed = Math.imul(mixed ^ (mixed >>> 15), mixed | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296;
-  };
 }
 
 const START = Date.UTC(2026, 0, 1);

@@ -3,7 +3,7 @@ import type { StartGate } from '../../../lib/worker-node/start-gate.js';
 import { JobScheduler, type WaitingJob } from '../../../lib/worker-node/job-scheduler.js';
 import { ManualClock } from '../../support/manual-clock.js';
 import { sampleJob } from '../../support/sample-job.js';
-import { seededRandom } from '../../simulation/world.js';
+import { seededRandom } from '../../support/seeded-random.js';
 
 /** A scheduler of its own, whose jobs run until the test says that they end. */
 function scheduling({
