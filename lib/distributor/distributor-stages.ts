@@ -18,6 +18,7 @@ import { HeldJobs } from './held-jobs.js';
 import { JobAcceptor } from './job-acceptor.js';
 import { JobDispatcher } from './job-dispatcher.js';
 import { JobEndings } from './job-endings.js';
+import { JobProofs } from './job-proofs.js';
 import { JobQuestions } from './job-questions.js';
 import { JobRequests } from './job-requests.js';
 import { NodeListener } from './node-listener.js';
@@ -75,6 +76,7 @@ export class DistributorStages {
   readonly listener: NodeListener;
   readonly registry: NodeRegistry;
   readonly acceptor: JobAcceptor;
+  readonly proofs: JobProofs;
   readonly dispatcher: JobDispatcher;
   readonly runner: FeedbackRunner;
   readonly endings: JobEndings;
@@ -132,8 +134,10 @@ export class DistributorStages {
       tell: (feedback) => this.own.deliver(feedback),
       toldInVain: (feedback, error) => this.own.toldInVain(feedback, error),
     });
+    this.proofs = new JobProofs({ ...common, resultSecret: settings.resultSecret });
     this.dispatcher = new JobDispatcher({
       ...stages,
+      sign: (node, job) => this.proofs.sign(node, job),
       committing: (id) => this.acceptor.committing(id),
       givenUp: (job) => this.endings.givenUp(job, this.questions.keptCancel(job)),
     });

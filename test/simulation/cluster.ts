@@ -136,6 +136,7 @@ export class Cluster {
           maxNodesPerAddress: 1000,
           auth: this.#auth,
           tls: null,
+          resultSecret: null,
           insecure: false,
         },
         jobs: JOBS,

@@ -14,10 +14,14 @@ function waiting(window: number) {
     get rooms() {
       return rooms;
     },
-    add(more: Parameters<typeof sampleJob>[0] = {}): HeldJob {
-      const job = heldJob(sampleJob({ id: randomUUID(), ...more }));
+    made(more: Parameters<typeof sampleJob>[0] = {}): HeldJob {
+      const job = heldJob(sampleJob(more));
       rows.set(job.spec.id, job);
       held.add(job);
+      return job;
+    },
+    add(more: Parameters<typeof sampleJob>[0] = {}): HeldJob {
+      const job = this.made(more);
       held.wait(job);
       return job;
     },
@@ -86,7 +90,7 @@ describe('more jobs wait than the window holds', () => {
   it('what was sent before and came back stays whole: its row does not say so. It does not keep the others out', () => {
     const jobs = waiting(1);
     const refused = Array.from({ length: 6 }, () => {
-      const job = jobs.add({ priority: 0 });
+      const job = jobs.made({ priority: 0 });
       jobs.held.assign(job, 'storage', 'node');
       jobs.held.refused(job);
       return job;
