@@ -53,7 +53,7 @@ export class OutboxWindow {
   /** Of this one no more than the id is held. */
   beyond({ spec: { id, options } }: HeldJob): void {
     if (options.expires === undefined) return;
-    this.#expiring.push({ id, key: options.expires, order: this.#expiries++, value: 0 });
+    this.#expiring.push({ id, key: options.expires, order: this.#expiries++, value: 0, size: 0 });
     this.#arm();
   }
 

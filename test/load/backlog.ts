@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { parseArgs } from 'node:util';
 import { DataSource } from 'typeorm';
 import type { DatabaseOptions, JobReactorOptions } from '../../lib/index.js';
@@ -16,7 +17,7 @@ import type { FromLoadProcess, LoadStats, ToLoadProcess } from './load-process.j
  * outbox: so many jobs of 220 bytes wait with no node; the application is killed and started again; a node comes and runs
  * them all. scheduled: a node keeps so many jobs for later and is started again, while some are due. Both say how much
  * memory that takes, for how long an event loop stood still, and what was lost, ran twice or began early; where that was
- * more than none the run ends with 1.
+ * more than none the run ends with 1. `besideMs` is for how long a process stood still that had nothing to do.
  *
  * PostgreSQL is the one of JOB_REACTOR_TEST_POSTGRES_URL, in a schema of the run's own.
  */
@@ -36,10 +37,19 @@ const TOO_LONG = 3 * HOUR;
 const wrong: string[] = [];
 const children: ChildProcess[] = [];
 
+/** This process does next to nothing: when it stood still, so did others, for want of a processor. */
+const beside = monitorEventLoopDelay({ resolution: 5 });
+beside.enable();
+const besides = (): number => {
+  const stood = Math.round(beside.max / 1e6);
+  beside.reset();
+  return stood;
+};
+
 const MB = (bytes: number): number => Math.round(bytes / 2 ** 20);
 const seconds = (since: number): number => Math.round((performance.now() - since) / 100) / 10;
 const after = (milliseconds: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, milliseconds));
-const say = (what: string, facts: object): void => console.log(what, JSON.stringify(facts));
+const say = (what: string, facts: object): void => console.log(what, JSON.stringify({ ...facts, besideMs: besides() }));
 
 interface Running {
   port: number;
