@@ -13,7 +13,7 @@ import { EnlistedJobs, type Enlisted } from './enlisted-jobs.js';
 import { fromOutboxRow, outboxRow, type HeldJob } from './held-job.js';
 
 /** Rows of one page, and about so many characters of args. */
-const PAGE = 1_000;
+const PAGE = 250;
 const PAGE_LENGTH = 2 ** 20;
 
 /** What became of a job that was enqueued in a transaction. */

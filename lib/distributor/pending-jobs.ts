@@ -5,7 +5,7 @@ import { BeyondWindow } from './beyond-window.js';
 import type { HeldJob } from './held-job.js';
 
 /** Rows read in one go, and the characters of their args. */
-const PAGE = 1_000;
+const PAGE = 500;
 const PAGE_LENGTH = 2 ** 20;
 /** Characters of args in the window: it is the smaller the larger its jobs are. */
 const WINDOW_LENGTH = 16 * 2 ** 20;
