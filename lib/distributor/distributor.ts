@@ -13,6 +13,7 @@ import type { ClusterQueries } from './cluster-queries.js';
 import type { ConnectedNode } from './connected-node.js';
 import { DistributorStages, type DistributorParts } from './distributor-stages.js';
 import type { Told } from './feedback-runner.js';
+import type { HeldJob } from './held-job.js';
 import type { ParkedQueries } from './parked-queries.js';
 
 export type { DistributorParts };
@@ -48,6 +49,7 @@ export class Distributor implements JobGateway {
       joined: (node) => this.#joined(node),
       message: (node, message) => this.#message(node, message),
       lost: (node) => this.#lost(node),
+      taken: (job) => this.#taken(job),
       tell: (feedback) => this.#tell(feedback),
     });
     this.listeners = this.#stages.listeners;
@@ -136,6 +138,7 @@ export class Distributor implements JobGateway {
       return this.#stages.settled.add(node, id);
     }
     if (job.state === 'confirmed' || job.state === 'kept') return;
+    if (job.claim && this.#stages.shares(node)) return this.#taken(job);
     this.#stages.held.confirm(job, node.durable ? 'confirmed' : 'kept');
     this.listeners.stored(id);
     this.#stages.forwarder.stored(job.spec, assignment);
@@ -143,6 +146,14 @@ export class Distributor implements JobGateway {
     const leaving = this.#stages.endings.letGo(job);
     if (leaving) await leaving;
     this.#stages.settled.add(node, id);
+  }
+
+  /** 5, by the row itself, which the outbox has no more: nobody has to let go of anything. */
+  #taken(job: HeldJob): void {
+    const { held, forwarder } = this.#stages;
+    held.remove(job);
+    this.listeners.stored(job.spec.id);
+    forwarder.stored(job.spec, job.assignment);
   }
 
   // 11, 12

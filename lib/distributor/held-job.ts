@@ -20,10 +20,23 @@ export interface HeldJob {
   holderName: string | null;
   /** The outbox row's fence; rises with each change. */
   fence: number;
+  /** The node it was last sent to shares the outbox's database, and is to take the row itself. */
+  claim: boolean;
+  /** Such a node did not find the row: its database is another one after all. */
+  unclaimable: boolean;
 }
 
 export function heldJob(spec: JobSpec): HeldJob {
-  return { spec, state: 'pending', assignment: 0, holder: null, holderName: null, fence: 0 };
+  return {
+    spec,
+    state: 'pending',
+    assignment: 0,
+    holder: null,
+    holderName: null,
+    fence: 0,
+    claim: false,
+    unclaimable: false,
+  };
 }
 
 /** The same as a row of the outbox. */
@@ -40,5 +53,7 @@ export function fromOutboxRow(row: StoredJob): HeldJob {
     holder: row.holder,
     holderName: null,
     fence: row.fence,
+    claim: false,
+    unclaimable: false,
   };
 }

@@ -28,6 +28,10 @@ export interface DispatcherParts {
   committing: (id: string) => boolean;
   /** True when the job was ended instead: it is not to go to another node. */
   givenUp: (job: HeldJob) => boolean;
+  /** The node's storage is in the database the outbox is in. */
+  shares: (node: ConnectedNode) => boolean;
+  /** A node that shares the outbox's database has its row. */
+  taken: (job: HeldJob) => void;
 }
 
 /** Finds a node for every job, at once or the moment something changes; a change is an event, never a look at the clock. */
@@ -60,7 +64,7 @@ export class JobDispatcher {
     if (node && (job.state !== 'sent' || job.holder !== node.storage)) return;
     // Or it is back, by another connection.
     const there = node && (registry.has(node) ? node : registry.byStorage(node.storage));
-    if (there) return send(there, job);
+    if (there) return this.#send(there, job);
     held.wait(job);
     this.wake();
     this.#warnLater(job.spec);
@@ -84,7 +88,7 @@ export class JobDispatcher {
     const { held, committing } = this.#parts;
     for (const job of held.heldBy(node.storage)) {
       const { id } = job.spec;
-      if (job.state === 'sent' && !this.#leaving.has(id) && !committing(id)) send(node, job);
+      if (job.state === 'sent' && !this.#leaving.has(id) && !committing(id)) this.#send(node, job);
     }
     this.wake();
   }
@@ -103,6 +107,7 @@ export class JobDispatcher {
     const { held, distributor, clock, timers, emit } = this.#parts;
     const job = held.get(id);
     if (!job || job.assignment !== assignment || job.state !== 'sent') return;
+    if (code === 'NOT_THERE') return void this.#lookFor(job).catch(() => undefined);
     emit({ event: 'job refused', distributor, node: node.name, id, code });
     if (code === 'UNKNOWN_JOB') node.lacks(job.spec.name);
     else if (code === 'DRAINING') node.draining = true;
@@ -123,7 +128,7 @@ export class JobDispatcher {
       return this.wake();
     }
     const there = job.holder !== null && registry.byStorage(job.holder);
-    if (there) return send(there, job);
+    if (there) return this.#send(there, job);
     timers.after(LEFTOVERS_WAIT, () => {
       if (held.get(job.spec.id) !== job || job.state !== 'sent') return;
       if (job.holder === null || !registry.byStorage(job.holder)) this.#giveUp(job);
@@ -152,8 +157,9 @@ export class JobDispatcher {
         const job = group.first;
         const node = selectNode(job.spec, registry.nodes(), now);
         if (!node) break;
-        if (this.#take(node, job) && outbox.durable) this.#leave(node, job);
-        else send(node, job);
+        // Whoever claims a row finds it or not: nothing need be written down before.
+        if (this.#take(node, job) && outbox.durable && !this.#claims(node, job)) this.#leave(node, job);
+        else this.#send(node, job);
       }
     }
   }
@@ -175,8 +181,30 @@ export class JobDispatcher {
   async #assignAndSend(node: ConnectedNode, job: HeldJob): Promise<void> {
     const ours = await this.#parts.outbox.assign(job).catch(() => true);
     // Another instance of this application has it, as this one was taken for dead.
-    if (!ours) return this.#parts.held.remove(job);
+    if (!ours) return job.claim ? this.#parts.taken(job) : this.#parts.held.remove(job);
     if (job.state === 'sent' && job.holder === node.storage) this.dispatch(job, node);
+  }
+
+  /** The row that was to be claimed was not found: it was claimed before, or that node's database is a copy of ours. */
+  async #lookFor(job: HeldJob): Promise<void> {
+    const { held, outbox, taken } = this.#parts;
+    const { assignment } = job;
+    const isHere = await outbox.holds(job.spec.id);
+    if (held.get(job.spec.id) !== job || job.state !== 'sent' || job.assignment !== assignment) return;
+    if (!isHere) return taken(job);
+    job.unclaimable = true;
+    held.refused(job);
+    this.wake();
+  }
+
+  #claims(node: ConnectedNode, job: HeldJob): boolean {
+    return !job.unclaimable && this.#parts.shares(node);
+  }
+
+  #send(node: ConnectedNode, job: HeldJob): void {
+    const { args, ...spec } = job.spec;
+    job.claim = this.#claims(node, job);
+    node.send({ type: 'job', job: spec, assignment: job.assignment, ...(job.claim ? { claim: true } : {}), args });
   }
 
   #handOver(node: ConnectedNode): void {
@@ -212,9 +240,4 @@ export class JobDispatcher {
       emit({ event: 'job waits for a node', distributor, name, nodes: nodes.length, nearest, needsThreads: lacking });
     });
   }
-}
-
-function send(node: ConnectedNode, { spec, assignment }: HeldJob): void {
-  const { args, ...job } = spec;
-  node.send({ type: 'job', job, assignment, args });
 }

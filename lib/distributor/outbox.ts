@@ -108,6 +108,12 @@ export class Outbox {
     this.#enlisted.watch([id], { state: () => 'unknown', committed: found, rolledBack: missing });
   }
 
+  /** Whether its row is there, and this outbox's. */
+  async holds(id: string): Promise<boolean> {
+    const rows = await this.#insistent?.read(() => this.#parts.storage!.get([id]));
+    return rows?.length === 1;
+  }
+
   /** Writes down which node it goes to, before it goes there. False when it is no longer this outbox's. */
   async assign(job: HeldJob): Promise<boolean> {
     if (!this.#commit) return true;

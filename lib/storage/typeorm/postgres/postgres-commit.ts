@@ -21,6 +21,7 @@ const JOB = columnsOf(JOB_COLUMNS);
 const CHANGE = columnsOf(CHANGE_COLUMNS);
 // A feedback's id is no UUID.
 const FEEDBACK: Column[] = [{ name: 'id', type: 'text' }, ...columnsOf(FEEDBACK_COLUMNS).slice(1)];
+const CLAIM: Column[] = columnsOf('id, fence, assignment');
 const START: Column[] = columnsOf('id, expected, status, attempt, fence, started_at');
 const SAVE: Column[] = [...columnsOf('id, expected'), ...CHANGE];
 const DELETE: Column[] = columnsOf('id, expected');
@@ -54,12 +55,13 @@ export class PostgresCommit {
     const { rows } = await session.query(text, params, true);
     const row = rows[0];
     if (!row?.['mine']) throw new LeaseExpired('The lease has run out.');
-    const [inserted, started, saved, deleted] = ANSWERING.map((part) => new Set(idsOf(row[part]))) as Answers;
+    const [inserted, claimed, started, saved, deleted] = ANSWERING.map((part) => new Set(idsOf(row[part]))) as Answers;
     const late = group.inserts.filter(({ id }) => !inserted.has(id));
     if (late.length > 0) await this.raiseAssignments(session, owner, late);
     return writes.map((write) => {
       if (write.kind === 'save-delivery' || write.kind === 'forget-feedback') return 'done';
       if (write.kind === 'insert') return inserted.has(write.job.id) ? 'done' : 'duplicate';
+      if (write.kind === 'claim') return claimed.has(write.job.id) ? 'done' : 'stale';
       const done = write.kind === 'start' ? started : write.kind === 'save' ? saved : deleted;
       return done.has(write.id) ? 'done' : 'stale';
     });
@@ -86,6 +88,11 @@ export class PostgresCommit {
           `WHERE ${mine} AND NOT EXISTS (SELECT FROM ${feedbacks} f WHERE f.job_id = v.id) ` +
           `AND NOT EXISTS (SELECT FROM ${tombstones} t WHERE t.id = v.id AND t.expires_at > ?::bigint) ` +
           `ON CONFLICT (id) DO ${role === 'node' ? this.takeOver() : 'NOTHING'} RETURNING job.id`
+        );
+      case 'claimed':
+        return (
+          `UPDATE ${jobs} AS job SET owner = ?::uuid, holder = NULL, fence = v.fence, assignment = v.assignment FROM ${unnest(CLAIM)} ` +
+          `WHERE job.id = v.id AND job.assignment <= v.assignment AND ${this.ofOutbox()} AND ${mine} RETURNING job.id`
         );
       case 'started':
         return (
@@ -135,17 +142,27 @@ export class PostgresCommit {
    * does with its row later finds it gone.
    */
   private takeOver(): string {
+    return `UPDATE SET ${excluded(`${JOB_COLUMNS.replace('id, ', '')}, owner`)} WHERE ${this.ofOutbox()}`;
+  }
+
+  /** A subquery with a value is asked for each row found; EXISTS would become a join, which reads all rows of that owner. */
+  private ofOutbox(): string {
     const { leases } = this.tables;
-    return (
-      `UPDATE SET ${excluded(`${JOB_COLUMNS.replace('id, ', '')}, owner`)} ` +
-      `WHERE job.unfinished AND EXISTS (SELECT FROM ${leases} l WHERE l.id = job.owner AND l.role = 'outbox')`
-    );
+    return `job.unfinished AND (SELECT l.role FROM ${leases} l WHERE l.id = job.owner) = 'outbox'`;
   }
 
   private params(part: Part, group: Group, owner: Owner, now: number): unknown[] {
     switch (part) {
       case 'inserted':
         return [owner.id, ...listParams(JOB, group.inserts.map(jobValues)), now];
+      case 'claimed':
+        return [
+          owner.id,
+          ...listParams(
+            CLAIM,
+            group.claims.map(({ id, fence, assignment }) => [id, fence, assignment]),
+          ),
+        ];
       case 'started':
         return [...listParams(START, group.starts.map(startValues)), owner.id];
       case 'saved':
@@ -188,15 +205,22 @@ export class PostgresCommit {
   }
 }
 
-const ANSWERING = ['inserted', 'started', 'saved', 'deleted'] as const;
+const ANSWERING = ['inserted', 'claimed', 'started', 'saved', 'deleted'] as const;
 const PARTS = [...ANSWERING, 'fed', 'buried', 'delivered', 'forgotten', 'replaced'] as const;
 type Part = (typeof PARTS)[number];
-type Answers = [inserted: Set<string>, started: Set<string>, saved: Set<string>, deleted: Set<string>];
+type Answers = [
+  inserted: Set<string>,
+  claimed: Set<string>,
+  started: Set<string>,
+  saved: Set<string>,
+  deleted: Set<string>,
+];
 const ENDING = ['saved', 'deleted'] as const;
 
 function partsOf(group: Group): Part[] {
   const counts: Record<Part, number> = {
     inserted: group.inserts.length,
+    claimed: group.claims.length,
     started: group.starts.length,
     saved: group.saves.length,
     deleted: group.deletes.length,

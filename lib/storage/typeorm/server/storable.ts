@@ -13,6 +13,7 @@ const FORBIDDEN = ['\0', '\x1d', '\x1e'];
 export function refusal(write: JobWrite): Error | undefined {
   switch (write.kind) {
     case 'insert':
+    case 'claim':
       return ofJob(write.job);
     case 'save':
       return ofChange(write.change) ?? ofFeedback(write.feedback);
