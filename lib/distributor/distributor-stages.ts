@@ -19,6 +19,7 @@ import { HeldJobs } from './held-jobs.js';
 import { JobAcceptor } from './job-acceptor.js';
 import { JobDispatcher } from './job-dispatcher.js';
 import { JobEndings } from './job-endings.js';
+import { JobProofs } from './job-proofs.js';
 import { JobQuestions } from './job-questions.js';
 import { JobRequests } from './job-requests.js';
 import { NodeListener } from './node-listener.js';
@@ -71,6 +72,7 @@ export class DistributorStages {
   readonly listener: NodeListener;
   readonly registry: NodeRegistry;
   readonly acceptor: JobAcceptor;
+  readonly proofs: JobProofs;
   readonly dispatcher: JobDispatcher;
   readonly runner: FeedbackRunner;
   readonly endings: JobEndings;
@@ -119,8 +121,10 @@ export class DistributorStages {
       tell: (feedback) => this.own.deliver(feedback),
       toldInVain: (feedback, error) => this.own.toldInVain(feedback, error),
     });
+    this.proofs = new JobProofs({ ...common, resultSecret: settings.resultSecret });
     this.dispatcher = new JobDispatcher({
       ...stages,
+      sign: (node, job) => this.proofs.sign(node, job),
       committing: (id) => this.acceptor.committing(id),
       givenUp: (job) => this.endings.givenUp(job, this.questions.keptCancel(job)),
       shares: (node) => this.shares(node),
@@ -130,6 +134,7 @@ export class DistributorStages {
       ...stages,
       maxPending: settings.maxPending,
       origin: (submitter) => ({ distributor, instance, storage: flow.storage(), submitter }),
+      mac: (id) => (this.peers.id === undefined ? undefined : this.proofs.mac(id)),
       declares: (name) => this.runner.declares(name),
       choose: (job) => this.dispatcher.choose(job),
       accepted: (job, node) => this.dispatcher.dispatch(job, node),

@@ -5,7 +5,7 @@ import type { JobListeners } from '../job/job-listeners.js';
 import { JobRejected } from '../job/job.errors.js';
 import type { FeedbackRecord } from '../job/job.js';
 import type { TransactionManager } from '../job/transaction-manager.js';
-import type { Message } from '../protocol/message.js';
+import type { Message, Progress, Result, StoredEntry } from '../protocol/message.js';
 import { feedbackFrom } from '../protocol/result-message.js';
 import type { StorageHealth } from '../storage/storage-health.js';
 import type { Address } from '../transport/connection.js';
@@ -24,8 +24,8 @@ export type { DistributorParts };
  *  3. the dispatcher finds a node, at once or later, and
  *  4. sends the job frame;
  *  5. `#stored`: the node has it; the outbox lets go, and the node is told `settled`;
- * 11. `#result`: the feedback comes back,
- * 12. the application's code runs, then the node gets its ack.
+ * 11. `#results`: the feedback comes back,
+ * 12. `#result`: the application's code runs, then the node gets its ack.
  * No stage calls another.
  */
 export class Distributor implements JobGateway {
@@ -128,19 +128,20 @@ export class Distributor implements JobGateway {
   }
 
   // 5
-  async #stored(node: ConnectedNode, id: string, assignment: number): Promise<void> {
+  async #stored(node: ConnectedNode, [id, assignment, mac]: StoredEntry): Promise<void> {
     const job = this.#stages.held.get(id);
     const isVoid = job ? assignment < job.assignment : this.#stages.held.isVoid(id, assignment);
     if (isVoid) return node.send({ type: 'refuse', id, assignment, code: 'SUPERSEDED' });
+    if (!this.#stages.proofs.admits(node, { id, mac, origin: null })) return;
     this.#stages.questions.seen(id, node);
     if (!job) {
       this.#stages.held.revived(id, assignment);
       return this.#stages.settled.add(node, id);
     }
     if (job.state === 'confirmed' || job.state === 'kept') return;
-    if (job.claim && this.#stages.shares(node)) return this.#taken(job);
+    if (job.claim && this.#stages.shares(node)) return this.#taken(job, node);
     this.#stages.held.confirm(job, node.durable ? 'confirmed' : 'kept');
-    this.listeners.stored(id);
+    this.listeners.stored(id, job.holder === node.storage ? node.storage : null);
     this.#stages.forwarder.stored(job.spec, assignment);
     if (!node.durable) return;
     const leaving = this.#stages.endings.letGo(job);
@@ -149,14 +150,22 @@ export class Distributor implements JobGateway {
   }
 
   /** 5, by the row itself, which the outbox has no more: nobody has to let go of anything. */
-  #taken(job: HeldJob): void {
+  #taken(job: HeldJob, by?: ConnectedNode): void {
     const { held, forwarder } = this.#stages;
     held.remove(job);
-    this.listeners.stored(job.spec.id);
+    this.listeners.stored(job.spec.id, by && job.holder === by.storage ? by.storage : null);
     forwarder.stored(job.spec, job.assignment);
   }
 
-  // 11, 12
+  // 11
+  #results(node: ConnectedNode, message: Result): void {
+    const { jobId, origin, assignment, id } = message.feedback;
+    const { held, proofs, acks } = this.#stages;
+    if (!held.isRepeat(jobId, assignment) && !proofs.admits(node, { id: jobId, mac: origin.mac, origin })) return;
+    acks.when(id, this.#result(node, feedbackFrom(message)), node);
+  }
+
+  // 12
   async #result(node: ConnectedNode, feedback: FeedbackRecord): Promise<Told> {
     const { jobId, final, assignment } = feedback;
     const job = this.#stages.held.get(jobId);
@@ -189,6 +198,12 @@ export class Distributor implements JobGateway {
     return forwarded ? Promise.all([told, forwarded]).then(([what]) => what) : told;
   }
 
+  #progress(node: ConnectedNode, { id, mac, value }: Progress): void {
+    if (!this.#stages.proofs.admits(node, { id, mac, origin: null })) return;
+    this.listeners.progress(id, value);
+    this.#stages.forwarder.progress(id, value);
+  }
+
   #joined(node: ConnectedNode): void {
     this.#stages.dispatcher.joined(node);
     this.#stages.questions.joined(node);
@@ -212,19 +227,18 @@ export class Distributor implements JobGateway {
         node.credit(message);
         return this.#stages.dispatcher.wake();
       case 'stored':
-        for (const [id, assignment] of message.jobs) void this.#stored(node, id, assignment);
+        for (const entry of message.jobs) void this.#stored(node, entry);
         return;
       case 'result':
-        return this.#stages.acks.when(message.feedback.id, this.#result(node, feedbackFrom(message)), node);
+        return this.#results(node, message);
       case 'refuse':
         return this.#stages.dispatcher.refused(node, message);
       case 'submit':
         return void this.#stages.requests.submit(node, message);
       case 'result-ack':
-        return this.#stages.forwarder.acknowledged(message.ids);
+        return this.#stages.forwarder.acknowledged(message.ids, node);
       case 'progress':
-        this.listeners.progress(message.id, message.value);
-        return this.#stages.forwarder.progress(message.id, message.value);
+        return this.#progress(node, message);
       case 'cancel':
         return void this.#stages.requests.cancel(node, message);
       case 'query':

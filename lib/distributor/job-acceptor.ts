@@ -17,6 +17,8 @@ export interface AcceptorParts {
   outbox: Outbox;
   listeners: JobListeners;
   origin: (submitter: string | null) => JobOrigin;
+  /** The MAC that lies with its row, where a node may take that over as it is. */
+  mac: (id: string) => string | undefined;
   /** Whether the application has declared feedback methods for this name. */
   declares: (name: string) => boolean;
   /** A node that takes the job now; its credit is spent. */
@@ -139,7 +141,9 @@ export class JobAcceptor {
   }
 
   #sign(job: NewJob, submitter: string | null): JobSpec {
-    const { origin } = this.#parts;
+    const { origin, mac } = this.#parts;
+    const from = submitter === null ? (this.#origin ??= origin(null)) : origin(submitter);
+    const sealed = mac(job.id);
     return {
       id: job.id,
       name: job.name,
@@ -148,7 +152,7 @@ export class JobAcceptor {
       priority: job.priority,
       enqueuedAt: job.enqueuedAt,
       runAt: job.runAt,
-      origin: submitter === null ? (this.#origin ??= origin(null)) : origin(submitter),
+      origin: sealed === undefined ? from : { ...from, mac: sealed },
       listeners: this.#listeners(job, submitter),
       givenId: job.givenId,
     };

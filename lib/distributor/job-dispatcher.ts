@@ -24,6 +24,8 @@ export interface DispatcherParts {
   timers: TimerQueue;
   clock: Clock;
   emit: EmitEvent;
+  /** The MAC by which this node shows later that it has had the job. */
+  sign: (node: ConnectedNode, job: HeldJob) => string | undefined;
   /** While it is not known whether the outbox has the job. */
   committing: (id: string) => boolean;
   /** True when the job was ended instead: it is not to go to another node. */
@@ -106,7 +108,7 @@ export class JobDispatcher {
   refused(node: ConnectedNode, { id, assignment, code }: Refuse): void {
     const { held, distributor, clock, timers, emit } = this.#parts;
     const job = held.get(id);
-    if (!job || job.assignment !== assignment || job.state !== 'sent') return;
+    if (!job || job.assignment !== assignment || job.state !== 'sent' || job.holder !== node.storage) return;
     if (code === 'NOT_THERE') return void this.#lookFor(job).catch(() => undefined);
     emit({ event: 'job refused', distributor, node: node.name, id, code });
     if (code === 'UNKNOWN_JOB') node.lacks(job.spec.name);
@@ -202,9 +204,13 @@ export class JobDispatcher {
   }
 
   #send(node: ConnectedNode, job: HeldJob): void {
-    const { args, ...spec } = job.spec;
+    const { spec, assignment } = job;
+    const { origin } = spec;
     job.claim = this.#claims(node, job);
-    node.send({ type: 'job', job: spec, assignment: job.assignment, ...(job.claim ? { claim: true } : {}), args });
+    // What lies in a shared row already is what a node that takes the row over will have to show.
+    const mac = origin.mac ?? this.#parts.sign(node, job);
+    const signed = mac === origin.mac ? spec : { ...spec, origin: { ...origin, mac } };
+    node.send({ type: 'job', job: signed, assignment, ...(job.claim ? { claim: true } : {}), args: spec.args });
   }
 
   #handOver(node: ConnectedNode): void {

@@ -1,5 +1,6 @@
 import type { CancelAnswer } from '../job/job-control.js';
 import type { FoundJob } from '../job/found-job.js';
+import type { JobOrigin } from '../job/job.js';
 import type { NewJob } from '../job/job-gateway.js';
 import type { FeedbackQueries } from '../job/parked-feedback.js';
 import { JobReactorError } from '../job-reactor.error.js';
@@ -71,7 +72,9 @@ export class NodeRequests {
     if (kind === 'remove') return queries.remove(id);
     if (kind === 'retry') {
       const { answer, origin, missing } = await queries.retryFor(id, undefined, now);
-      return { retried: answer, origin, missing };
+      // Who may ask has not had the job for that.
+      const { mac: _, ...rest } = origin ?? { mac: undefined };
+      return { retried: answer, origin: origin && (rest as JobOrigin), missing };
     }
     const found = await find(id);
     if (found) node.send(answerMessage(request, found));

@@ -16,6 +16,8 @@ export class JobInterest {
   /** What is told of earlier runs is not for it. */
   fromRun = 1;
   isStored = false;
+  /** Storage id of the node that it was sent to and that has stored it. */
+  storedBy: string | null = null;
   /** That of its enqueue, for the declared methods of this process. */
   moment: AsyncMoment | null = null;
   /** How it ended, for whoever asks his handle only later. Goes with the handle. */
@@ -96,9 +98,17 @@ export class JobListeners {
     return this.#interests.get(id)?.waiting != null;
   }
 
-  stored(id: string): void {
+  /** The node that was sent this job and has stored it; null: not known, or nobody here is interested. */
+  storedBy(id: string): string | null {
+    return this.#interests.get(id)?.storedBy ?? null;
+  }
+
+  /** `by`: the storage id of the node, where that is certain. */
+  stored(id: string, by: string | null = null): void {
     const interest = this.#interests.get(id);
-    if (!interest || interest.isStored) return;
+    if (!interest) return;
+    if (by !== null) interest.storedBy = by;
+    if (interest.isStored) return;
     interest.isStored = true;
     const waiting = interest.whenStored ?? [];
     interest.whenStored = null;

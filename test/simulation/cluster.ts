@@ -132,6 +132,7 @@ export class Cluster {
           maxNodesPerAddress: 1000,
           auth: this.#auth,
           tls: null,
+          resultSecret: null,
           insecure: false,
         },
         jobs: JOBS,
