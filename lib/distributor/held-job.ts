@@ -41,7 +41,10 @@ export function heldJob(spec: JobSpec): HeldJob {
 
 /** The same as a row of the outbox. */
 export function outboxRow(job: HeldJob): StoredJob {
-  return { ...newStoredJob(job.spec, job.assignment), holder: job.holder, fence: job.fence };
+  const row = newStoredJob(job.spec, job.assignment);
+  row.holder = job.holder;
+  row.fence = job.fence;
+  return row;
 }
 
 export function fromOutboxRow(row: StoredJob): HeldJob {

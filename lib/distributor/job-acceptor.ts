@@ -49,6 +49,7 @@ export class JobAcceptor {
   /** @throws {JobRejected | EnqueueUnknown} */
   async accept(jobs: readonly NewJob[], submitter: string | null): Promise<Intake[]> {
     if (!this.#parts.outbox.durable) return this.#acceptInMemory(jobs, submitter);
+    if (jobs.length === 1) return [await this.#acceptOne(jobs[0]!, submitter)];
     const fresh = this.#unknown(jobs);
     // One that may be there already is not refused: a refusal would say that it is not.
     this.#refuseBeyondLimit([...fresh.keys()].filter((id) => !this.#inDoubt.has(id)).length);
@@ -61,6 +62,16 @@ export class JobAcceptor {
         return result === 'done' && fresh.get(job.id) === job ? ('accepted' as const) : ('duplicate' as const);
       }),
     );
+  }
+
+  async #acceptOne(job: NewJob, submitter: string | null): Promise<Intake> {
+    const isFresh = this.#isFresh(job);
+    if (isFresh) this.#refuseBeyondLimit(this.#inDoubt.has(job.id) ? 0 : 1);
+    const adding = isFresh ? this.#addOne(heldJob(this.#sign(job, submitter))) : this.#committing.get(job.id);
+    const result = await (adding ?? 'duplicate');
+    if (typeof result === 'object')
+      throw new JobRejected('JOB_REJECTED', result.error.message, { cause: result.error });
+    return result === 'done' && isFresh ? 'accepted' : 'duplicate';
   }
 
   /** Here nothing has to be waited for, but the loop that enqueues must not be all that the process does. */
@@ -174,18 +185,20 @@ export class JobAcceptor {
       return node;
     });
     const commit = outbox.add(jobs);
-    return new Map(jobs.map((job, index) => [job.spec.id, this.#committed(job, chosen[index] ?? null, commit, index)]));
+    const result = (index: number): Promise<WriteResult> => commit.then((results) => results[index]!);
+    return new Map(jobs.map((job, index) => [job.spec.id, this.#committed(job, chosen[index] ?? null, result(index))]));
   }
 
-  #committed(
-    job: HeldJob,
-    node: ConnectedNode | null,
-    commit: Promise<WriteResult[]>,
-    index: number,
-  ): Promise<WriteResult> {
+  #addOne(job: HeldJob): Promise<WriteResult> {
+    const node = this.#parts.choose(job);
+    this.#parts.held.add(job);
+    return this.#committed(job, node, this.#parts.outbox.addOne(job));
+  }
+
+  #committed(job: HeldJob, node: ConnectedNode | null, commit: Promise<WriteResult>): Promise<WriteResult> {
     const { id } = job.spec;
     const result = commit.then(
-      (results) => this.#answered(job, node, results[index]!),
+      (answer) => this.#answered(job, node, answer),
       (cause: unknown) => {
         this.#takeBack(job, node);
         // That this one surely failed says nothing of an earlier one with its id.
@@ -200,7 +213,8 @@ export class JobAcceptor {
       },
     );
     this.#committing.set(id, result);
-    void result.catch(() => undefined).finally(() => this.#committing.delete(id));
+    const known = (): void => void this.#committing.delete(id);
+    result.then(known, known);
     return result;
   }
 

@@ -85,6 +85,10 @@ export class Outbox {
     return this.#commit.writeMany(jobs.map((job) => ({ kind: 'insert', job: outboxRow(job) })));
   }
 
+  async addOne(job: HeldJob): Promise<WriteResult> {
+    return this.#commit ? this.#commit.write({ kind: 'insert', job: outboxRow(job) }) : 'done';
+  }
+
   /**
    * Within a transaction of the caller's. What `enlisted` is told comes later, when that has ended.
    * @throws {JobReactorError} INVALID_JOB

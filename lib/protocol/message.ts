@@ -111,9 +111,8 @@ export interface Settled {
   ids: string[];
 }
 /**
- * To a distributor: this job was not taken. To a node: its copy is void (SUPERSEDED): dropped if unstarted.
- * DRAINING: going down; UNKNOWN_JOB: no handler; STORAGE: could not be committed; FULL: no room; NOT_THERE: there is no row
- * to claim; SUPERSEDED: see above.
+ * To a distributor: this job was not taken. To a node: its copy is void (SUPERSEDED): dropped if unstarted. DRAINING: going
+ * down; UNKNOWN_JOB: no handler; STORAGE: not committed; FULL: no room; NOT_THERE: no row to claim; SUPERSEDED: see above.
  */
 export interface Refuse {
   type: 'refuse';

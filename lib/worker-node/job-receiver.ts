@@ -1,6 +1,6 @@
 import type { Clock } from '../clock.js';
 import type { JobHandlers } from '../handlers/job-handler.js';
-import { newStoredJob, type StoredJob } from '../job/job.js';
+import { receivedJob, type StoredJob } from '../job/job.js';
 import { isFinal } from '../job/job-status.js';
 import type { NodeSettings } from '../job-reactor.options.js';
 import type { EmitEvent } from '../job-reactor.events.js';
@@ -43,7 +43,7 @@ export class JobReceiver {
     if (!handlers.find(name) || (settings.accepts && !settings.accepts.includes(name)))
       return { refused: 'UNKNOWN_JOB' };
     if (!known && stored >= settings.maxStored) return { refused: 'FULL' };
-    const job = newStoredJob({ ...message.job, args: message.args }, message.assignment);
+    const job = receivedJob(message.job, message.args, message.assignment);
     const kind = message.claim ? 'claim' : 'insert';
     if (message.claim && known) return { stored: null };
     try {
