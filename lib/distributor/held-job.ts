@@ -20,6 +20,8 @@ export interface HeldJob {
   holderName: string | null;
   /** The outbox row's fence; rises with each change. */
   fence: number;
+  /** A row of the outbox says the same of its spec. */
+  readonly asStored: boolean;
   /** The node it was last sent to shares the outbox's database, and is to take the row itself. */
   claim: boolean;
   /** Such a node did not find the row: its database is another one after all. */
@@ -34,6 +36,7 @@ export function heldJob(spec: JobSpec): HeldJob {
     holder: null,
     holderName: null,
     fence: 0,
+    asStored: true,
     claim: false,
     unclaimable: false,
   };
@@ -56,6 +59,7 @@ export function fromOutboxRow(row: StoredJob): HeldJob {
     holder: row.holder,
     holderName: null,
     fence: row.fence,
+    asStored: true,
     claim: false,
     unclaimable: false,
   };
