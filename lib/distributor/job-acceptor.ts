@@ -17,6 +17,8 @@ export interface AcceptorParts {
   outbox: Outbox;
   listeners: JobListeners;
   origin: (submitter: string | null) => JobOrigin;
+  /** The MAC that lies with its row, where a node may take that over as it is. */
+  mac: (id: string) => string | undefined;
   /** Whether the application has declared feedback methods for this name. */
   declares: (name: string) => boolean;
   /** A node that takes the job now; its credit is spent. */
@@ -47,6 +49,7 @@ export class JobAcceptor {
   /** @throws {JobRejected | EnqueueUnknown} */
   async accept(jobs: readonly NewJob[], submitter: string | null): Promise<Intake[]> {
     if (!this.#parts.outbox.durable) return this.#acceptInMemory(jobs, submitter);
+    if (jobs.length === 1 && this.#fits(1)) return [await this.#acceptOne(jobs[0]!, submitter)];
     let fresh = this.#unknown(jobs);
     // One that may be there already is not refused: a refusal would say that it is not.
     if (!this.#fits(this.#notInDoubt(fresh))) {
@@ -63,6 +66,16 @@ export class JobAcceptor {
         return result === 'done' && fresh.get(job.id) === job ? ('accepted' as const) : ('duplicate' as const);
       }),
     );
+  }
+
+  /** One there is room for: the same with fewer promises. */
+  async #acceptOne(job: NewJob, submitter: string | null): Promise<Intake> {
+    const isFresh = this.#isFresh(job);
+    const adding = isFresh ? this.#addOne(heldJob(this.#sign(job, submitter))) : this.#committing.get(job.id);
+    const result = await (adding ?? 'duplicate');
+    if (typeof result === 'object')
+      throw new JobRejected('JOB_REJECTED', result.error.message, { cause: result.error });
+    return result === 'done' && isFresh ? 'accepted' : 'duplicate';
   }
 
   /** Here nothing has to be waited for, but the loop that enqueues must not be all that the process does. */
@@ -171,7 +184,9 @@ export class JobAcceptor {
   }
 
   #sign(job: NewJob, submitter: string | null): JobSpec {
-    const { origin } = this.#parts;
+    const { origin, mac } = this.#parts;
+    const from = submitter === null ? (this.#origin ??= origin(null)) : origin(submitter);
+    const sealed = mac(job.id);
     return {
       id: job.id,
       name: job.name,
@@ -180,7 +195,7 @@ export class JobAcceptor {
       priority: job.priority,
       enqueuedAt: job.enqueuedAt,
       runAt: job.runAt,
-      origin: submitter === null ? (this.#origin ??= origin(null)) : origin(submitter),
+      origin: sealed === undefined ? from : { ...from, mac: sealed },
       listeners: this.#listeners(job, submitter),
       givenId: job.givenId,
     };
@@ -202,18 +217,20 @@ export class JobAcceptor {
       return node;
     });
     const commit = outbox.add(jobs);
-    return new Map(jobs.map((job, index) => [job.spec.id, this.#committed(job, chosen[index] ?? null, commit, index)]));
+    const result = (index: number): Promise<WriteResult> => commit.then((results) => results[index]!);
+    return new Map(jobs.map((job, index) => [job.spec.id, this.#committed(job, chosen[index] ?? null, result(index))]));
   }
 
-  #committed(
-    job: HeldJob,
-    node: ConnectedNode | null,
-    commit: Promise<WriteResult[]>,
-    index: number,
-  ): Promise<WriteResult> {
+  #addOne(job: HeldJob): Promise<WriteResult> {
+    const node = this.#parts.choose(job);
+    this.#parts.held.add(job);
+    return this.#committed(job, node, this.#parts.outbox.addOne(job));
+  }
+
+  #committed(job: HeldJob, node: ConnectedNode | null, commit: Promise<WriteResult>): Promise<WriteResult> {
     const { id } = job.spec;
     const result = commit.then(
-      (results) => this.#answered(job, node, results[index]!),
+      (answer) => this.#answered(job, node, answer),
       (cause: unknown) => {
         this.#takeBack(job, node);
         // That this one surely failed says nothing of an earlier one with its id.
@@ -232,12 +249,11 @@ export class JobAcceptor {
       },
     );
     this.#committing.set(id, result);
-    void result
-      .catch(() => undefined)
-      .finally(() => {
-        // Once it waits beyond the window a repeat of it may be on its way already.
-        if (this.#committing.get(id) === result) this.#committing.delete(id);
-      });
+    const known = (): void => {
+      // Once it waits beyond the window a repeat of it may be on its way already.
+      if (this.#committing.get(id) === result) this.#committing.delete(id);
+    };
+    result.then(known, known);
     return result;
   }
 
