@@ -62,6 +62,8 @@ export class JobReactorRuntime {
         settings: options.distributor,
         outbox: options.outbox === 'memory' ? null : environment.storage(options.outbox),
         declared: this.#declared(),
+        schedules: () => this.#explore().schedules,
+        scheduled: (jobs) => environment.testing?.scheduled(jobs),
         telemetry: () => this.#telemetry,
       });
     const nodeName = options.node?.name ?? '';

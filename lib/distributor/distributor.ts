@@ -4,7 +4,9 @@ import type { Intake, JobGateway, NewJob } from '../job/job-gateway.js';
 import type { JobListeners } from '../job/job-listeners.js';
 import { JobRejected } from '../job/job.errors.js';
 import type { FeedbackRecord } from '../job/job.js';
+import type { ScheduleGateway } from '../job/schedule-gateway.js';
 import type { TransactionManager } from '../job/transaction-manager.js';
+import { JobReactorError } from '../job-reactor.error.js';
 import type { Message } from '../protocol/message.js';
 import { feedbackFrom } from '../protocol/result-message.js';
 import type { StorageHealth } from '../storage/storage-health.js';
@@ -31,6 +33,7 @@ export class Distributor implements JobGateway {
   readonly listeners: JobListeners;
   readonly queries: ClusterQueries;
   readonly feedbacks: ParkedQueries;
+  readonly schedules: ScheduleGateway;
   readonly #parts: DistributorParts;
   readonly #stages: DistributorStages;
   #storage: string | null = null;
@@ -42,6 +45,7 @@ export class Distributor implements JobGateway {
     this.#parts = parts;
     this.#stages = new DistributorStages(parts, {
       storage: () => this.#storage,
+      open: () => this.#opened(),
       accept: (jobs, distributor, submitter) => this.accept(jobs, distributor, submitter),
       cancel: (id, reason) => this.cancel(id, reason),
       find: (id) => this.find(id),
@@ -53,6 +57,7 @@ export class Distributor implements JobGateway {
     this.listeners = this.#stages.listeners;
     this.queries = this.#stages.queries;
     this.feedbacks = this.#stages.parked;
+    this.schedules = this.#stages.storedSchedules;
   }
 
   /** Opens the outbox and takes up what an earlier process left in it. @throws STORAGE */
@@ -66,6 +71,7 @@ export class Distributor implements JobGateway {
     await this.open();
     await this.#stages.listener.listen(this.#storage ?? 'memory', this.#stages.registry);
     this.#stages.runner.open();
+    this.#stages.schedules.start();
   }
 
   /** Where a node of the same process finds it, once it listens. */
@@ -105,6 +111,11 @@ export class Distributor implements JobGateway {
   async acceptWithin(jobs: readonly NewJob[], manager: TransactionManager): Promise<Intake[]> {
     await this.#accepting();
     return this.#stages.acceptor.acceptWithin(jobs, manager);
+  }
+
+  async #opened(): Promise<void> {
+    if (this.#stopping) throw new JobReactorError('STOPPED', 'The distributor has stopped.');
+    await this.open();
   }
 
   async #accepting(): Promise<void> {
@@ -245,6 +256,7 @@ export class Distributor implements JobGateway {
   async #stop(): Promise<void> {
     const { settings, emit } = this.#parts;
     this.#stages.dispatcher.stop();
+    await this.#stages.schedules.stop();
     await this.#stages.listener.close();
     await this.#stages.acks.finish();
     this.#stages.registry.stop();

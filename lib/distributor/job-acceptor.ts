@@ -3,11 +3,11 @@ import type { Intake, NewJob } from '../job/job-gateway.js';
 import type { JobListeners } from '../job/job-listeners.js';
 import type { TransactionManager } from '../job/transaction-manager.js';
 import { EnqueueUnknown, JobRejected } from '../job/job.errors.js';
-import type { JobOrigin, JobSpec, Listeners } from '../job/job.js';
 import { CommitInDoubt } from '../storage/commit-in-doubt.js';
+import type { JobOrigin, JobSpec, Listeners, StoredJob } from '../job/job.js';
 import type { WriteResult } from '../storage/job-storage.js';
 import type { ConnectedNode } from './connected-node.js';
-import { heldJob, type HeldJob } from './held-job.js';
+import { heldJob, outboxRow, type HeldJob } from './held-job.js';
 import type { HeldJobs } from './held-jobs.js';
 import type { Outbox } from './outbox.js';
 
@@ -51,6 +51,38 @@ export class JobAcceptor {
     // One that may be there already is not refused: a refusal would say that it is not.
     this.#refuseBeyondLimit([...fresh.keys()].filter((id) => !this.#inDoubt.has(id)).length);
     const added = this.#add([...fresh.values()].map((job) => heldJob(this.#sign(job, submitter))));
+    return this.#answers(jobs, fresh, added);
+  }
+
+  /**
+   * By a commit that is more than theirs, which inserts those that are new; `stale`: it wrote nothing, and they are not
+   * accepted.
+   * @throws {JobRejected | EnqueueUnknown}
+   */
+  async acceptWith(
+    jobs: readonly NewJob[],
+    commit: (rows: StoredJob[]) => Promise<WriteResult[] | 'stale'>,
+  ): Promise<Intake[] | 'stale'> {
+    const fresh = this.#unknown(jobs);
+    this.#refuseBeyondLimit(fresh.size);
+    const held = [...fresh.values()].map((job) => heldJob(this.#sign(job, null)));
+    let isStale = false;
+    const write = async (): Promise<WriteResult[]> => {
+      const results = await commit(held.map(outboxRow));
+      isStale = results === 'stale';
+      return results === 'stale' ? held.map(() => 'stale') : results;
+    };
+    // The commit has to be made for nothing new as well.
+    const added = held.length > 0 ? this.#add(held, write) : (await write(), new Map<string, Promise<WriteResult>>());
+    const answers = await this.#answers(jobs, fresh, added);
+    return isStale ? 'stale' : answers;
+  }
+
+  #answers(
+    jobs: readonly NewJob[],
+    fresh: ReadonlyMap<string, NewJob>,
+    added: ReadonlyMap<string, Promise<WriteResult>>,
+  ): Promise<Intake[]> {
     return Promise.all(
       jobs.map(async (job) => {
         const result = await (this.#committing.get(job.id) ?? added.get(job.id) ?? 'duplicate');
@@ -162,14 +194,17 @@ export class JobAcceptor {
   }
 
   /** A node is chosen first, so that one commit says both that the job is here and where it goes. */
-  #add(jobs: HeldJob[]): Map<string, Promise<WriteResult>> {
-    const { held, outbox } = this.#parts;
+  #add(
+    jobs: HeldJob[],
+    write = (): Promise<WriteResult[]> => this.#parts.outbox.add(jobs),
+  ): Map<string, Promise<WriteResult>> {
+    const { held } = this.#parts;
     const chosen = jobs.map((job) => {
       const node = this.#parts.choose(job);
       held.add(job);
       return node;
     });
-    const commit = outbox.add(jobs);
+    const commit = write();
     return new Map(jobs.map((job, index) => [job.spec.id, this.#committed(job, chosen[index] ?? null, commit, index)]));
   }
 
