@@ -29,6 +29,7 @@ export type JobReactorEvent =
       quiet: boolean;
     }
   | { event: 'more refused'; distributor: string; refused: number }
+  | { event: 'claim refused'; distributor: string; node: NodeFacts; id: string }
   | { event: 'job refused'; distributor: string; node: string; id: string; code: string }
   | { event: 'job handed over'; distributor: string; id: string; name: string; from: string | null; assignment: number }
   | {

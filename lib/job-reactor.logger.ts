@@ -81,6 +81,11 @@ function describe(event: Exclude<JobReactorEvent, { event: 'thread log' }>): [Le
         'warn',
         `${event.refused} more connections to '${event.distributor}' were refused within the last minute; JobReactorDistributor.refused() counts them by code`,
       ];
+    case 'claim refused':
+      return [
+        'warn',
+        `Node '${event.node.name}' at ${event.node.remote} speaks of job ${event.id}, which it was not sent; that is not heard, and what more it says of such jobs is not logged. See docs/security.md`,
+      ];
     case 'job refused':
       return ['debug', `Node '${event.node}' did not take job ${event.id}: ${event.code}`];
     case 'job handed over':

@@ -35,6 +35,11 @@ export interface DistributorOptions {
   auth?: AuthOptions;
   /** Encryption, and with `ca` certificates that nodes have to show. Default: plain TCP. */
   tls?: TlsOptions;
+  /**
+   * What all processes of this application know and no node does, like `auth.secret` one or several: with it only a node
+   * that had a job can answer for it, also after a restart of the application. Default: a secret of this process.
+   */
+  resultSecret?: AuthOptions['secret'];
   /** Listen for other machines without what keeps strangers out. Default false. */
   allowInsecure?: boolean;
 }
@@ -184,6 +189,8 @@ export interface DistributorSettings {
   auth: AuthSettings | null;
   /** Null: plain TCP. */
   tls: TlsSettings | null;
+  /** Null: results of earlier processes can't be checked. */
+  resultSecret: AuthSettings | null;
   /** Other machines reach it, and nothing keeps strangers out. */
   insecure: boolean;
 }

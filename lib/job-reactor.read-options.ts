@@ -18,7 +18,7 @@ import type {
   NodeOptions,
   NodeSettings,
 } from './job-reactor.options.js';
-import { isInsecureBind, isInsecureLink, readAuth, readTls } from './job-reactor.read-security.js';
+import { isInsecureBind, isInsecureLink, readAuth, readSecrets, readTls } from './job-reactor.read-security.js';
 import { readThreads } from './job-reactor.read-threads.js';
 import type { StorageOption } from './storage/storage-option.js';
 import type { Address } from './transport/connection.js';
@@ -70,6 +70,7 @@ const DISTRIBUTOR = [
   'maxNodesPerAddress',
   'auth',
   'tls',
+  'resultSecret',
   'allowInsecure',
 ];
 
@@ -96,6 +97,8 @@ function readDistributor(options: unknown): DistributorSettings {
     maxNodesPerAddress: atLeast(1, maxNodesPerAddress, 'distributor.maxNodesPerAddress'),
     auth: readAuth(given['auth'], 'distributor.auth'),
     tls: readTls(given['tls'], 'distributor.tls', 'distributor'),
+    resultSecret:
+      given['resultSecret'] === undefined ? null : readSecrets(given['resultSecret'], 'distributor.resultSecret'),
   };
   const isMeant = readBoolean(allowInsecure, 'distributor.allowInsecure', CODE);
   return { ...settings, insecure: isInsecureBind(settings, isMeant) };

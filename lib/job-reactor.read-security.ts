@@ -28,14 +28,17 @@ export function readAuth(value: unknown, where: string): AuthSettings | null {
   refuseUnknown(given, ['secret'], `${where}.`, CODE);
   const { secret } = given;
   if (secret === undefined) refuse(`\`${where}.secret\` is missing: ${ADVICE}`);
+  return readSecrets(secret, `${where}.secret`);
+}
+
+/** One secret or several. @throws {JobReactorError} INVALID_OPTIONS */
+export function readSecrets(secret: unknown, where: string): AuthSettings {
   const list = Array.isArray(secret) ? secret : [secret];
   if (list.length === 0 || list.length > MOST_SECRETS) {
-    refuse(`${where}.secret must hold 1 to ${MOST_SECRETS} secrets, not ${list.length}.`);
+    refuse(`${where} must hold 1 to ${MOST_SECRETS} secrets, not ${list.length}.`);
   }
-  const keys = list.map((one, i) =>
-    readSecret(one, Array.isArray(secret) ? `${where}.secret[${i}]` : `${where}.secret`),
-  );
-  if (new Set(keys.map(({ id }) => id)).size < keys.length) refuse(`${where}.secret holds the same secret twice.`);
+  const keys = list.map((one, i) => readSecret(one, Array.isArray(secret) ? `${where}[${i}]` : where));
+  if (new Set(keys.map(({ id }) => id)).size < keys.length) refuse(`${where} holds the same secret twice.`);
   return { keys };
 }
 

@@ -2,7 +2,7 @@ import type { Clock } from '../clock.js';
 import type { JobGateway, NewJob, Intake } from '../job/job-gateway.js';
 import { JobListeners } from '../job/job-listeners.js';
 import type { DeclaredSchedule } from '../job/declared-schedule.js';
-import type { FeedbackRecord } from '../job/job.js';
+import type { FeedbackRecord, StoredJob } from '../job/job.js';
 import type { Telemetry } from '../job/telemetry.js';
 import type { EmitEvent } from '../job-reactor.events.js';
 import type { DistributorSettings, JobsSettings } from '../job-reactor.options.js';
@@ -19,6 +19,7 @@ import { HeldJobs } from './held-jobs.js';
 import { JobAcceptor } from './job-acceptor.js';
 import { JobDispatcher } from './job-dispatcher.js';
 import { JobEndings } from './job-endings.js';
+import { JobProofs } from './job-proofs.js';
 import { JobQuestions } from './job-questions.js';
 import { JobRequests } from './job-requests.js';
 import { JobSchedules } from './job-schedules.js';
@@ -32,6 +33,7 @@ import { ResultForwarder } from './result-forwarder.js';
 import { ScheduledJobs } from './scheduled-jobs.js';
 import { StoredSchedules } from './stored-schedules.js';
 import { OutboxPeers } from './outbox-peers.js';
+import { OutboxWindow } from './outbox-window.js';
 import { OwnFeedbacks } from './own-feedbacks.js';
 import { TickBatch } from './tick-batch.js';
 
@@ -43,6 +45,8 @@ export interface DistributorParts {
   instance: string;
   /** Null: the outbox is memory. */
   outbox: JobStorage | null;
+  /** About so many jobs that wait are in memory whole, where the outbox has them too. */
+  window?: number;
   declared: DeclaredFeedbacks;
   /** Default: none. */
   schedules?: () => readonly DeclaredSchedule[];
@@ -54,6 +58,9 @@ export interface DistributorParts {
   clock: Clock;
   emit: EmitEvent;
 }
+
+/** About 10 MB of jobs with the args that most have, and some seconds of work for a few nodes. */
+const WINDOW = 5_000;
 
 /** What the stages come back to the spine with. */
 export interface DistributorFlow extends Pick<JobGateway, 'cancel' | 'find'> {
@@ -72,12 +79,14 @@ export interface DistributorFlow extends Pick<JobGateway, 'cancel' | 'find'> {
 /** The stages of a distributor, made and connected; who calls them and in which order is the spine's. */
 export class DistributorStages {
   readonly listeners = new JobListeners();
-  readonly held = new HeldJobs((job) => this.endings.watch(job));
+  readonly held: HeldJobs;
   readonly timers: TimerQueue;
   readonly outbox: Outbox;
+  readonly window: OutboxWindow;
   readonly listener: NodeListener;
   readonly registry: NodeRegistry;
   readonly acceptor: JobAcceptor;
+  readonly proofs: JobProofs;
   readonly dispatcher: JobDispatcher;
   readonly runner: FeedbackRunner;
   readonly endings: JobEndings;
@@ -99,6 +108,15 @@ export class DistributorStages {
     const { settings, jobs, instance, declared, clock, emit } = parts;
     const distributor = settings.name;
     const storage = (): string | null => flow.storage();
+    this.held = new HeldJobs({
+      watch: (job) => this.endings.watch(job),
+      window: parts.outbox ? (parts.window ?? WINDOW) : Infinity,
+      beyond: (job) => {
+        this.window.beyond(job);
+        this.listeners.rest(job.spec.id);
+      },
+      room: () => this.window.room(),
+    });
     const common = { distributor, instance, clock, emit, held: this.held, listeners: this.listeners };
     this.timers = new TimerQueue(clock, 'monotonic', false);
     this.outbox = new Outbox({ ...common, storage: parts.outbox, dedupRetention: jobs.dedupRetention });
@@ -128,8 +146,10 @@ export class DistributorStages {
       tell: (feedback) => this.own.deliver(feedback),
       toldInVain: (feedback, error) => this.own.toldInVain(feedback, error),
     });
+    this.proofs = new JobProofs({ ...common, resultSecret: settings.resultSecret });
     this.dispatcher = new JobDispatcher({
       ...stages,
+      sign: (node, job) => this.proofs.sign(node, job),
       committing: (id) => this.acceptor.committing(id),
       givenUp: (job) => this.endings.givenUp(job, this.questions.keptCancel(job)),
     });
@@ -141,13 +161,23 @@ export class DistributorStages {
       choose: (job) => this.dispatcher.choose(job),
       accepted: (job, node) => this.dispatcher.dispatch(job, node),
     });
-    this.questions = new JobQuestions({ ...stages, sent: (id) => this.dispatcher.sent(id) });
+    this.window = new OutboxWindow({
+      ...stages,
+      at: (time, run) => this.endings.at(time, run),
+      settled: (ids) => this.acceptor.settled(ids),
+      loaded: () => this.dispatcher.wake(),
+      expired: (job) => this.endings.expire(job),
+    });
+    const beyond = (id: string): Promise<StoredJob | null> => this.window.row(id);
+    this.questions = new JobQuestions({ ...stages, sent: (id) => this.dispatcher.sent(id), beyond });
     this.asked = new AskedNodes(registry);
     this.queries = new ClusterQueries({
       ...stages,
       asked: this.asked,
       storage,
       sent: () => this.dispatcher.allSent(),
+      leaving: (id) => this.dispatcher.leaving(id),
+      window: this.window,
       cancelWaiting: (job, reason) => this.endings.cancel(job, reason),
       retried: (id, origin) => this.forwarder.retried(id, origin),
     });

@@ -7,7 +7,7 @@ import type { FeedbackRecord } from '../job/job.js';
 import type { ScheduleGateway } from '../job/schedule-gateway.js';
 import type { TransactionManager } from '../job/transaction-manager.js';
 import { JobReactorError } from '../job-reactor.error.js';
-import type { Message } from '../protocol/message.js';
+import type { Message, Progress, Result, StoredEntry } from '../protocol/message.js';
 import { feedbackFrom } from '../protocol/result-message.js';
 import type { StorageHealth } from '../storage/storage-health.js';
 import type { Address } from '../transport/connection.js';
@@ -25,8 +25,8 @@ export type { DistributorParts };
  *  3. the dispatcher finds a node, at once or later, and
  *  4. sends the job frame;
  *  5. `#stored`: the node has it; the outbox lets go, and the node is told `settled`;
- * 11. `#result`: the feedback comes back,
- * 12. the application's code runs, then the node gets its ack.
+ * 11. `#results`: the feedback comes back,
+ * 12. `#result`: the application's code runs, then the node gets its ack.
  * No stage calls another.
  */
 export class Distributor implements JobGateway {
@@ -123,12 +123,15 @@ export class Distributor implements JobGateway {
     await this.open();
   }
 
+  /** @throws STORAGE */
   async cancel(id: string, reason: string): Promise<CancelAnswer> {
-    const waiting = this.#stages.held.waiting(id);
+    const { held, window } = this.#stages;
+    const waiting = held.waiting(id) ?? (await window.recall(id));
     if (waiting) return this.#stages.endings.cancel(waiting, reason);
     const answer = await this.#stages.questions.cancel(id, reason);
     // Its node may have refused it or be gone meanwhile, and it waits here again.
-    const again = answer === 'unknown' || answer === 'pending' ? this.#stages.held.waiting(id) : undefined;
+    const perhaps = answer === 'unknown' || answer === 'pending';
+    const again = perhaps ? (held.waiting(id) ?? (await window.recall(id))) : undefined;
     return again ? this.#stages.endings.cancel(again, reason) : answer;
   }
 
@@ -137,10 +140,11 @@ export class Distributor implements JobGateway {
   }
 
   // 5
-  async #stored(node: ConnectedNode, id: string, assignment: number): Promise<void> {
+  async #stored(node: ConnectedNode, [id, assignment, mac]: StoredEntry): Promise<void> {
     const job = this.#stages.held.get(id);
     const isVoid = job ? assignment < job.assignment : this.#stages.held.isVoid(id, assignment);
     if (isVoid) return node.send({ type: 'refuse', id, assignment, code: 'SUPERSEDED' });
+    if (!this.#stages.proofs.admits(node, { id, mac, origin: null })) return;
     this.#stages.questions.seen(id, node);
     if (!job) {
       this.#stages.held.revived(id, assignment);
@@ -148,7 +152,7 @@ export class Distributor implements JobGateway {
     }
     if (job.state === 'confirmed' || job.state === 'kept') return;
     this.#stages.held.confirm(job, node.durable ? 'confirmed' : 'kept');
-    this.listeners.stored(id);
+    this.listeners.stored(id, job.holder === node.storage ? node.storage : null);
     this.#stages.forwarder.stored(job.spec, assignment);
     if (!node.durable) return;
     const leaving = this.#stages.endings.letGo(job);
@@ -156,7 +160,15 @@ export class Distributor implements JobGateway {
     this.#stages.settled.add(node, id);
   }
 
-  // 11, 12
+  // 11
+  #results(node: ConnectedNode, message: Result): void {
+    const { jobId, origin, assignment, id } = message.feedback;
+    const { held, proofs, acks } = this.#stages;
+    if (!held.isRepeat(jobId, assignment) && !proofs.admits(node, { id: jobId, mac: origin.mac, origin })) return;
+    acks.when(id, this.#result(node, feedbackFrom(message)), node);
+  }
+
+  // 12
   async #result(node: ConnectedNode, feedback: FeedbackRecord): Promise<Told> {
     const { jobId, final, assignment } = feedback;
     const job = this.#stages.held.get(jobId);
@@ -189,6 +201,12 @@ export class Distributor implements JobGateway {
     return forwarded ? Promise.all([told, forwarded]).then(([what]) => what) : told;
   }
 
+  #progress(node: ConnectedNode, { id, mac, value }: Progress): void {
+    if (!this.#stages.proofs.admits(node, { id, mac, origin: null })) return;
+    this.listeners.progress(id, value);
+    this.#stages.forwarder.progress(id, value);
+  }
+
   #joined(node: ConnectedNode): void {
     this.#stages.dispatcher.joined(node);
     this.#stages.questions.joined(node);
@@ -212,19 +230,18 @@ export class Distributor implements JobGateway {
         node.credit(message);
         return this.#stages.dispatcher.wake();
       case 'stored':
-        for (const [id, assignment] of message.jobs) void this.#stored(node, id, assignment);
+        for (const entry of message.jobs) void this.#stored(node, entry);
         return;
       case 'result':
-        return this.#stages.acks.when(message.feedback.id, this.#result(node, feedbackFrom(message)), node);
+        return this.#results(node, message);
       case 'refuse':
         return this.#stages.dispatcher.refused(node, message);
       case 'submit':
         return void this.#stages.requests.submit(node, message);
       case 'result-ack':
-        return this.#stages.forwarder.acknowledged(message.ids);
+        return this.#stages.forwarder.acknowledged(message.ids, node);
       case 'progress':
-        this.listeners.progress(message.id, message.value);
-        return this.#stages.forwarder.progress(message.id, message.value);
+        return this.#progress(node, message);
       case 'cancel':
         return void this.#stages.requests.cancel(node, message);
       case 'query':
@@ -245,10 +262,10 @@ export class Distributor implements JobGateway {
   }
 
   async #open(): Promise<void> {
-    const { id, left } = await this.#stages.outbox.open();
-    this.#storage = id;
+    const { outbox, dispatcher } = this.#stages;
+    this.#storage = await outbox.open();
+    for await (const page of outbox.left()) for (const job of page) dispatcher.takeUp(job);
     this.#isOpen = true;
-    for (const job of left) this.#stages.dispatcher.takeUp(job);
     this.#stages.own.scan();
     this.#stages.peers.start();
   }
@@ -261,6 +278,7 @@ export class Distributor implements JobGateway {
     await this.#stages.acks.finish();
     this.#stages.registry.stop();
     this.#stages.timers.stop();
+    this.#stages.window.stop();
     this.#stages.endings.stop();
     this.#stages.own.stop();
     await this.#stages.acceptor.idle();

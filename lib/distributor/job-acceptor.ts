@@ -3,13 +3,14 @@ import type { Intake, NewJob } from '../job/job-gateway.js';
 import type { JobListeners } from '../job/job-listeners.js';
 import type { TransactionManager } from '../job/transaction-manager.js';
 import { EnqueueUnknown, JobRejected } from '../job/job.errors.js';
-import { CommitInDoubt } from '../storage/commit-in-doubt.js';
 import type { JobOrigin, JobSpec, Listeners, StoredJob } from '../job/job.js';
+import { CommitInDoubt } from '../storage/commit-in-doubt.js';
 import type { WriteResult } from '../storage/job-storage.js';
 import type { ConnectedNode } from './connected-node.js';
 import { heldJob, outboxRow, type HeldJob } from './held-job.js';
 import type { HeldJobs } from './held-jobs.js';
 import type { Outbox } from './outbox.js';
+import { TickShare } from './tick-share.js';
 
 export interface AcceptorParts {
   maxPending: number;
@@ -26,9 +27,6 @@ export interface AcceptorParts {
   clock: Clock;
 }
 
-/** Jobs an outbox in memory accepts in one tick; who enqueues on and on lets the event loop go on in between. */
-const PER_TICK = 64;
-
 /** Takes jobs in: refuses what does not fit, knows repeats, and answers once the outbox has committed. */
 export class JobAcceptor {
   readonly #parts: AcceptorParts;
@@ -37,19 +35,23 @@ export class JobAcceptor {
   readonly #inDoubt = new Set<string>();
   /** The same for all jobs that this process enqueues. */
   #origin: JobOrigin | undefined;
-  #inThisTick = 0;
-  #nextTick: Promise<void> | null = null;
+  readonly #ticks: TickShare;
 
   constructor(parts: AcceptorParts) {
     this.#parts = parts;
+    this.#ticks = new TickShare(parts.clock);
   }
 
   /** @throws {JobRejected | EnqueueUnknown} */
   async accept(jobs: readonly NewJob[], submitter: string | null): Promise<Intake[]> {
     if (!this.#parts.outbox.durable) return this.#acceptInMemory(jobs, submitter);
-    const fresh = this.#unknown(jobs);
+    let fresh = this.#unknown(jobs);
     // One that may be there already is not refused: a refusal would say that it is not.
-    this.#refuseBeyondLimit([...fresh.keys()].filter((id) => !this.#inDoubt.has(id)).length);
+    if (!this.#fits(this.#notInDoubt(fresh))) {
+      const known = await this.#knownBeyond(fresh);
+      fresh = this.#unknown(jobs.filter(({ id }) => !known.has(id)));
+      this.#refuseBeyondLimit(this.#notInDoubt(fresh));
+    }
     const added = this.#add([...fresh.values()].map((job) => heldJob(this.#sign(job, submitter))));
     return this.#answers(jobs, fresh, added);
   }
@@ -105,15 +107,8 @@ export class JobAcceptor {
       accepted(one, node);
       return 'accepted';
     });
-    this.#inThisTick += jobs.length;
-    this.#nextTick ??= new Promise((resolve) =>
-      this.#parts.clock.endOfTick(() => {
-        this.#inThisTick = 0;
-        this.#nextTick = null;
-        resolve();
-      }),
-    );
-    if (this.#inThisTick > PER_TICK) await this.#nextTick;
+    const full = this.#ticks.took(jobs.length);
+    if (full) await full;
     return answers;
   }
 
@@ -144,6 +139,12 @@ export class JobAcceptor {
     return this.#committing.has(id);
   }
 
+  /** Resolves when it is known of each of these whether the outbox has them. */
+  async settled(ids: readonly string[]): Promise<void> {
+    const open = ids.flatMap((id) => this.#committing.get(id) ?? []);
+    if (open.length > 0) await Promise.allSettled(open);
+  }
+
   /** Resolves when no enqueue waits for its commit any more. */
   async idle(): Promise<void> {
     await Promise.allSettled(this.#committing.values());
@@ -156,13 +157,35 @@ export class JobAcceptor {
     return fresh;
   }
 
+  #notInDoubt(jobs: ReadonlyMap<string, NewJob>): number {
+    if (this.#inDoubt.size === 0) return jobs.size;
+    return [...jobs.keys()].filter((id) => !this.#inDoubt.has(id)).length;
+  }
+
+  /** Ids that callers gave whose jobs are there, no more than an id in memory. @throws {EnqueueUnknown} */
+  async #knownBeyond(jobs: ReadonlyMap<string, NewJob>): Promise<Set<string>> {
+    const { held, outbox } = this.#parts;
+    const given = [...jobs.values()].flatMap(({ id, givenId }) => (givenId ? [id] : []));
+    if (given.length === 0 || held.pending.beyond === 0) return new Set();
+    try {
+      return new Set((await outbox.rows(given)).map(({ id }) => id));
+    } catch (cause) {
+      throw new EnqueueUnknown(given[0]!, { cause });
+    }
+  }
+
   #isFresh({ id }: NewJob): boolean {
     return !this.#parts.held.get(id) && !this.#parts.outbox.remembers(id);
   }
 
+  #fits(more: number): boolean {
+    const { held, maxPending } = this.#parts;
+    return more === 0 || held.unconfirmed + more <= maxPending;
+  }
+
   #refuseBeyondLimit(more: number): void {
     const { held, maxPending } = this.#parts;
-    if (more === 0 || held.unconfirmed + more <= maxPending) return;
+    if (this.#fits(more)) return;
     const why = `${held.unconfirmed} jobs wait for a node and maxPending is ${maxPending}`;
     throw new JobRejected(
       'BACKLOG_FULL',
@@ -223,7 +246,11 @@ export class JobAcceptor {
         if (this.#inDoubt.has(id)) throw new EnqueueUnknown(id, { cause });
         if (!(cause instanceof CommitInDoubt)) throw notCommitted(cause);
         // It may be there all the same, and then it is to run: once, whether it is asked for again by its id or not.
-        const remembered = (job: HeldJob): HeldJob => ({ ...job, spec: { ...job.spec, givenId: true } });
+        const remembered = (job: HeldJob): HeldJob => ({
+          ...job,
+          spec: { ...job.spec, givenId: true },
+          asStored: job.spec.givenId,
+        });
         const found = (job: HeldJob): void => this.#found(remembered(job));
         this.#inDoubt.add(id);
         this.#parts.outbox.lookFor(id, found, () => this.#inDoubt.delete(id));
@@ -231,7 +258,12 @@ export class JobAcceptor {
       },
     );
     this.#committing.set(id, result);
-    void result.catch(() => undefined).finally(() => this.#committing.delete(id));
+    void result
+      .catch(() => undefined)
+      .finally(() => {
+        // Once it waits beyond the window a repeat of it may be on its way already.
+        if (this.#committing.get(id) === result) this.#committing.delete(id);
+      });
     return result;
   }
 
@@ -256,7 +288,7 @@ export class JobAcceptor {
 
   #takeBack(job: HeldJob, node: ConnectedNode | null): void {
     node?.giveBack(job.spec);
-    this.#parts.held.remove(job);
+    this.#parts.held.takeBack(job);
   }
 }
 

@@ -24,6 +24,8 @@ export interface DispatcherParts {
   timers: TimerQueue;
   clock: Clock;
   emit: EmitEvent;
+  /** The MAC by which this node shows later that it has had the job. */
+  sign: (node: ConnectedNode, job: HeldJob) => string | undefined;
   /** While it is not known whether the outbox has the job. */
   committing: (id: string) => boolean;
   /** True when the job was ended instead: it is not to go to another node. */
@@ -60,7 +62,7 @@ export class JobDispatcher {
     if (node && (job.state !== 'sent' || job.holder !== node.storage)) return;
     // Or it is back, by another connection.
     const there = node && (registry.has(node) ? node : registry.byStorage(node.storage));
-    if (there) return send(there, job);
+    if (there) return this.#send(there, job);
     held.wait(job);
     this.wake();
     this.#warnLater(job.spec);
@@ -84,7 +86,7 @@ export class JobDispatcher {
     const { held, committing } = this.#parts;
     for (const job of held.heldBy(node.storage)) {
       const { id } = job.spec;
-      if (job.state === 'sent' && !this.#leaving.has(id) && !committing(id)) send(node, job);
+      if (job.state === 'sent' && !this.#leaving.has(id) && !committing(id)) this.#send(node, job);
     }
     this.wake();
   }
@@ -102,7 +104,7 @@ export class JobDispatcher {
   refused(node: ConnectedNode, { id, assignment, code }: Refuse): void {
     const { held, distributor, clock, timers, emit } = this.#parts;
     const job = held.get(id);
-    if (!job || job.assignment !== assignment || job.state !== 'sent') return;
+    if (!job || job.assignment !== assignment || job.state !== 'sent' || job.holder !== node.storage) return;
     emit({ event: 'job refused', distributor, node: node.name, id, code });
     if (code === 'UNKNOWN_JOB') node.lacks(job.spec.name);
     else if (code === 'DRAINING') node.draining = true;
@@ -123,11 +125,16 @@ export class JobDispatcher {
       return this.wake();
     }
     const there = job.holder !== null && registry.byStorage(job.holder);
-    if (there) return send(there, job);
+    if (there) return this.#send(there, job);
     timers.after(LEFTOVERS_WAIT, () => {
       if (held.get(job.spec.id) !== job || job.state !== 'sent') return;
       if (job.holder === null || !registry.byStorage(job.holder)) this.#giveUp(job);
     });
+  }
+
+  /** Whether it is about to be sent. */
+  leaving(id: string): boolean {
+    return this.#leaving.has(id);
   }
 
   /** Resolves when a job that was about to be sent is on the wire: what is asked of its node now comes after it. */
@@ -148,14 +155,20 @@ export class JobDispatcher {
     const { held, registry, outbox, clock } = this.#parts;
     const now = clock.monotonic();
     for (const group of held.pending.groups()) {
-      while (group.size > 0) {
-        const job = group.first;
+      for (let job = group.first; job !== null; job = group.first) {
         const node = selectNode(job.spec, registry.nodes(), now);
         if (!node) break;
         if (this.#take(node, job) && outbox.durable) this.#leave(node, job);
-        else send(node, job);
+        else this.#send(node, job);
       }
     }
+  }
+
+  #send(node: ConnectedNode, held: HeldJob): void {
+    const { args, ...job } = held.spec;
+    const mac = this.#parts.sign(node, held);
+    if (mac !== undefined) job.origin = { ...job.origin, mac };
+    node.send({ type: 'job', job, assignment: held.assignment, args });
   }
 
   #take(node: ConnectedNode, job: HeldJob): boolean {
@@ -212,9 +225,4 @@ export class JobDispatcher {
       emit({ event: 'job waits for a node', distributor, name, nodes: nodes.length, nearest, needsThreads: lacking });
     });
   }
-}
-
-function send(node: ConnectedNode, { spec, assignment }: HeldJob): void {
-  const { args, ...job } = spec;
-  node.send({ type: 'job', job, assignment, args });
 }

@@ -1,5 +1,6 @@
 import type { CancelAnswer } from '../job/job-control.js';
 import type { FoundJob } from '../job/found-job.js';
+import type { JobOrigin } from '../job/job.js';
 import type { NewJob } from '../job/job-gateway.js';
 import type { FeedbackQueries } from '../job/parked-feedback.js';
 import { JobReactorError } from '../job-reactor.error.js';
@@ -41,13 +42,21 @@ export class NodeRequests {
   }
 
   async cancel(node: ConnectedNode, { request, id, reason }: Cancel): Promise<void> {
-    const answer = await this.#asked.cancel(id, reason);
-    node.send({ type: 'cancelled', request, id, answer });
+    try {
+      const answer = await this.#asked.cancel(id, reason);
+      node.send({ type: 'cancelled', request, id, answer });
+    } catch (error) {
+      unanswered(error);
+    }
   }
 
   async query(node: ConnectedNode, query: Query): Promise<void> {
-    const facts = await this.#answer(node, query);
-    node.send(answeredMessage(query.request, facts));
+    try {
+      const facts = await this.#answer(node, query);
+      node.send(answeredMessage(query.request, facts));
+    } catch (error) {
+      unanswered(error);
+    }
   }
 
   async parkedQuery(node: ConnectedNode, { request, kind, filter }: ParkedQueryMessage): Promise<void> {
@@ -71,10 +80,17 @@ export class NodeRequests {
     if (kind === 'remove') return queries.remove(id);
     if (kind === 'retry') {
       const { answer, origin, missing } = await queries.retryFor(id, undefined, now);
-      return { retried: answer, origin, missing };
+      // Who may ask has not had the job for that.
+      const { mac: _, ...rest } = origin ?? { mac: undefined };
+      return { retried: answer, origin: origin && (rest as JobOrigin), missing };
     }
     const found = await find(id);
     if (found) node.send(answerMessage(request, found));
     return {};
   }
+}
+
+/** A storage that is away can't tell, and no answer is the honest one: who asks takes it for one that did not come. */
+function unanswered(error: unknown): void {
+  if (!(error instanceof JobReactorError)) throw error;
 }

@@ -53,14 +53,16 @@ export class ResultForwarder {
     if (again) return this.#forwards.get(feedback.id)?.told ?? null;
     if (feedback.final) this.#submitted.delete(feedback.jobId);
     if (submitter === null) return null;
-    const message = resultMessage(feedback);
+    // The MAC is for the node that runs the job; a later run is none of the submitter's.
+    const { mac: _, ...origin } = feedback.origin;
+    const message = resultMessage({ ...feedback, origin });
     const node = this.#registry.byInstance(submitter);
     node?.send(message);
     if (feedback.listeners !== 'closures') return null;
     let done: () => void = () => undefined;
     const told = new Promise<void>((resolve) => {
       const timer = this.#timers.after(ORPHANED_AFTER, () => {
-        if (!this.#registry.byInstance(submitter)) this.acknowledged([feedback.id]);
+        if (!this.#registry.byInstance(submitter)) this.#done(feedback.id);
       });
       done = () => {
         timer.cancel();
@@ -71,14 +73,17 @@ export class ResultForwarder {
     return told;
   }
 
-  acknowledged(ids: readonly string[]): void {
-    for (const id of ids) {
-      this.#forwards.get(id)?.done();
-      this.#forwards.delete(id);
-    }
+  /** Only the node it went to can say so. */
+  acknowledged(ids: readonly string[], by: ConnectedNode): void {
+    for (const id of ids) if (this.#forwards.get(id)?.submitter === by.instance) this.#done(id);
   }
 
   joined(node: ConnectedNode): void {
     for (const forward of this.#forwards.values()) if (forward.submitter === node.instance) node.send(forward.message);
+  }
+
+  #done(id: string): void {
+    this.#forwards.get(id)?.done();
+    this.#forwards.delete(id);
   }
 }

@@ -22,6 +22,8 @@ export interface JobOrigin {
   storage: string | null;
   /** Instance id of the node that submitted it, null when it was the application itself. */
   submitter: string | null;
+  /** Made by the distributor for each send: who brings it back has had the job. */
+  mac?: string;
 }
 
 /** A backoff that can cross the wire; a function can't, so it lives in definitions and `forRoot` only. */

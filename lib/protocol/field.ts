@@ -26,6 +26,7 @@ const FORBIDDEN = new Set(['__proto__', 'constructor', 'prototype']);
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 const NOT_PRINTED = /[\p{Cc}\p{Cs}]/u;
 const BYTES_32 = /^[\w-]{42}[AEIMQUYcgkosw048]$/;
+const BYTES_16 = /^[\w-]{21}[AQgw]$/;
 const KEY_ID = /^[0-9a-f]{16}$/;
 const FEEDBACK_ID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}:[1-9][0-9]{0,15}$/i;
 
@@ -60,6 +61,12 @@ export const label: Field<string> = field(
 export const bytes32: Field<string> = field(
   '32 bytes as 43 characters of base64url',
   (value) => typeof value === 'string' && BYTES_32.test(value),
+);
+
+/** The MAC of a job id. */
+export const bytes16: Field<string> = field(
+  '16 bytes as 22 characters of base64url',
+  (value) => typeof value === 'string' && value.length === 22 && BYTES_16.test(value),
 );
 
 export const keyId: Field<string> = field(
@@ -136,6 +143,29 @@ export function pair<A, B>(first: Field<A>, second: Field<B>): Field<[A, B]> {
       if (wrong !== null) return `[0]${wrong}`;
       const wrongToo = second.check(value[1]);
       return wrongToo === null ? null : `[1]${wrongToo}`;
+    },
+  };
+}
+
+/** A pair, and behind it what may be left out. */
+export function pairAndMore<A, B, C>(
+  first: Field<A>,
+  second: Field<B>,
+  more: Field<C>,
+): Field<[first: A, second: B, more?: C]> {
+  const is = `[${first.is}, ${second.is}], or with ${more.is} behind them`;
+  const two = pair(first, second);
+  return {
+    is,
+    optional: false,
+    check(value) {
+      if (!Array.isArray(value) || value.length !== 3) return two.check(value);
+      const wrong = first.check(value[0]);
+      if (wrong !== null) return `[0]${wrong}`;
+      const wrongToo = second.check(value[1]);
+      if (wrongToo !== null) return `[1]${wrongToo}`;
+      const wrongLast = more.check(value[2]);
+      return wrongLast === null ? null : `[2]${wrongLast}`;
     },
   };
 }

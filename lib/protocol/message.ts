@@ -99,8 +99,10 @@ export interface JobMessage {
 /** These jobs are committed in the node's storage. */
 export interface Stored {
   type: 'stored';
-  jobs: [id: string, assignment: number][];
+  jobs: StoredEntry[];
 }
+/** With the MAC of its origin where the node was not sent the job by this distributor: it took it over, or it has a new life. */
+export type StoredEntry = [id: string, assignment: number, mac?: string];
 /** The distributor will not send these again: the node need not remember them once they have ended. */
 export interface Settled {
   type: 'settled';
@@ -120,6 +122,8 @@ export type RefuseCode = 'DRAINING' | 'UNKNOWN_JOB' | 'STORAGE' | 'FULL' | 'SUPE
 export interface Progress {
   type: 'progress';
   id: string;
+  /** Of the job's origin. */
+  mac?: string | undefined;
   value: string; // serialised
 }
 export interface Result {

@@ -1,4 +1,5 @@
 import {
+  bytes16,
   bytes32,
   feedbackIdField,
   flag,
@@ -9,7 +10,7 @@ import {
   nullable,
   oneOf,
   optional,
-  pair,
+  pairAndMore,
   record,
   uuid,
 } from './field.js';
@@ -153,7 +154,7 @@ export const MESSAGES: { readonly [T in MessageType]: Entry<MessageOf<T>> } = {
     number: 9,
     from: 'both',
     state: 'after',
-    fields: { jobs: list(pair(uuid, assignment), MOST_ENTRIES) },
+    fields: { jobs: list(pairAndMore(uuid, assignment, bytes16), MOST_ENTRIES) },
     parts: [],
     split: 'jobs',
   },
@@ -169,7 +170,13 @@ export const MESSAGES: { readonly [T in MessageType]: Entry<MessageOf<T>> } = {
     },
     parts: [],
   },
-  progress: { number: 12, from: 'both', state: 'after', fields: { id: uuid }, parts: ['value'] },
+  progress: {
+    number: 12,
+    from: 'both',
+    state: 'after',
+    fields: { id: uuid, mac: optional(bytes16) },
+    parts: ['value'],
+  },
   result: {
     number: 13,
     from: 'both',

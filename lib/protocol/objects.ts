@@ -17,6 +17,7 @@ import type { JobPageQuery } from '../job/job-query.js';
 import type { ParkedFeedback, ParkedPageQuery } from '../job/parked-feedback.js';
 import { JOB_STATUSES, type JobStatus } from '../job/job-status.js';
 import {
+  bytes16,
   type Check,
   duration,
   type Field,
@@ -100,7 +101,8 @@ const fieldsOfOptions = {
 };
 const options = record<JobOptions>('an options object', fieldsOfOptions);
 
-const fieldsOfOrigin = { distributor: name, instance: uuid, storage: nullable(uuid), submitter: nullable(uuid) };
+const parties = { distributor: name, instance: uuid, storage: nullable(uuid), submitter: nullable(uuid) };
+const fieldsOfOrigin = { ...parties, mac: optional(bytes16) };
 export const origin = record<JobOrigin>('an origin object', fieldsOfOrigin);
 
 const fieldsOfError = {

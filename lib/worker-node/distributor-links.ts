@@ -9,6 +9,7 @@ import {
   type JobMessage,
   type Message,
   type Offer,
+  type StoredEntry,
   type Welcome,
 } from '../protocol/message.js';
 import type { Address, Transport } from '../transport/connection.js';
@@ -49,7 +50,7 @@ export class DistributorLinks {
   readonly #links = new Set<DistributorLink>();
   readonly #discoveries: DistributorDiscovery[] = [];
   readonly #open = new Map<DistributorLink, Welcome | undefined>();
-  readonly #acks = new Map<DistributorLink, [string, number][]>();
+  readonly #acks = new Map<DistributorLink, StoredEntry[]>();
   #grantNext: { instant: number; stored: number } | undefined;
   #draining = false;
   /** Bytes of args that were received and not committed. */
@@ -147,10 +148,11 @@ export class DistributorLinks {
   }
 
   /** Acknowledges at the end of the tick, with all others. */
-  stored(link: DistributorLink, id: string, assignment: number): void {
+  stored(link: DistributorLink, id: string, assignment: number, mac?: string): void {
     const acks = this.#acks.get(link);
-    if (acks) return void acks.push([id, assignment]);
-    this.#acks.set(link, [[id, assignment]]);
+    const entry: StoredEntry = mac === undefined ? [id, assignment] : [id, assignment, mac];
+    if (acks) return void acks.push(entry);
+    this.#acks.set(link, [entry]);
     this.#parts.clock.endOfTick(() => {
       const jobs = this.#acks.get(link);
       this.#acks.delete(link);
@@ -177,13 +179,13 @@ export class DistributorLinks {
     for (const link of this.#open.keys()) {
       const { instance, storage } = link.distributor ?? {};
       const isOrigin = instance === origin.instance || (origin.storage !== null && storage === origin.storage);
-      if (isOrigin && !link.congested) link.send({ type: 'progress', id, value });
+      if (isOrigin && !link.congested) link.send({ type: 'progress', id, mac: origin.mac, value });
     }
   }
 
   /** Whoever is connected learns that the job is here now: it has a new life, or was another node's. */
-  here({ id, assignment }: StoredJob): void {
-    for (const link of this.#open.keys()) this.stored(link, id, assignment);
+  here({ id, assignment, origin }: StoredJob): void {
+    for (const link of this.#open.keys()) this.stored(link, id, assignment, origin.mac);
   }
 
   /** Those who share the database are to look whether this node's lease, or that of a distributor, still holds. */

@@ -181,7 +181,7 @@ describe('one clear error at start for', () => {
     [
       'an option that nothing resembles',
       { distributor: { ...distributor, colour: 'red' } },
-      'There is no option `distributor.colour`. The options are name, host, port, outbox, maxPending, maxNodes, maxNodesPerAddress, auth, tls, allowInsecure.',
+      'There is no option `distributor.colour`. The options are name, host, port, outbox, maxPending, maxNodes, maxNodesPerAddress, auth, tls, resultSecret, allowInsecure.',
     ],
     [
       'a certificate without its key',

@@ -7,14 +7,10 @@ import { RULES } from '../../lib/protocol/rules.js';
 import { ARBITRARY } from '../support/arbitrary-message.js';
 import { seededRandom } from '../support/seeded-random.js';
 import { brokenFrame } from './broken-frame.js';
+import { FUZZED_JOB, POOL } from './fuzzed-jobs.js';
 
 /** How far a connection has come when it is fuzzed. */
 export const STATES = { distributor: 5, node: 5 } as const;
-
-/** Ids that jobs of the target have, so that what is said of a job may be about one that is there. */
-export const POOL = Array.from({ length: 8 }, (_, i) => `0190a5b2-7c1e-7abc-8def-00000000010${i}`);
-/** The name of jobs that go to fuzzed nodes, and that fuzzed nodes run. */
-export const FUZZED_JOB = 'fuzz.work';
 
 /** What one connection is sent, after a handshake as it should be, up to its state. */
 export interface Burst {

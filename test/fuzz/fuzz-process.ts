@@ -11,7 +11,7 @@ import { readOptions } from '../../lib/job-reactor.read-options.js';
 import { MemoryStorage } from '../../lib/storage/memory-storage.js';
 import { tcpTransport } from '../../lib/transport/tcp-transport.js';
 import { WorkerNode } from '../../lib/worker-node/worker-node.js';
-import { FUZZED_JOB, POOL } from './bursts.js';
+import { FUZZED_JOB, POOL } from './fuzzed-jobs.js';
 
 /*
  * The processes that are fuzzed and flooded. `application`: a distributor that keeps a steady trickle of jobs going.

@@ -8,8 +8,9 @@ import { distributorMac, makeNonce, nodeMac, type Exchange } from '../../lib/tra
 import { within } from '../support/deadline.js';
 import { jobMessage } from '../unit/transport/tcp.js';
 import { ScriptedSide } from '../support/wire.js';
-import { Bursts, FUZZED_JOB, POOL, type Burst } from './bursts.js';
+import { Bursts, type Burst } from './bursts.js';
 import { corpusBursts } from './corpus.js';
+import { FUZZED_JOB, POOL } from './fuzzed-jobs.js';
 import { fuzzProcess, type FuzzProcess } from './processes.js';
 import type { Stats } from './fuzz-process.js';
 

@@ -60,7 +60,11 @@ const options = fc.record(
   },
   { requiredKeys: [] },
 );
-const origin = fc.record({ distributor: name, instance: uuid, storage: nullable(uuid), submitter: nullable(uuid) });
+const mac = fc.uint8Array({ minLength: 16, maxLength: 16 }).map((bytes) => Buffer.from(bytes).toString('base64url'));
+const origin = fc.record(
+  { distributor: name, instance: uuid, storage: nullable(uuid), submitter: nullable(uuid), mac },
+  { requiredKeys: ['distributor', 'instance', 'storage', 'submitter'] },
+);
 const error = fc.record(
   { name: anyText(255), message: anyText(8192), code: anyText(255), stack: anyText(8192) },
   { requiredKeys: ['name', 'message'] },
@@ -205,7 +209,10 @@ export const ARBITRARY: { [T in MessageType]: fc.Arbitrary<MessageOf<T>> } = {
     assignment,
     args: serialised,
   }),
-  stored: fc.record({ type: fc.constant('stored'), jobs: fc.array(fc.tuple(uuid, assignment)) }),
+  stored: fc.record({
+    type: fc.constant('stored'),
+    jobs: fc.array(fc.oneof(fc.tuple(uuid, assignment), fc.tuple(uuid, assignment, mac))),
+  }),
   settled: fc.record({ type: fc.constant('settled'), ids: fc.array(uuid) }),
   refuse: fc.record({
     type: fc.constant('refuse'),
@@ -213,7 +220,10 @@ export const ARBITRARY: { [T in MessageType]: fc.Arbitrary<MessageOf<T>> } = {
     assignment,
     code: fc.constantFrom('DRAINING', 'UNKNOWN_JOB', 'STORAGE', 'FULL', 'SUPERSEDED'),
   }),
-  progress: fc.record({ type: fc.constant('progress'), id: uuid, value: serialised }),
+  progress: fc.record(
+    { type: fc.constant('progress'), id: uuid, mac, value: serialised },
+    { requiredKeys: ['type', 'id', 'value'] },
+  ),
   result: fc.record({ type: fc.constant('result'), feedback, args: serialised, result: serialised }),
   undelivered: fc.record({
     type: fc.constant('undelivered'),

@@ -21,6 +21,7 @@ describe('the options of forRoot', () => {
         maxNodesPerAddress: 2000,
         auth: null,
         tls: null,
+        resultSecret: null,
         insecure: false,
       },
       node: null,
@@ -137,6 +138,7 @@ describe('the options of forRoot', () => {
         maxNodesPerAddress: 6,
         auth: null,
         tls: null,
+        resultSecret: null,
         insecure: false,
       },
       node: {

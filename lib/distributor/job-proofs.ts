@@ -1,0 +1,83 @@
+import type { JobListeners } from '../job/job-listeners.js';
+import type { JobOrigin } from '../job/job.js';
+import type { EmitEvent } from '../job-reactor.events.js';
+import type { AuthSettings } from '../transport/authentication.js';
+import type { ConnectedNode } from './connected-node.js';
+import type { HeldJob } from './held-job.js';
+import type { HeldJobs } from './held-jobs.js';
+import { JobMacs } from './job-macs.js';
+
+export interface ProofParts {
+  distributor: string;
+  instance: string;
+  /** What all instances of this application know and no node does; null: nothing of that kind. */
+  resultSecret: AuthSettings | null;
+  held: HeldJobs;
+  listeners: JobListeners;
+  emit: EmitEvent;
+}
+
+/** What a node says of a job, and what it has to show for it. */
+export interface Claim {
+  id: string;
+  mac: string | undefined;
+  /** Where the job came from, by its own word; null: it does not say. */
+  origin: JobOrigin | null;
+}
+
+/**
+ * Whether a node may speak of a job. Who was sent it may, as long as that is known here; anybody else has to bring the
+ * MAC that the job carried, which travels with its row: so a node that never had a job can't answer for it, whatever ids
+ * it knows.
+ *
+ * Without a `resultSecret` the MACs of an earlier process, or of another with this name, can't be checked. What nobody
+ * here can know better is then believed; of a job that this process accepted it is not.
+ */
+export class JobProofs {
+  readonly #parts: ProofParts;
+  readonly #macs: JobMacs;
+  /** Those of which it was told once. */
+  readonly #told = new WeakSet<ConnectedNode>();
+
+  constructor(parts: ProofParts) {
+    this.#parts = parts;
+    this.#macs = new JobMacs(parts.resultSecret?.keys ?? []);
+  }
+
+  /** The MAC a job takes along to this node; a job that goes with this process needs none. */
+  sign(node: ConnectedNode, { spec }: HeldJob): string | undefined {
+    return node.durable || !node.connection.peer.inProcess ? this.#macs.make(spec.id) : undefined;
+  }
+
+  /** Whether it shows that it has the job, or was sent it. */
+  proves(node: ConnectedNode, { id, mac }: Claim): boolean {
+    const { held, listeners } = this.#parts;
+    // A node of this process is who it is.
+    if (node.connection.peer.inProcess) return true;
+    const job = held.get(id);
+    if ((job ? job.holder : listeners.storedBy(id)) === node.storage) return true;
+    return mac !== undefined && this.#macs.check(id, mac);
+  }
+
+  /** The same, where what can't be checked here is believed. */
+  admits(node: ConnectedNode, claim: Claim): boolean {
+    if (this.proves(node, claim)) return true;
+    if (!this.#isCheckable(claim)) return true;
+    this.#refused(node, claim.id);
+    return false;
+  }
+
+  #isCheckable({ id, origin }: Claim): boolean {
+    const { held, listeners, instance, resultSecret } = this.#parts;
+    if (resultSecret !== null || origin?.instance === instance) return true;
+    const job = held.get(id);
+    return job ? job.spec.origin.instance === instance : listeners.storedBy(id) !== null;
+  }
+
+  #refused(node: ConnectedNode, id: string): void {
+    if (this.#told.has(node)) return;
+    this.#told.add(node);
+    const { distributor, emit } = this.#parts;
+    emit({ event: 'claim refused', distributor, node: node.facts, id });
+  }
+}
