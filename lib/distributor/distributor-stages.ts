@@ -15,6 +15,7 @@ import { AskedNodes } from './asked-nodes.js';
 import { ClusterQueries } from './cluster-queries.js';
 import type { ConnectedNode } from './connected-node.js';
 import { FeedbackRunner, type DeclaredFeedbacks, type Told } from './feedback-runner.js';
+import type { HeldJob } from './held-job.js';
 import { HeldJobs } from './held-jobs.js';
 import { JobAcceptor } from './job-acceptor.js';
 import { JobDispatcher } from './job-dispatcher.js';
@@ -72,6 +73,8 @@ export interface DistributorFlow extends Pick<JobGateway, 'cancel' | 'find'> {
   joined(node: ConnectedNode): void;
   message(node: ConnectedNode, message: Message): void;
   lost(node: ConnectedNode): void;
+  /** A node that shares the outbox's database has its row. */
+  taken(job: HeldJob): void;
   /** A job has ended: everybody who listens is told. */
   tell(feedback: FeedbackRecord): Promise<Told> | Told;
 }
@@ -152,11 +155,14 @@ export class DistributorStages {
       sign: (node, job) => this.proofs.sign(node, job),
       committing: (id) => this.acceptor.committing(id),
       givenUp: (job) => this.endings.givenUp(job, this.questions.keptCancel(job)),
+      shares: (node) => this.shares(node),
+      taken: (job) => flow.taken(job),
     });
     this.acceptor = new JobAcceptor({
       ...stages,
       maxPending: settings.maxPending,
       origin: (submitter) => ({ distributor, instance, storage: flow.storage(), submitter }),
+      mac: (id) => (this.peers.id === undefined ? undefined : this.proofs.mac(id)),
       declares: (name) => this.runner.declares(name),
       choose: (job) => this.dispatcher.choose(job),
       accepted: (job, node) => this.dispatcher.dispatch(job, node),
@@ -222,5 +228,10 @@ export class DistributorStages {
         return answers;
       },
     });
+  }
+
+  /** Whether the node's storage is in the database the outbox is in. */
+  shares({ database }: ConnectedNode): boolean {
+    return database !== undefined && database === this.peers.id;
   }
 }

@@ -6,7 +6,6 @@ import { JobRejected } from '../job/job.errors.js';
 import type { FeedbackRecord } from '../job/job.js';
 import type { ScheduleGateway } from '../job/schedule-gateway.js';
 import type { TransactionManager } from '../job/transaction-manager.js';
-import { JobReactorError } from '../job-reactor.error.js';
 import type { Message, Progress, Result, StoredEntry } from '../protocol/message.js';
 import { feedbackFrom } from '../protocol/result-message.js';
 import type { StorageHealth } from '../storage/storage-health.js';
@@ -15,6 +14,7 @@ import type { ClusterQueries } from './cluster-queries.js';
 import type { ConnectedNode } from './connected-node.js';
 import { DistributorStages, type DistributorParts } from './distributor-stages.js';
 import type { Told } from './feedback-runner.js';
+import type { HeldJob } from './held-job.js';
 import type { ParkedQueries } from './parked-queries.js';
 
 export type { DistributorParts };
@@ -45,13 +45,14 @@ export class Distributor implements JobGateway {
     this.#parts = parts;
     this.#stages = new DistributorStages(parts, {
       storage: () => this.#storage,
-      open: () => this.#opened(),
+      open: () => this.#accepting(),
       accept: (jobs, distributor, submitter) => this.accept(jobs, distributor, submitter),
       cancel: (id, reason) => this.cancel(id, reason),
       find: (id) => this.find(id),
       joined: (node) => this.#joined(node),
       message: (node, message) => this.#message(node, message),
       lost: (node) => this.#lost(node),
+      taken: (job) => this.#taken(job),
       tell: (feedback) => this.#tell(feedback),
     });
     this.listeners = this.#stages.listeners;
@@ -113,11 +114,6 @@ export class Distributor implements JobGateway {
     return this.#stages.acceptor.acceptWithin(jobs, manager);
   }
 
-  async #opened(): Promise<void> {
-    if (this.#stopping) throw new JobReactorError('STOPPED', 'The distributor has stopped.');
-    await this.open();
-  }
-
   async #accepting(): Promise<void> {
     if (this.#stopping) throw new JobRejected('STOPPED', 'The distributor has stopped, the job was not enqueued.');
     await this.open();
@@ -140,7 +136,7 @@ export class Distributor implements JobGateway {
   }
 
   // 5
-  async #stored(node: ConnectedNode, [id, assignment, mac]: StoredEntry): Promise<void> {
+  #stored(node: ConnectedNode, [id, assignment, mac]: StoredEntry): void {
     const job = this.#stages.held.get(id);
     const isVoid = job ? assignment < job.assignment : this.#stages.held.isVoid(id, assignment);
     if (isVoid) return node.send({ type: 'refuse', id, assignment, code: 'SUPERSEDED' });
@@ -151,13 +147,22 @@ export class Distributor implements JobGateway {
       return this.#stages.settled.add(node, id);
     }
     if (job.state === 'confirmed' || job.state === 'kept') return;
+    if (job.claim && this.#stages.shares(node)) return this.#taken(job, node);
     this.#stages.held.confirm(job, node.durable ? 'confirmed' : 'kept');
     this.listeners.stored(id, job.holder === node.storage ? node.storage : null);
     this.#stages.forwarder.stored(job.spec, assignment);
     if (!node.durable) return;
     const leaving = this.#stages.endings.letGo(job);
-    if (leaving) await leaving;
-    this.#stages.settled.add(node, id);
+    if (leaving) void leaving.then(() => this.#stages.settled.add(node, id));
+    else this.#stages.settled.add(node, id);
+  }
+
+  /** 5, by the row itself, which the outbox has no more: nobody has to let go of anything. */
+  #taken(job: HeldJob, by?: ConnectedNode): void {
+    const { held, forwarder } = this.#stages;
+    held.remove(job);
+    this.listeners.stored(job.spec.id, by && job.holder === by.storage ? by.storage : null);
+    forwarder.stored(job.spec, job.assignment);
   }
 
   // 11
@@ -169,34 +174,38 @@ export class Distributor implements JobGateway {
   }
 
   // 12
-  async #result(node: ConnectedNode, feedback: FeedbackRecord): Promise<Told> {
+  #result(node: ConnectedNode, feedback: FeedbackRecord): Promise<Told> | Told {
     const { jobId, final, assignment } = feedback;
-    const job = this.#stages.held.get(jobId);
-    if (this.#stages.held.isRepeat(jobId, assignment)) {
+    const { held, endings } = this.#stages;
+    if (held.isRepeat(jobId, assignment)) {
       // Who brings it may forget that the job has ended once the outbox can't send it again.
-      await this.#stages.endings.leaving(jobId);
-      return 'told';
+      return endings.leaving(jobId)?.then(() => 'told' as const) ?? 'told';
     }
+    const job = held.get(jobId);
     // A node without a storage may be gone before it is told; what has ended must not begin anew for that.
-    const here = job && final && !node.durable ? job : undefined;
-    if (here) this.#stages.held.confirm(here, 'ended');
+    if (job && final && !node.durable) held.confirm(job, 'ended');
     const telling = this.#tell(feedback);
-    const told = telling instanceof Promise ? await telling : telling;
-    if (here && typeof told === 'object') return this.#stages.endings.keep(here, feedback, told.failed);
-    if (here && told === 'undeclared') this.#stages.held.confirm(here, 'kept');
-    if (told === 'told' && final) {
-      this.#stages.held.ended(jobId, Math.max(assignment, job?.assignment ?? 0));
-      this.#stages.questions.forget(jobId);
-      const ending = job && this.#stages.endings.end(job, node);
-      if (ending) await ending;
-    }
-    return told;
+    if (!(telling instanceof Promise)) return this.#told(node, feedback, job, telling);
+    return telling.then((told) => this.#told(node, feedback, job, told));
+  }
+
+  #told(node: ConnectedNode, feedback: FeedbackRecord, job: HeldJob | undefined, told: Told): Promise<Told> | Told {
+    const { jobId, final, assignment } = feedback;
+    const { held, endings, questions } = this.#stages;
+    const here = job && final && !node.durable;
+    if (here && typeof told === 'object') return endings.keep(job, feedback, told.failed);
+    if (here && told === 'undeclared') held.confirm(job, 'kept');
+    if (told !== 'told' || !final) return told;
+    held.ended(jobId, Math.max(assignment, job?.assignment ?? 0));
+    questions.forget(jobId);
+    return (job && endings.end(job, node)?.then(() => told)) ?? told;
   }
 
   /** At once where nobody has to be waited for, as of most jobs. */
   #tell(feedback: FeedbackRecord): Promise<Told> | Told {
     const { runner, forwarder } = this.#stages;
-    const forwarded = forwarder.result(feedback, runner.hasBegun(feedback));
+    const isOwn = feedback.origin.submitter === null;
+    const forwarded = isOwn ? null : forwarder.result(feedback, runner.hasBegun(feedback));
     const told = runner.run(feedback);
     return forwarded ? Promise.all([told, forwarded]).then(([what]) => what) : told;
   }
@@ -230,7 +239,7 @@ export class Distributor implements JobGateway {
         node.credit(message);
         return this.#stages.dispatcher.wake();
       case 'stored':
-        for (const entry of message.jobs) void this.#stored(node, entry);
+        for (const entry of message.jobs) this.#stored(node, entry);
         return;
       case 'result':
         return this.#results(node, message);

@@ -132,6 +132,10 @@ export class Outbox {
     return this.#commit.writeMany(jobs.map((job) => ({ kind: 'insert', job: outboxRow(job) })));
   }
 
+  async addOne(job: HeldJob): Promise<WriteResult> {
+    return this.#commit ? this.#commit.write({ kind: 'insert', job: outboxRow(job) }) : 'done';
+  }
+
   /**
    * Within a transaction of the caller's. What `enlisted` is told comes later, when that has ended.
    * @throws {JobReactorError} INVALID_JOB
@@ -153,6 +157,12 @@ export class Outbox {
   /** Whether a job is there after all, whose commit gave no answer: one of the two is called. */
   lookFor(id: string, found: (job: HeldJob) => void, missing: () => void): void {
     this.#enlisted.watch([id], { state: () => 'unknown', committed: found, rolledBack: missing });
+  }
+
+  /** Whether its row is there, and this outbox's. */
+  async holds(id: string): Promise<boolean> {
+    const rows = await this.#insistent?.read(() => this.#parts.storage!.get([id]));
+    return rows?.length === 1;
   }
 
   /** Writes down which node it goes to, before it goes there. False when it is no longer this outbox's. */

@@ -19,7 +19,8 @@ export class ResultAcks {
   }
 
   /** Says to the node what came of it. */
-  when(id: string, told: Promise<Told>, node: ConnectedNode): void {
+  when(id: string, told: Promise<Told> | Told, node: ConnectedNode): void {
+    if (!(told instanceof Promise)) return this.#say(id, told, node);
     this.#running.add(told);
     void told.then(
       (what) => {

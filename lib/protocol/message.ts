@@ -94,6 +94,8 @@ export interface JobMessage {
   type: 'job';
   job: Omit<JobSpec, 'args'>;
   assignment: number;
+  /** It is a row of the sender's outbox in the node's own database: the node is to take that row over. */
+  claim?: boolean;
   args: string;
 }
 /** These jobs are committed in the node's storage. */
@@ -109,8 +111,8 @@ export interface Settled {
   ids: string[];
 }
 /**
- * To a distributor: this job was not taken. To a node: its copy is void (SUPERSEDED): dropped if unstarted.
- * DRAINING: going down; UNKNOWN_JOB: no handler; STORAGE: could not be committed; FULL: no room; SUPERSEDED: see above.
+ * To a distributor: this job was not taken. To a node: its copy is void (SUPERSEDED): dropped if unstarted. DRAINING: going
+ * down; UNKNOWN_JOB: no handler; STORAGE: not committed; FULL: no room; NOT_THERE: no row to claim; SUPERSEDED: see above.
  */
 export interface Refuse {
   type: 'refuse';
@@ -118,7 +120,7 @@ export interface Refuse {
   assignment: number;
   code: RefuseCode;
 }
-export type RefuseCode = 'DRAINING' | 'UNKNOWN_JOB' | 'STORAGE' | 'FULL' | 'SUPERSEDED';
+export type RefuseCode = 'DRAINING' | 'UNKNOWN_JOB' | 'STORAGE' | 'FULL' | 'SUPERSEDED' | 'NOT_THERE';
 export interface Progress {
   type: 'progress';
   id: string;

@@ -41,6 +41,10 @@ export class DatabaseStorage implements JobStorage {
     return this.opened?.driverName;
   }
 
+  get commitsAtOnce(): number | undefined {
+    return this.opened?.commitsAtOnce;
+  }
+
   get peers(): StoragePeers | undefined {
     return this.opened?.peers;
   }

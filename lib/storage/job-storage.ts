@@ -17,6 +17,11 @@ export type JobWrite =
    */
   | { kind: 'insert'; job: StoredJob }
   /**
+   * Where several processes share a database: the row of an outbox becomes this node's, with the fence and assignment of
+   * `job`; the rest is as the outbox wrote it. `stale` when no outbox has such a row, or has given it a higher assignment.
+   */
+  | { kind: 'claim'; job: StoredJob }
+  /**
    * An attempt begins: status, attempt, fence and startedAt of `change` are written. Guarded by `fence`, and a
    * row whose status is final is `stale` too: only a save brings it back.
    */
@@ -120,6 +125,8 @@ export interface JobStorage {
   readonly durable: boolean;
   /** What it runs on, for the log: known once open, absent where there is nothing to tell. */
   readonly driverName?: string;
+  /** How many commits it gains from having in flight at once, none of which are about the same job; 1 if absent. */
+  readonly commitsAtOnce?: number | undefined;
   /** Present where several processes share a database. */
   readonly peers?: StoragePeers | undefined;
   /** Optional, of an outbox: without it the application has no schedules (NO_SCHEDULES). There once it is open. */
@@ -132,7 +139,7 @@ export interface JobStorage {
    */
   open(owner: StorageOwner): Promise<{ id: string }>;
   /**
-   * Commits all writes in one transaction, in this order: inserts, starts, saves, deletes, deliveries, forgets. No two
+   * Commits all writes in one transaction, in this order: inserts, claims, starts, saves, deletes, deliveries, forgets. No two
    * writes of one group are about the same job, but for forgets. Results are in the order of `writes`. One bad row does not fail the others.
    * @throws {JobReactorError} STORAGE when nothing was committed
    * @throws {CommitInDoubt} (code STORAGE as well) when that can't be known

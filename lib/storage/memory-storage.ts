@@ -110,6 +110,7 @@ export class MemoryStorage implements JobStorage {
 
   private apply(write: JobWrite): WriteResult {
     if (write.kind === 'insert') return this.insert(write.job);
+    if (write.kind === 'claim') return 'stale';
     if (write.kind === 'forget-feedback') return 'done';
     if (write.kind === 'save-delivery') return this.saveDelivery(write);
     const row = this.jobs.get(write.id);

@@ -13,6 +13,8 @@ export interface Dialect {
   readonly durable: boolean;
   readonly driverName: string;
   readonly tables: TableNames;
+  /** See JobStorage.commitsAtOnce. */
+  readonly commitsAtOnce?: number;
   /** See JobStorage.peers. */
   readonly peers?: StoragePeers;
   /** How to connect. What has to be had before that is taken here. @throws STORAGE_IN_USE, NO_SQLITE_DRIVER */

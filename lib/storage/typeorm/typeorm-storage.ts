@@ -39,6 +39,10 @@ export class TypeOrmStorage implements JobStorage {
     if (dialect.enlist) this.enlist = (...given) => dialect.enlist!(...given);
   }
 
+  get commitsAtOnce(): number | undefined {
+    return this.dialect.commitsAtOnce;
+  }
+
   get driverName(): string {
     return this.dialect.driverName;
   }

@@ -60,6 +60,10 @@ export class ServerDialect implements Dialect {
     );
   }
 
+  get commitsAtOnce(): number {
+    return this.engine.commitsAtOnce;
+  }
+
   get driverName(): string {
     return this.engine.driverName;
   }
@@ -171,7 +175,7 @@ export class ServerDialect implements Dialect {
   /** When a row's values are refused the group is done again with a savepoint for each row; that is slow, and rare. */
   private async eachAlone(session: Session, writes: readonly JobWrite[]): Promise<WriteResult[]> {
     const results: WriteResult[] = [];
-    for (const kind of ['insert', 'start', 'save', 'delete', 'save-delivery', 'forget-feedback'] as const) {
+    for (const kind of ['insert', 'claim', 'start', 'save', 'delete', 'save-delivery', 'forget-feedback'] as const) {
       for (const [i, write] of writes.entries()) {
         if (write.kind !== kind) continue;
         await session.query('SAVEPOINT one_row');

@@ -30,6 +30,8 @@ function refusal(write: JobWrite): Error | undefined {
   switch (write.kind) {
     case 'insert':
       return ofJob(write.job);
+    case 'claim':
+      return ofClaim(write.job);
     case 'save':
       return ofChange(write.change) ?? ofFeedback(write.feedback);
     case 'start':
@@ -44,8 +46,8 @@ function refusal(write: JobWrite): Error | undefined {
 }
 
 function ofJob(job: StoredJob): Error | undefined {
-  if (!isUuid(job.id)) return new TypeError(`A job's id has to be a UUID in lower case, not ${job.id}.`);
   return (
+    ofId(job.id) ??
     texts(job.args, job.result) ??
     short(255, job.name) ??
     short(36, job.holder) ??
@@ -55,6 +57,12 @@ function ofJob(job: StoredJob): Error | undefined {
     times(job.enqueuedAt, job.runAt)
   );
 }
+
+const ofClaim = ({ id, fence, assignment }: StoredJob): Error | undefined =>
+  ofId(id) ?? small(assignment) ?? times(fence);
+
+const ofId = (id: string): Error | undefined =>
+  isUuid(id) ? undefined : new TypeError(`A job's id has to be a UUID in lower case, not ${id}.`);
 
 const ofStart = (change: JobChange): Error | undefined =>
   small(change.attempt) ?? times(change.fence, change.startedAt);
@@ -90,17 +98,17 @@ function short(length: number, value: string | null): Error | undefined {
 }
 
 function small(...values: number[]): Error | undefined {
-  return values.every((value) => Number.isInteger(value) && value >= -INT && value < INT)
-    ? undefined
-    : number('a 32-bit integer');
+  for (const value of values)
+    if (!Number.isInteger(value) || value < -INT || value >= INT) return number('a 32-bit integer');
+  return undefined;
 }
 
 function times(...values: (number | null)[]): Error | undefined {
-  return values.every((value) => value === null || Number.isSafeInteger(value)) ? undefined : number('an integer');
+  for (const value of values) if (value !== null && !Number.isSafeInteger(value)) return number('an integer');
+  return undefined;
 }
 
 const number = (what: string): Error => new RangeError(`A number that is not ${what} can not be stored.`);
 
-/** As String.prototype.isWellFormed, which the compiler's library does not know yet. */
-const isWellFormed = (value: string): boolean =>
-  !/[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/.test(value);
+/** In Node since version 20; the ES2023 library types do not know it yet. */
+const isWellFormed = (value: string): boolean => (value as string & { isWellFormed(): boolean }).isWellFormed();

@@ -51,7 +51,7 @@ export class SqliteStatements {
   }
 }
 
-const ORDER = ['insert', 'start', 'save', 'delete', 'save-delivery', 'forget-feedback'] as const;
+const ORDER = ['insert', 'claim', 'start', 'save', 'delete', 'save-delivery', 'forget-feedback'] as const;
 
 /** Where a group goes. */
 export interface SqlitePlace {
@@ -112,6 +112,8 @@ function apply(at: SqlitePlace, write: JobWrite, now: number): WriteResult {
   switch (write.kind) {
     case 'insert':
       return insert(at, write.job, now);
+    case 'claim':
+      return 'stale'; // A file has one owner.
     case 'start': {
       const { status, attempt, fence, startedAt } = write.change;
       return guarded(connection.run(statements.start, [status, attempt, fence, startedAt, write.id, write.fence]));
