@@ -4,6 +4,7 @@ import type { Intake, JobGateway, NewJob } from '../job/job-gateway.js';
 import type { JobListeners } from '../job/job-listeners.js';
 import { JobRejected } from '../job/job.errors.js';
 import type { FeedbackRecord } from '../job/job.js';
+import type { ScheduleGateway } from '../job/schedule-gateway.js';
 import type { TransactionManager } from '../job/transaction-manager.js';
 import type { Message, Progress, Result, StoredEntry } from '../protocol/message.js';
 import { feedbackFrom } from '../protocol/result-message.js';
@@ -32,6 +33,7 @@ export class Distributor implements JobGateway {
   readonly listeners: JobListeners;
   readonly queries: ClusterQueries;
   readonly feedbacks: ParkedQueries;
+  readonly schedules: ScheduleGateway;
   readonly #parts: DistributorParts;
   readonly #stages: DistributorStages;
   #storage: string | null = null;
@@ -43,6 +45,7 @@ export class Distributor implements JobGateway {
     this.#parts = parts;
     this.#stages = new DistributorStages(parts, {
       storage: () => this.#storage,
+      open: () => this.#accepting(),
       accept: (jobs, distributor, submitter) => this.accept(jobs, distributor, submitter),
       cancel: (id, reason) => this.cancel(id, reason),
       find: (id) => this.find(id),
@@ -55,6 +58,7 @@ export class Distributor implements JobGateway {
     this.listeners = this.#stages.listeners;
     this.queries = this.#stages.queries;
     this.feedbacks = this.#stages.parked;
+    this.schedules = this.#stages.storedSchedules;
   }
 
   /** Opens the outbox and takes up what an earlier process left in it. @throws STORAGE */
@@ -68,6 +72,7 @@ export class Distributor implements JobGateway {
     await this.open();
     await this.#stages.listener.listen(this.#storage ?? 'memory', this.#stages.registry);
     this.#stages.runner.open();
+    this.#stages.schedules.start();
   }
 
   /** Where a node of the same process finds it, once it listens. */
@@ -277,6 +282,7 @@ export class Distributor implements JobGateway {
   async #stop(): Promise<void> {
     const { settings, emit } = this.#parts;
     this.#stages.dispatcher.stop();
+    await this.#stages.schedules.stop();
     await this.#stages.listener.close();
     await this.#stages.acks.finish();
     this.#stages.registry.stop();

@@ -4,7 +4,8 @@ import type { EmitEvent } from '../job-reactor.events.js';
 import { FeedbacksInMemory, StoredFeedbacks, type FeedbackRows } from '../storage/feedback-rows.js';
 import { GroupCommit } from '../storage/group-commit.js';
 import { InsistentCommit } from '../storage/insistent-commit.js';
-import type { JobPage, JobStorage, JobWrite, StorageOwner, WriteResult } from '../storage/job-storage.js';
+import type { JobPage, JobStorage, JobWrite, ScheduleRows, StorageOwner, WriteResult } from '../storage/job-storage.js';
+import { MemorySchedules } from '../storage/memory-schedules.js';
 import { storageHealth, type StorageHealth } from '../storage/storage-health.js';
 import { StorageOpening } from '../storage/storage-opening.js';
 import { JobReactorError } from '../job-reactor.error.js';
@@ -48,6 +49,7 @@ export class Outbox {
   readonly #opening: StorageOpening | null;
   readonly #insistent: InsistentCommit | null;
   readonly #enlisted: EnlistedJobs;
+  readonly #schedules = new MemorySchedules(() => 'done');
 
   constructor(parts: OutboxParts) {
     this.#parts = parts;
@@ -64,6 +66,12 @@ export class Outbox {
     this.feedbacks = parts.storage
       ? new StoredFeedbacks(parts.storage, (write) => this.#persist(write))
       : this.#unheard;
+  }
+
+  /** Known once it is open; null where the application's own storage keeps none. */
+  get schedules(): ScheduleRows | null {
+    const { storage } = this.#parts;
+    return storage ? (storage.schedules ?? null) : this.#schedules;
   }
 
   get durable(): boolean {
