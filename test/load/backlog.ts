@@ -56,7 +56,7 @@ const say = (what: string, facts: object): void => console.log(what, JSON.string
 
 interface Running {
   port: number;
-  stats(): Promise<LoadStats>;
+  stats(collect?: boolean): Promise<LoadStats>;
   enqueue(count: number, from: number, due?: [number, number]): Promise<void>;
   joined(): Promise<number>;
   kill(): Promise<void>;
@@ -64,7 +64,7 @@ interface Running {
 
 async function main(program: string, database: (name: string) => DatabaseOptions): Promise<void> {
   const start = async (options: JobReactorOptions): Promise<Running> => {
-    const child = fork(program, [JSON.stringify(options)], { execArgv: [] });
+    const child = fork(program, [JSON.stringify(options)], { execArgv: ['--expose-gc'] });
     children.push(child);
     const said = new Facts<FromLoadProcess | { exited: string }>();
     child.on('message', (message: FromLoadProcess) => said.tell(message));
@@ -78,8 +78,8 @@ async function main(program: string, database: (name: string) => DatabaseOptions
     const { ready: port } = await next('ready');
     return {
       port,
-      async stats() {
-        send({ stats: true });
+      async stats(collect = false) {
+        send({ stats: true, collect });
         return (await next('stats')).stats;
       },
       async enqueue(enqueue, from, due) {
@@ -130,6 +130,7 @@ async function outbox({ application, node }: Stage, place: DatabaseOptions): Pro
     idleMB: MB(idle.rss),
     mostMB: MB(enqueued.most),
     thenMB: MB(waits.rss),
+    heapMB: MB(waits.heap),
     stallMs: Math.round(enqueued.stall),
     pending: waits.pending,
   });
@@ -145,6 +146,7 @@ async function outbox({ application, node }: Stage, place: DatabaseOptions): Pro
     seconds: startedIn,
     mostMB: MB(started.most),
     thenMB: MB(quiet.rss),
+    heapMB: MB(quiet.heap),
     stallMs: Math.round(started.stall),
     pending: quiet.pending,
   });
@@ -202,6 +204,7 @@ async function scheduled({ application, node }: Stage): Promise<void> {
     idleMB: MB(idle.rss),
     mostMB: MB(stored.most),
     thenMB: MB(waits.rss),
+    heapMB: MB(waits.heap),
     stallMs: Math.round(stored.stall),
   });
   await first.kill();
@@ -234,10 +237,13 @@ async function scheduled({ application, node }: Stage): Promise<void> {
   }
 }
 
-/** Once nothing moves any more. */
+/** Once nothing moves any more; with what is in use when garbage has been collected. */
 async function settled(process: Running): Promise<LoadStats> {
   await after(5_000);
-  return process.stats();
+  const { rss } = await process.stats();
+  await process.stats(true);
+  const collected = await process.stats(true);
+  return { ...collected, rss };
 }
 
 const folder = await mkdtemp(join(tmpdir(), 'job-reactor-load-'));

@@ -15,7 +15,7 @@ import {
 /** An application or a node of a load run, told what to do by its parent. */
 export type ToLoadProcess =
   /** `due`: milliseconds from now at which the first and the last of them are due; absent: at once. */
-  { enqueue: number; from: number; due?: [first: number, last: number] } | { stats: true };
+  { enqueue: number; from: number; due?: [first: number, last: number] } | { stats: true; collect: boolean };
 
 export type FromLoadProcess = { ready: number } | { enqueued: number } | { stats: LoadStats } | { joined: number };
 
@@ -23,6 +23,8 @@ export type FromLoadProcess = { ready: number } | { enqueued: number } | { stats
 export interface LoadStats {
   rss: number;
   most: number;
+  /** What is in use of the heap, without what could be collected if that was asked for. */
+  heap: number;
   /** The longest time, in milliseconds, for which the event loop stood still. */
   stall: number;
   pending: number;
@@ -103,9 +105,11 @@ async function main(options: JobReactorOptions): Promise<void> {
   process.on('message', (message: ToLoadProcess) => {
     if ('enqueue' in message) return void enqueue(client!, message).then(() => tell({ enqueued: message.enqueue }));
     const stall = delay.max / 1e6;
+    if (message.collect) globalThis.gc?.();
     const rss = look();
+    const heap = process.memoryUsage().heapUsed;
     const { pending = 0, unconfirmed = 0 } = distributor?.backlog() ?? {};
-    tell({ stats: { rss, most, stall, pending, unconfirmed, starts, firstStart, twice, early } });
+    tell({ stats: { rss, most, heap, stall, pending, unconfirmed, starts, firstStart, twice, early } });
     most = 0;
     delay.reset();
   });

@@ -27,12 +27,14 @@ const SILENCE = `idle_in_transaction_session_timeout = ${LONGEST_SILENCE}`;
 
 /**
  * A group's rows are looked up by their ids, whatever the planner believes about a table that was empty a moment ago. A
- * plan that reads the whole table is right for as long as that is small, and is kept when it is not.
+ * plan that reads the whole table is right for as long as that is small, and is kept when it is not. Pages come in the order
+ * of their index: by a sort each of them would read all that is behind it.
  */
 const SETTINGS = [
   'SET enable_seqscan = off',
   'SET enable_hashjoin = off',
   'SET enable_mergejoin = off',
+  'SET enable_sort = off',
   `SET ${SILENCE}`,
 ];
 
