@@ -440,4 +440,20 @@ describe('when the outbox fails', () => {
   });
 });
 
+const many = reactors();
+it('many that are due at one moment leave turns of the event loop to everything else', async () => {
+  const { client, distributor } = await many.application();
+  const start = Date.now() + 3_000;
+  for (let i = 0; i < 300; i++) await client.schedule('nobody', i, { key: `${i}`, every: '1h', start });
+  let most = 0;
+  for (let before = 0; before < 300;) {
+    await new Promise<void>((resolve) => void setImmediate(resolve));
+    const { pending } = distributor.backlog();
+    most = Math.max(most, pending - before);
+    before = pending;
+    if (Date.now() > start + 30_000) throw new Error(`${before} of 300 within 30 s`);
+  }
+  expect(most).toBeLessThanOrEqual(2);
+});
+
 const text = (_: string, value: unknown): unknown => (typeof value === 'bigint' ? `${value}n` : value);
