@@ -165,7 +165,7 @@ export const ARBITRARY: { [T in MessageType]: fc.Arbitrary<MessageOf<T>> } = {
       labels: names,
       slots: fc.integer({ min: 0, max: 1_000_000 }),
       threads: fc.boolean(),
-      handoffTimeout: count,
+      handoffTimeout: fc.integer({ min: 0, max: 604_800_000 }),
     },
     { requiredKeys: ['type', 'jobs', 'slots', 'handoffTimeout'] },
   ),
