@@ -27,6 +27,7 @@ import { NodeRequests } from './node-requests.js';
 import { Outbox } from './outbox.js';
 import { ParkedQueries } from './parked-queries.js';
 import { ResultAcks } from './result-acks.js';
+import { ResultBudget } from './result-budget.js';
 import { ResultForwarder } from './result-forwarder.js';
 import { OutboxPeers } from './outbox-peers.js';
 import { OwnFeedbacks } from './own-feedbacks.js';
@@ -83,6 +84,7 @@ export class DistributorStages {
   readonly forwarder: ResultForwarder;
   readonly settled: TickBatch;
   readonly acks: ResultAcks;
+  readonly results = new ResultBudget();
   readonly peers: OutboxPeers;
 
   constructor(parts: DistributorParts, flow: DistributorFlow) {

@@ -148,10 +148,15 @@ export class Distributor implements JobGateway {
 
   // 11
   #results(node: ConnectedNode, message: Result): void {
-    const { jobId, origin, assignment, id } = message.feedback;
-    const { held, proofs, acks } = this.#stages;
-    if (!held.isRepeat(jobId, assignment) && !proofs.admits(node, { id: jobId, mac: origin.mac, origin })) return;
-    acks.when(id, this.#result(node, feedbackFrom(message)), node);
+    const feedback = feedbackFrom(message);
+    const { jobId, origin, assignment, id } = feedback;
+    const { held, proofs, acks, results } = this.#stages;
+    const bytes = results.arrived(node, feedback);
+    if (bytes === null) return node.breaks('result came without credit');
+    const done = (): void => results.done(node, bytes);
+    if (!held.isRepeat(jobId, assignment) && !proofs.admits(node, { id: jobId, mac: origin.mac, origin }))
+      return done();
+    acks.when(id, this.#result(node, feedback), node, done);
   }
 
   // 12

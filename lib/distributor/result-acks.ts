@@ -18,16 +18,18 @@ export class ResultAcks {
     this.#batch = new TickBatch(clock, (node, ids) => node.send({ type: 'result-ack', ids }));
   }
 
-  /** Says to the node what came of it. */
-  when(id: string, told: Promise<Told>, node: ConnectedNode): void {
+  /** Says to the node what came of it; `done` is called when nothing of it is needed any more. */
+  when(id: string, told: Promise<Told>, node: ConnectedNode, done: () => void): void {
     this.#running.add(told);
     void told.then(
       (what) => {
         this.#running.delete(told);
         this.#say(id, what, node);
+        done();
       },
       (error: unknown) => {
         this.#running.delete(told);
+        done();
         throw error;
       },
     );

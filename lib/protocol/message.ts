@@ -2,6 +2,7 @@ import type { JobPageQuery, RetryAnswer } from '../job/job-query.js';
 import type { ParkedFeedback, ParkedPageQuery } from '../job/parked-feedback.js';
 import type { ErrorData, FeedbackRecord, JobOrigin, JobSpec, JobView, Listeners } from '../job/job.js';
 import type { CancelAnswer } from '../job/job-control.js';
+import type { ResultCredit } from './result-credit.js';
 
 /*
  * Every message of the protocol. protocol/README.md is the specification; messages.ts beside this file is the table
@@ -265,6 +266,7 @@ export type Message =
   | Proof
   | Welcome
   | Credit
+  | ResultCredit
   | Submit
   | Accepted
   | JobMessage

@@ -296,4 +296,5 @@ export const MESSAGES: { readonly [T in MessageType]: Entry<MessageOf<T>> } = {
     pick: (message) => ({ id: message.id, code: message.code, error: pickError(message.error) }),
   },
   ...PARKED_MESSAGES,
+  'result-credit': { number: 31, from: 'distributor', state: 'after', fields: { bytes: count }, parts: [] },
 };

@@ -31,7 +31,7 @@ export interface Stats {
   rss: number;
   /** Of them, those in use after a collection. */
   used: number;
-  /** Milliseconds since the last time it was asked: the longest an event waited, and with the waits for a processor. */
+  /** Milliseconds since the last time it was asked: the longest that its thread ran without a look at what waits, and that something waited by the clock. */
   stall: number;
   stallOfAll: number;
   unhandled: string[];

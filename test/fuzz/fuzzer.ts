@@ -44,7 +44,7 @@ export interface FuzzReport {
   grown: Record<Target, { rss: number; used: number }>;
   /** Milliseconds, of the application's event loop. */
   longestStall: number;
-  /** With the time in which it got no processor. */
+  /** By the clock, with the time in which others had the processor. */
   longestOfAll: number;
 }
 

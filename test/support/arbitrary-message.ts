@@ -209,6 +209,7 @@ export const ARBITRARY: { [T in MessageType]: fc.Arbitrary<MessageOf<T>> } = {
     assignment,
     args: serialised,
   }),
+  'result-credit': fc.record({ type: fc.constant('result-credit'), bytes: count }),
   stored: fc.record({
     type: fc.constant('stored'),
     jobs: fc.array(fc.oneof(fc.tuple(uuid, assignment), fc.tuple(uuid, assignment, mac))),
