@@ -17,6 +17,8 @@ export interface Environment {
   transport(options: ReadOptions): Transport;
   readonly resolve: Resolve;
   storage(option: StorageOption): JobStorage;
+  /** How many jobs that wait a distributor holds whole beside their rows; the default is its own. */
+  readonly window?: number;
   /** Null in production. */
   readonly testing: TestingHooks | null;
 }

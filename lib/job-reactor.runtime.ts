@@ -61,6 +61,7 @@ export class JobReactorRuntime {
         ...shared,
         settings: options.distributor,
         outbox: options.outbox === 'memory' ? null : environment.storage(options.outbox),
+        ...(environment.window === undefined ? {} : { window: environment.window }),
         declared: this.#declared(),
         telemetry: () => this.#telemetry,
       });

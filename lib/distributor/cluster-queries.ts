@@ -17,6 +17,7 @@ import { outboxRow, type HeldJob } from './held-job.js';
 import type { HeldJobs } from './held-jobs.js';
 import type { JobRequests } from './job-requests.js';
 import type { NodeRegistry } from './node-registry.js';
+import type { OutboxWindow } from './outbox-window.js';
 import { mergePages } from './page-merge.js';
 
 export interface ClusterParts {
@@ -29,9 +30,18 @@ export interface ClusterParts {
   requests: JobRequests;
   /** Resolves when jobs that were about to be sent are on the wire: what is asked of a node now comes after them. */
   sent: () => Promise<unknown>;
+  /** Whether a job is about to be sent. */
+  leaving: (id: string) => boolean;
+  window: Pick<OutboxWindow, 'row' | 'recall' | 'page' | 'recallPage'>;
   cancelWaiting: (job: HeldJob, reason: string) => Promise<unknown>;
   /** A job begins a new life. */
   retried: (id: string, origin: JobOrigin) => void;
+}
+
+interface HereNow extends Pick<HeldJob, 'state' | 'holder'> {
+  job: HeldJob;
+  /** It is about to be sent: what its node is asked now comes before it. */
+  leaving: boolean;
 }
 
 /** Jobs of one page when they are removed; a node may take fewer at a time. */
@@ -46,25 +56,25 @@ export class ClusterQueries implements JobQueries {
   }
 
   async jobs(query: JobPageQuery): Promise<FoundPage & Missing> {
-    const { registry, requests, held, sent } = this.#parts;
-    await sent();
-    const here = this.#heldHere(query).map((job) => ({ job, state: job.state, holder: job.holder }));
+    const { registry, requests, held } = this.#parts;
+    const { here, beyond } = await this.#lookHere(query);
     const nodes = this.#parts.asked.about(query);
     const answers = await Promise.all(nodes.map((node) => requests.jobs(node, query)));
     const answered = new Set(nodes.filter((_, index) => answers[index]).map(({ storage }) => storage));
-    const own = here.filter(({ job, state, holder }) => {
+    const own = here.filter(({ job, state, holder, leaving }) => {
       if (held.hasEnded(job.spec.id)) return false;
       // What is on its way to a node, or in its memory, is that node's to tell of, if it is there to tell.
-      if (state === 'sent') return holder === null || !answered.has(holder);
+      if (state === 'sent') return leaving || holder === null || !answered.has(holder);
       return state === 'pending' || (state === 'kept' && holder !== null && !registry.byStorage(holder));
     });
     const jobs = own.slice(0, query.limit).map(({ job }) => foundJob(outboxRow(job), null));
     const after = own.length > query.limit ? (jobs.at(-1)?.view.id ?? null) : null;
-    const pages = [...answers.filter((page) => page !== null), { jobs, after }];
+    const pages = [...answers.filter((page) => page !== null), { jobs, after }, beyond];
     const silent = nodes.filter((_, index) => !answers[index]);
     return { ...mergePages(pages, query.limit), missing: this.#parts.asked.missing(query, silent) };
   }
 
+  /** @throws STORAGE */
   async remove(id: string): Promise<RemovedJobs> {
     const { held, registry, requests, sent } = this.#parts;
     if (await this.#removeWaiting(id)) return { removed: 1, skipped: 0, missing: [] };
@@ -109,7 +119,7 @@ export class ClusterQueries implements JobQueries {
     expected: (name: string, run: number) => void = () => undefined,
     now = false,
   ): Promise<{ answer: RetryAnswer; origin: JobOrigin | null } & Missing> {
-    const { held, registry, requests } = this.#parts;
+    const { held, registry, requests, window } = this.#parts;
     const nodes = [...registry.nodes()];
     const asked = nodes.map(async (node) => {
       const answer = await requests.find(node, id);
@@ -118,7 +128,7 @@ export class ClusterQueries implements JobQueries {
     // One is chosen first: after a hand-over two nodes may keep the job, and it is to run once.
     const found = await firstThat(asked, (answer) => answer?.view !== undefined);
     if (!found?.view) {
-      const isHere = held.get(id) !== undefined && !held.hasEnded(id);
+      const isHere = (held.get(id) !== undefined && !held.hasEnded(id)) || (await window.row(id)) !== null;
       const missing = isHere ? [] : await this.#silent(nodes, asked);
       return { answer: isHere ? 'not-final' : 'unknown', origin: null, missing };
     }
@@ -131,7 +141,7 @@ export class ClusterQueries implements JobQueries {
   }
 
   async #removeWaiting(id: string): Promise<boolean> {
-    const waiting = this.#parts.held.waiting(id);
+    const waiting = this.#parts.held.waiting(id) ?? (await this.#parts.window.recall(id));
     if (waiting) await this.#parts.cancelWaiting(waiting, REMOVED);
     return waiting !== undefined;
   }
@@ -154,6 +164,7 @@ export class ClusterQueries implements JobQueries {
 
   async #removeHeld(filter: JobFilter, counts: { removed: number; skipped: number }): Promise<void> {
     const { held, registry, cancelWaiting } = this.#parts;
+    if (isAboutQueued(filter)) await this.#removeBeyond(filter, counts);
     const here = this.#heldHere({ ...filter, after: null });
     for (let from = 0; from < here.length; from += AT_ONCE) {
       const waiting = here.slice(from, from + AT_ONCE).filter((job) => held.waiting(job.spec.id) === job);
@@ -166,9 +177,39 @@ export class ClusterQueries implements JobQueries {
     counts.skipped += here.filter((job) => held.get(job.spec.id) === job && isStranded(job)).length;
   }
 
-  /** Those that wait here or are on their way, in id order: to everybody they are queued, and on no node. */
+  /** With those in the window, as the one moves into the other. */
+  async #removeBeyond({ name }: JobFilter, counts: { removed: number }): Promise<void> {
+    const { window, cancelWaiting } = this.#parts;
+    for (let after: string | null = null; ;) {
+      const page = await window.recallPage({ name, after, limit: AT_ONCE });
+      await Promise.all(page.jobs.map((job) => cancelWaiting(job, REMOVED)));
+      counts.removed += page.jobs.length;
+      if (page.after === null) return;
+      after = page.after;
+    }
+  }
+
+  /** What is here at one moment, before any node is asked. */
+  #lookHere(query: JobPageQuery): Promise<{ here: HereNow[]; beyond: FoundPage }> {
+    const { window, leaving } = this.#parts;
+    const { name, after, limit } = query;
+    const here = (): HereNow[] =>
+      this.#heldHere(query).map((job) => ({
+        job,
+        state: job.state,
+        holder: job.holder,
+        leaving: leaving(job.spec.id),
+      }));
+    if (!isAboutQueued(query)) return Promise.resolve({ here: [], beyond: { jobs: [], after: null } });
+    return window.page({ name, after, limit }, (rows, more) => ({
+      here: here(),
+      beyond: { jobs: rows.map((row) => foundJob(row, null)), after: more },
+    }));
+  }
+
+  /** Those that wait in the window or are on their way, in id order: to everybody they are queued, and on no node. */
   #heldHere({ node, name, status, after }: JobFilter & { after: string | null }): HeldJob[] {
-    if (Array.isArray(node) || (status && !status.includes('queued'))) return [];
+    if (!isAboutQueued({ node, status })) return [];
     const fits = ({ spec }: HeldJob): boolean =>
       (name === undefined || spec.name === name) && (after === null || spec.id > after);
     return [...this.#parts.held.all()].filter(fits).sort((a, b) => (a.spec.id < b.spec.id ? -1 : 1));
@@ -182,6 +223,10 @@ export class ClusterQueries implements JobQueries {
     );
   }
 }
+
+/** Whether jobs that no node has are among them. */
+const isAboutQueued = ({ node, status }: Pick<JobFilter, 'node' | 'status'>): boolean =>
+  !Array.isArray(node) && (!status || status.includes('queued'));
 
 /** The first answer that fits, without waiting for those of silent nodes; undefined when all have come and none does. */
 async function firstThat<T>(asked: readonly Promise<T>[], fits: (answer: T) => boolean): Promise<T | undefined> {

@@ -1,7 +1,7 @@
 import type { Clock } from '../clock.js';
 import type { JobGateway, NewJob, Intake } from '../job/job-gateway.js';
 import { JobListeners } from '../job/job-listeners.js';
-import type { FeedbackRecord } from '../job/job.js';
+import type { FeedbackRecord, StoredJob } from '../job/job.js';
 import type { Telemetry } from '../job/telemetry.js';
 import type { EmitEvent } from '../job-reactor.events.js';
 import type { DistributorSettings, JobsSettings } from '../job-reactor.options.js';
@@ -30,6 +30,7 @@ import { ResultAcks } from './result-acks.js';
 import { ResultBudget } from './result-budget.js';
 import { ResultForwarder } from './result-forwarder.js';
 import { OutboxPeers } from './outbox-peers.js';
+import { OutboxWindow } from './outbox-window.js';
 import { OwnFeedbacks } from './own-feedbacks.js';
 import { TickBatch } from './tick-batch.js';
 
@@ -41,6 +42,8 @@ export interface DistributorParts {
   instance: string;
   /** Null: the outbox is memory. */
   outbox: JobStorage | null;
+  /** About so many jobs that wait are in memory whole, where the outbox has them too. */
+  window?: number;
   declared: DeclaredFeedbacks;
   /** Default: nothing is traced. */
   telemetry?: () => Telemetry | null;
@@ -48,6 +51,9 @@ export interface DistributorParts {
   clock: Clock;
   emit: EmitEvent;
 }
+
+/** About 10 MB of jobs with the args that most have, and some seconds of work for a few nodes. */
+const WINDOW = 5_000;
 
 /** What the stages come back to the spine with. */
 export interface DistributorFlow extends Pick<JobGateway, 'cancel' | 'find'> {
@@ -64,9 +70,10 @@ export interface DistributorFlow extends Pick<JobGateway, 'cancel' | 'find'> {
 /** The stages of a distributor, made and connected; who calls them and in which order is the spine's. */
 export class DistributorStages {
   readonly listeners = new JobListeners();
-  readonly held = new HeldJobs((job) => this.endings.watch(job));
+  readonly held: HeldJobs;
   readonly timers: TimerQueue;
   readonly outbox: Outbox;
+  readonly window: OutboxWindow;
   readonly listener: NodeListener;
   readonly registry: NodeRegistry;
   readonly acceptor: JobAcceptor;
@@ -91,6 +98,15 @@ export class DistributorStages {
     const { settings, jobs, instance, declared, clock, emit } = parts;
     const distributor = settings.name;
     const storage = (): string | null => flow.storage();
+    this.held = new HeldJobs({
+      watch: (job) => this.endings.watch(job),
+      window: parts.outbox ? (parts.window ?? WINDOW) : Infinity,
+      beyond: (job) => {
+        this.window.beyond(job);
+        this.listeners.rest(job.spec.id);
+      },
+      room: () => this.window.room(),
+    });
     const common = { distributor, instance, clock, emit, held: this.held, listeners: this.listeners };
     this.timers = new TimerQueue(clock, 'monotonic', false);
     this.outbox = new Outbox({ ...common, storage: parts.outbox, dedupRetention: jobs.dedupRetention });
@@ -135,13 +151,23 @@ export class DistributorStages {
       choose: (job) => this.dispatcher.choose(job),
       accepted: (job, node) => this.dispatcher.dispatch(job, node),
     });
-    this.questions = new JobQuestions({ ...stages, sent: (id) => this.dispatcher.sent(id) });
+    this.window = new OutboxWindow({
+      ...stages,
+      at: (time, run) => this.endings.at(time, run),
+      settled: (ids) => this.acceptor.settled(ids),
+      loaded: () => this.dispatcher.wake(),
+      expired: (job) => this.endings.expire(job),
+    });
+    const beyond = (id: string): Promise<StoredJob | null> => this.window.row(id);
+    this.questions = new JobQuestions({ ...stages, sent: (id) => this.dispatcher.sent(id), beyond });
     this.asked = new AskedNodes(registry);
     this.queries = new ClusterQueries({
       ...stages,
       asked: this.asked,
       storage,
       sent: () => this.dispatcher.allSent(),
+      leaving: (id) => this.dispatcher.leaving(id),
+      window: this.window,
       cancelWaiting: (job, reason) => this.endings.cancel(job, reason),
       retried: (id, origin) => this.forwarder.retried(id, origin),
     });

@@ -112,12 +112,15 @@ export class Distributor implements JobGateway {
     await this.open();
   }
 
+  /** @throws STORAGE */
   async cancel(id: string, reason: string): Promise<CancelAnswer> {
-    const waiting = this.#stages.held.waiting(id);
+    const { held, window } = this.#stages;
+    const waiting = held.waiting(id) ?? (await window.recall(id));
     if (waiting) return this.#stages.endings.cancel(waiting, reason);
     const answer = await this.#stages.questions.cancel(id, reason);
     // Its node may have refused it or be gone meanwhile, and it waits here again.
-    const again = answer === 'unknown' || answer === 'pending' ? this.#stages.held.waiting(id) : undefined;
+    const perhaps = answer === 'unknown' || answer === 'pending';
+    const again = perhaps ? (held.waiting(id) ?? (await window.recall(id))) : undefined;
     return again ? this.#stages.endings.cancel(again, reason) : answer;
   }
 
@@ -253,10 +256,10 @@ export class Distributor implements JobGateway {
   }
 
   async #open(): Promise<void> {
-    const { id, left } = await this.#stages.outbox.open();
-    this.#storage = id;
+    const { outbox, dispatcher } = this.#stages;
+    this.#storage = await outbox.open();
+    for await (const page of outbox.left()) for (const job of page) dispatcher.takeUp(job);
     this.#isOpen = true;
-    for (const job of left) this.#stages.dispatcher.takeUp(job);
     this.#stages.own.scan();
     this.#stages.peers.start();
   }
@@ -268,6 +271,7 @@ export class Distributor implements JobGateway {
     await this.#stages.acks.finish();
     this.#stages.registry.stop();
     this.#stages.timers.stop();
+    this.#stages.window.stop();
     this.#stages.endings.stop();
     this.#stages.own.stop();
     await this.#stages.acceptor.idle();

@@ -52,6 +52,12 @@ export class EnlistedJobs {
     return () => void this.#look(watched);
   }
 
+  /** Whether it lies in a transaction whose end is not known yet. */
+  has(id: string): boolean {
+    for (const { ids } of this.#watched) if (ids.has(id)) return true;
+    return false;
+  }
+
   stop(): void {
     this.#stopped = true;
     for (const { timer } of this.#watched) timer?.cancel();

@@ -20,10 +20,12 @@ export interface HeldJob {
   holderName: string | null;
   /** The outbox row's fence; rises with each change. */
   fence: number;
+  /** A row of the outbox says the same of its spec. */
+  readonly asStored: boolean;
 }
 
 export function heldJob(spec: JobSpec): HeldJob {
-  return { spec, state: 'pending', assignment: 0, holder: null, holderName: null, fence: 0 };
+  return { spec, state: 'pending', assignment: 0, holder: null, holderName: null, fence: 0, asStored: true };
 }
 
 /** The same as a row of the outbox. */
@@ -40,5 +42,6 @@ export function fromOutboxRow(row: StoredJob): HeldJob {
     holder: row.holder,
     holderName: null,
     fence: row.fence,
+    asStored: true,
   };
 }

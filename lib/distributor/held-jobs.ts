@@ -1,8 +1,8 @@
-import type { ClockTimer } from '../clock.js';
 import { nextLife } from '../job/job-life.js';
+import type { StoredJob } from '../job/job.js';
 import { Recent } from '../recent.js';
 import type { HeldJob } from './held-job.js';
-import { PendingJobs } from './pending-jobs.js';
+import { PendingJobs, type PendingParts } from './pending-jobs.js';
 
 /** Handed-over and ended jobs remembered at least, so that an old copy that turns up late is told so. */
 const REMEMBERED = 50_000;
@@ -14,11 +14,17 @@ export class HeldJobs {
   readonly #byHolder = new Map<string, Set<HeldJob>>();
   /** Assignment below which a copy is void; once the job has ended, that is every assignment of its life. */
   readonly #void = new Recent<{ below: number; ended: boolean }>(REMEMBERED);
+  /** Those who want to know what is removed while they read. */
+  readonly #readers = new Set<Set<string>>();
   #unconfirmed = 0;
 
-  /** `watch` is called when a job begins to wait for a node; the timer it gives goes when the job waits no more. */
-  constructor(watch: (job: HeldJob) => ClockTimer | null) {
-    this.pending = new PendingJobs(watch);
+  constructor(parts: PendingParts) {
+    const beyond = (job: HeldJob): void => {
+      this.#jobs.delete(job.spec.id);
+      this.#unconfirmed--;
+      parts.beyond?.(job);
+    };
+    this.pending = new PendingJobs({ ...parts, beyond });
   }
 
   get size(): number {
@@ -27,13 +33,15 @@ export class HeldJobs {
 
   /** Jobs that no node has stored. */
   get unconfirmed(): number {
-    return this.#unconfirmed;
+    return this.#unconfirmed + this.pending.beyond;
   }
 
+  /** The job, unless it is beyond the window: then it waits, and no more than its id is held. */
   get(id: string): HeldJob | undefined {
     return this.#jobs.get(id);
   }
 
+  /** All but those beyond the window. */
   all(): Iterable<HeldJob> {
     return this.#jobs.values();
   }
@@ -47,10 +55,45 @@ export class HeldJobs {
   /** In place of what was held by its id. */
   add(job: HeldJob): void {
     const earlier = this.#jobs.get(job.spec.id);
-    if (earlier) this.remove(earlier);
+    if (earlier) this.takeBack(earlier);
     this.#jobs.set(job.spec.id, job);
     this.#unconfirmed++;
     if (job.holder !== null) this.#index(job);
+  }
+
+  /**
+   * Gives `use` those of the rows whose jobs are beyond the window at that moment. Who was sent or ended while the rows
+   * were read is none of them, whatever they still say.
+   */
+  async beyond<T>(
+    read: () => Promise<readonly StoredJob[]>,
+    use: (beyond: StoredJob[], all: readonly StoredJob[]) => T,
+  ): Promise<T> {
+    const removed = new Set<string>();
+    this.#readers.add(removed);
+    try {
+      const rows = await read();
+      const isBeyond = ({ id, holder }: StoredJob): boolean =>
+        holder === null && !this.#jobs.has(id) && !removed.has(id);
+      return use(rows.filter(isBeyond), rows);
+    } finally {
+      this.#readers.delete(removed);
+    }
+  }
+
+  /** The row of one beyond the window was read, as its turn is near; null when it is there no more. */
+  arrived(id: string, job: HeldJob | null): void {
+    if (!this.pending.arrived(id, job) || !job) return;
+    this.#jobs.set(id, job);
+    this.#unconfirmed++;
+  }
+
+  /** One beyond the window is whole again, to be ended. False when it is not there. */
+  recall(job: HeldJob): boolean {
+    if (!this.pending.recall(job)) return false;
+    this.#jobs.set(job.spec.id, job);
+    this.#unconfirmed++;
+    return true;
   }
 
   /** It is to wait for a node. */
@@ -91,6 +134,12 @@ export class HeldJobs {
 
   /** Nothing more is to be answered for it. */
   remove(job: HeldJob): void {
+    for (const removed of this.#readers) removed.add(job.spec.id);
+    this.takeBack(job);
+  }
+
+  /** It never was one, or no more than a repeat of one that is there. */
+  takeBack(job: HeldJob): void {
     if (!this.#jobs.delete(job.spec.id)) return;
     this.pending.remove(job.spec.id);
     if (job.state === 'sent' || job.state === 'pending') this.#unconfirmed--;

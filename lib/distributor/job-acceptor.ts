@@ -47,9 +47,13 @@ export class JobAcceptor {
   /** @throws {JobRejected | EnqueueUnknown} */
   async accept(jobs: readonly NewJob[], submitter: string | null): Promise<Intake[]> {
     if (!this.#parts.outbox.durable) return this.#acceptInMemory(jobs, submitter);
-    const fresh = this.#unknown(jobs);
+    let fresh = this.#unknown(jobs);
     // One that may be there already is not refused: a refusal would say that it is not.
-    this.#refuseBeyondLimit([...fresh.keys()].filter((id) => !this.#inDoubt.has(id)).length);
+    if (!this.#fits(this.#notInDoubt(fresh))) {
+      const known = await this.#knownBeyond(fresh);
+      fresh = this.#unknown(jobs.filter(({ id }) => !known.has(id)));
+      this.#refuseBeyondLimit(this.#notInDoubt(fresh));
+    }
     const added = this.#add([...fresh.values()].map((job) => heldJob(this.#sign(job, submitter))));
     return Promise.all(
       jobs.map(async (job) => {
@@ -112,6 +116,12 @@ export class JobAcceptor {
     return this.#committing.has(id);
   }
 
+  /** Resolves when it is known of each of these whether the outbox has them. */
+  async settled(ids: readonly string[]): Promise<void> {
+    const open = ids.flatMap((id) => this.#committing.get(id) ?? []);
+    if (open.length > 0) await Promise.allSettled(open);
+  }
+
   /** Resolves when no enqueue waits for its commit any more. */
   async idle(): Promise<void> {
     await Promise.allSettled(this.#committing.values());
@@ -124,13 +134,35 @@ export class JobAcceptor {
     return fresh;
   }
 
+  #notInDoubt(jobs: ReadonlyMap<string, NewJob>): number {
+    if (this.#inDoubt.size === 0) return jobs.size;
+    return [...jobs.keys()].filter((id) => !this.#inDoubt.has(id)).length;
+  }
+
+  /** Ids that callers gave whose jobs are there, no more than an id in memory. @throws {EnqueueUnknown} */
+  async #knownBeyond(jobs: ReadonlyMap<string, NewJob>): Promise<Set<string>> {
+    const { held, outbox } = this.#parts;
+    const given = [...jobs.values()].flatMap(({ id, givenId }) => (givenId ? [id] : []));
+    if (given.length === 0 || held.pending.beyond === 0) return new Set();
+    try {
+      return new Set((await outbox.rows(given)).map(({ id }) => id));
+    } catch (cause) {
+      throw new EnqueueUnknown(given[0]!, { cause });
+    }
+  }
+
   #isFresh({ id }: NewJob): boolean {
     return !this.#parts.held.get(id) && !this.#parts.outbox.remembers(id);
   }
 
+  #fits(more: number): boolean {
+    const { held, maxPending } = this.#parts;
+    return more === 0 || held.unconfirmed + more <= maxPending;
+  }
+
   #refuseBeyondLimit(more: number): void {
     const { held, maxPending } = this.#parts;
-    if (more === 0 || held.unconfirmed + more <= maxPending) return;
+    if (this.#fits(more)) return;
     const why = `${held.unconfirmed} jobs wait for a node and maxPending is ${maxPending}`;
     throw new JobRejected(
       'BACKLOG_FULL',
@@ -188,7 +220,11 @@ export class JobAcceptor {
         if (this.#inDoubt.has(id)) throw new EnqueueUnknown(id, { cause });
         if (!(cause instanceof CommitInDoubt)) throw notCommitted(cause);
         // It may be there all the same, and then it is to run: once, whether it is asked for again by its id or not.
-        const remembered = (job: HeldJob): HeldJob => ({ ...job, spec: { ...job.spec, givenId: true } });
+        const remembered = (job: HeldJob): HeldJob => ({
+          ...job,
+          spec: { ...job.spec, givenId: true },
+          asStored: job.spec.givenId,
+        });
         const found = (job: HeldJob): void => this.#found(remembered(job));
         this.#inDoubt.add(id);
         this.#parts.outbox.lookFor(id, found, () => this.#inDoubt.delete(id));
@@ -196,7 +232,12 @@ export class JobAcceptor {
       },
     );
     this.#committing.set(id, result);
-    void result.catch(() => undefined).finally(() => this.#committing.delete(id));
+    void result
+      .catch(() => undefined)
+      .finally(() => {
+        // Once it waits beyond the window a repeat of it may be on its way already.
+        if (this.#committing.get(id) === result) this.#committing.delete(id);
+      });
     return result;
   }
 
@@ -221,7 +262,7 @@ export class JobAcceptor {
 
   #takeBack(job: HeldJob, node: ConnectedNode | null): void {
     node?.giveBack(job.spec);
-    this.#parts.held.remove(job);
+    this.#parts.held.takeBack(job);
   }
 }
 

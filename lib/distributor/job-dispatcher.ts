@@ -132,6 +132,11 @@ export class JobDispatcher {
     });
   }
 
+  /** Whether it is about to be sent. */
+  leaving(id: string): boolean {
+    return this.#leaving.has(id);
+  }
+
   /** Resolves when a job that was about to be sent is on the wire: what is asked of its node now comes after it. */
   async sent(id: string): Promise<void> {
     await this.#leaving.get(id);
@@ -150,8 +155,7 @@ export class JobDispatcher {
     const { held, registry, outbox, clock } = this.#parts;
     const now = clock.monotonic();
     for (const group of held.pending.groups()) {
-      while (group.size > 0) {
-        const job = group.first;
+      for (let job = group.first; job !== null; job = group.first) {
         const node = selectNode(job.spec, registry.nodes(), now);
         if (!node) break;
         if (this.#take(node, job) && outbox.durable) this.#leave(node, job);

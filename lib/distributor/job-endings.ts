@@ -61,7 +61,17 @@ export class JobEndings {
     const { expires } = job.spec.options;
     return expires === undefined
       ? null
-      : this.#expiries.at(expires, () => void this.#expire(job).catch(() => undefined));
+      : this.#expiries.at(expires, () => void this.expire(job).catch(() => undefined));
+  }
+
+  /** One that has waited until it expired. */
+  async expire(job: HeldJob): Promise<void> {
+    const { clock, distributor, held, emit } = this.#parts;
+    const { id, name } = job.spec;
+    if (held.waiting(id) !== job) return;
+    const where = `for a node at distributor ${distributor}`;
+    emit({ event: 'job expired', role: `distributor ${distributor}`, id, name });
+    await this.#endHere(job, expire(outboxRow(job), { now: clock.now(), node: distributor }, where));
   }
 
   /** Its node keeps it from now on, or it has ended; null when that is done at once. */
@@ -91,17 +101,13 @@ export class JobEndings {
     return this.#leaving.get(id);
   }
 
-  stop(): void {
-    this.#expiries.stop();
+  /** Runs at that time of day or later, as long as jobs may end here. */
+  at(time: number, run: () => void): ClockTimer {
+    return this.#expiries.at(time, run);
   }
 
-  async #expire(job: HeldJob): Promise<void> {
-    const { clock, distributor, held, emit } = this.#parts;
-    const { id, name } = job.spec;
-    if (held.waiting(id) !== job) return;
-    const where = `for a node at distributor ${distributor}`;
-    emit({ event: 'job expired', role: `distributor ${distributor}`, id, name });
-    await this.#endHere(job, expire(outboxRow(job), { now: clock.now(), node: distributor }, where));
+  stop(): void {
+    this.#expiries.stop();
   }
 
   /** Nobody is told of an end that is not committed: after a crash it would not have happened. */

@@ -1,6 +1,7 @@
 import type { CancelAnswer } from '../job/job-control.js';
 import { endOf, foundJob, type FoundJob } from '../job/found-job.js';
 import type { JobListeners } from '../job/job-listeners.js';
+import type { StoredJob } from '../job/job.js';
 import type { ConnectedNode } from './connected-node.js';
 import { outboxRow, type HeldJob } from './held-job.js';
 import type { HeldJobs } from './held-jobs.js';
@@ -14,6 +15,8 @@ export interface QuestionParts {
   requests: JobRequests;
   /** Resolves when a job that was about to be sent is on the wire. */
   sent: (id: string) => Promise<void>;
+  /** The row of a job that waits beyond the window, null when it does not. @throws STORAGE */
+  beyond: (id: string) => Promise<StoredJob | null>;
 }
 
 /** Storages whose node is away, and cancels kept for them. */
@@ -78,8 +81,11 @@ export class JobQuestions {
     return away.length > 0 ? this.#keepCancel(away, id, reason) : 'unknown';
   }
 
+  /** @throws STORAGE */
   async find(id: string): Promise<FoundJob | null> {
-    const { held, registry } = this.#parts;
+    const { held, registry, beyond } = this.#parts;
+    const row = await beyond(id);
+    if (row) return foundJob(row, null);
     const job = held.get(id);
     const storage = job?.holder ?? this.#whereabouts.get(id);
     const holder = storage ? registry.byStorage(storage) : undefined;

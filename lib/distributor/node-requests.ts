@@ -42,13 +42,21 @@ export class NodeRequests {
   }
 
   async cancel(node: ConnectedNode, { request, id, reason }: Cancel): Promise<void> {
-    const answer = await this.#asked.cancel(id, reason);
-    node.send({ type: 'cancelled', request, id, answer });
+    try {
+      const answer = await this.#asked.cancel(id, reason);
+      node.send({ type: 'cancelled', request, id, answer });
+    } catch (error) {
+      unanswered(error);
+    }
   }
 
   async query(node: ConnectedNode, query: Query): Promise<void> {
-    const facts = await this.#answer(node, query);
-    node.send(answeredMessage(query.request, facts));
+    try {
+      const facts = await this.#answer(node, query);
+      node.send(answeredMessage(query.request, facts));
+    } catch (error) {
+      unanswered(error);
+    }
   }
 
   async parkedQuery(node: ConnectedNode, { request, kind, filter }: ParkedQueryMessage): Promise<void> {
@@ -80,4 +88,9 @@ export class NodeRequests {
     if (found) node.send(answerMessage(request, found));
     return {};
   }
+}
+
+/** A storage that is away can't tell, and no answer is the honest one: who asks takes it for one that did not come. */
+function unanswered(error: unknown): void {
+  if (!(error instanceof JobReactorError)) throw error;
 }

@@ -97,6 +97,7 @@ export class OutboxPeers {
   /** This process was away for so long that another may have its jobs. */
   async #forgetTaken(): Promise<void> {
     const { storage, held, committing, emit, distributor } = this.#parts;
+    // Of those beyond the window it is found out when their rows are read.
     // One whose first commit is on its way can't be there yet: it was the very commit that found the lease run out.
     const jobs = [...held.all()].filter(
       ({ state, spec }) => (state === 'pending' || state === 'sent') && !committing(spec.id),

@@ -1,10 +1,10 @@
 import type { Clock } from '../clock.js';
-import type { FeedbackRecord } from '../job/job.js';
+import type { FeedbackRecord, StoredJob } from '../job/job.js';
 import type { EmitEvent } from '../job-reactor.events.js';
 import { FeedbacksInMemory, StoredFeedbacks, type FeedbackRows } from '../storage/feedback-rows.js';
 import { GroupCommit } from '../storage/group-commit.js';
 import { InsistentCommit } from '../storage/insistent-commit.js';
-import type { JobStorage, JobWrite, StorageOwner, WriteResult } from '../storage/job-storage.js';
+import type { JobPage, JobStorage, JobWrite, StorageOwner, WriteResult } from '../storage/job-storage.js';
 import { storageHealth, type StorageHealth } from '../storage/storage-health.js';
 import { StorageOpening } from '../storage/storage-opening.js';
 import { JobReactorError } from '../job-reactor.error.js';
@@ -16,6 +16,13 @@ const PAGE = 1_000;
 
 /** What became of a job that was enqueued in a transaction. */
 type Told = Omit<Enlisted, 'state'>;
+
+/** Which rows are looked at. */
+export interface ListedJobs {
+  name: string | undefined;
+  after: string | null;
+  limit: number;
+}
 
 export interface OutboxParts {
   distributor: string;
@@ -65,12 +72,44 @@ export class Outbox {
     return storageHealth(this.#parts.storage?.durable ?? false, this.#commit, this.#opening);
   }
 
-  /** Returns the storage id (null for memory) and the jobs an earlier process left. @throws STORAGE */
-  async open(): Promise<{ id: string | null; left: HeldJob[] }> {
+  /** Returns the storage id, null for memory. @throws STORAGE */
+  async open(): Promise<string | null> {
+    return this.#opening ? (await this.#opening.open()).id : null;
+  }
+
+  /** The jobs an earlier process left, page by page: there may be more than should be in memory at once. @throws STORAGE */
+  async *left(): AsyncIterable<HeldJob[]> {
     const { storage } = this.#parts;
-    if (!storage || !this.#opening) return { id: null, left: [] };
-    const { id } = await this.#opening.open();
-    return { id, left: await this.#opening.read(() => this.#left(storage)) };
+    if (!storage || !this.#opening) return;
+    for (let after: JobPage['after'] = null; ;) {
+      const page: StoredJob[] = await this.#opening.read(() => storage.unfinished({ after, limit: PAGE }));
+      yield page.map(fromOutboxRow);
+      const last = page.at(-1);
+      if (!last || page.length < PAGE) return;
+      after = { dueAt: last.dueAt, id: last.id };
+    }
+  }
+
+  /** @throws STORAGE */
+  async rows(ids: readonly string[]): Promise<StoredJob[]> {
+    return (await this.#parts.storage?.get(ids)) ?? [];
+  }
+
+  /** In id order. @throws STORAGE */
+  async list({ name, after, limit }: ListedJobs): Promise<StoredJob[]> {
+    const only = { ...(name === undefined ? {} : { name }), ...(after === null ? {} : { after }) };
+    return (await this.#parts.storage?.list({ ...only, limit })) ?? [];
+  }
+
+  /** What has to be read however long the storage is away. @throws STORAGE once it is being closed */
+  insist(read: (storage: JobStorage) => Promise<StoredJob[]>): Promise<StoredJob[]> {
+    const { storage } = this.#parts;
+    return storage && this.#insistent ? this.#insistent.read(() => read(storage)) : Promise.resolve([]);
+  }
+
+  /** Whether it is not known yet if a transaction with this job has committed. */
+  looksFor(id: string): boolean {
+    return this.#enlisted.has(id);
   }
 
   /** True when the id was given by a caller and its job has come and gone. */
@@ -157,16 +196,5 @@ export class Outbox {
 
   #persist(write: JobWrite): Promise<WriteResult> {
     return this.#insistent!.write(write);
-  }
-
-  async #left(storage: JobStorage): Promise<HeldJob[]> {
-    const left: HeldJob[] = [];
-    for (let after: { dueAt: number; id: string } | null = null; ;) {
-      const page = await storage.unfinished({ after, limit: PAGE });
-      left.push(...page.map(fromOutboxRow));
-      const last = page.at(-1);
-      if (!last || page.length < PAGE) return left;
-      after = { dueAt: last.dueAt, id: last.id };
-    }
   }
 }

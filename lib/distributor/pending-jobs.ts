@@ -1,7 +1,11 @@
 import type { ClockTimer } from '../clock.js';
 import { Heap, type HeapEntry } from '../heap.js';
 import { isInstant } from '../job/job.js';
+import { BeyondWindow } from './beyond-window.js';
 import type { HeldJob } from './held-job.js';
+
+/** Rows read in one go. */
+const PAGE = 1_000;
 
 interface Place extends HeapEntry {
   job: HeldJob;
@@ -12,73 +16,142 @@ interface Place extends HeapEntry {
 
 /** Jobs that may go to the same nodes: looked at together, so that a million of them cost one look. */
 export interface PendingGroup {
-  /** Stands for all of the group when nodes are chosen. */
-  readonly first: HeldJob;
+  /** The next to be sent, which stands for all of the group when nodes are chosen; null until it has been read. */
+  readonly first: HeldJob | null;
   readonly size: number;
 }
 
-class Group implements PendingGroup {
-  readonly heap = new Heap<Place>(
-    (a, b) =>
-      a.job.spec.priority > b.job.spec.priority || (a.job.spec.priority === b.job.spec.priority && a.order < b.order),
-  );
+export interface PendingParts {
+  /** Called when a job begins to wait whole; the timer it gives goes when the job waits no more. */
+  watch: (job: HeldJob) => ClockTimer | null;
+  /** About so many jobs are held whole, over all groups; twice as many before some of them are let go. */
+  window?: number;
+  /** From now on no more than its id is held. */
+  beyond?: (job: HeldJob) => void;
+  /** There is room in the window, and something that could be in it. */
+  room?: () => void;
+}
 
-  get first(): HeldJob {
-    return this.heap.peek()!.job;
+const before = (a: Place, b: Place): boolean =>
+  a.job.spec.priority > b.job.spec.priority || (a.job.spec.priority === b.job.spec.priority && a.order < b.order);
+
+class Group implements PendingGroup {
+  readonly heap = new Heap<Place>(before);
+  /** Null while all are in the window. */
+  beyond: BeyondWindow | null = null;
+
+  constructor(
+    readonly key: string,
+    readonly name: string,
+  ) {}
+
+  get first(): HeldJob | null {
+    const job = this.heap.peek()?.job;
+    if (job === undefined || (this.beyond !== null && job.spec.priority < this.beyond.highest)) return null;
+    return job;
   }
 
   get size(): number {
-    return this.heap.size;
+    return this.heap.size + (this.beyond?.size ?? 0);
   }
 }
 
 /** Jobs no node has been found for, by where they may go, then by priority, then by age. */
 export class PendingJobs {
+  readonly #parts: PendingParts;
+  readonly #window: number;
   readonly #groups = new Map<string, Group>();
-  readonly #places = new Map<string, { place: Place; key: string }>();
-  readonly #watch: (job: HeldJob) => ClockTimer | null;
+  readonly #places = new Map<string, { place: Place; group: Group }>();
+  /** Groups of the jobs whose rows are being read. */
+  readonly #loading = new Map<string, Group>();
+  #trimAt: number;
   #order = 0;
+  #beyond = 0;
 
-  constructor(watch: (job: HeldJob) => ClockTimer | null) {
-    this.#watch = watch;
+  constructor(parts: PendingParts) {
+    this.#parts = parts;
+    this.#window = parts.window ?? Infinity;
+    this.#trimAt = this.#window * 2;
   }
 
   get size(): number {
-    return this.#places.size;
+    return this.#places.size + this.#beyond;
+  }
+
+  /** How many of them are no more than an id here. */
+  get beyond(): number {
+    return this.#beyond;
   }
 
   /** One that waits already takes its place anew: a second one would never be found again, and be sent for ever. */
   add(job: HeldJob): void {
     this.remove(job.spec.id);
-    const key = routeKey(job);
-    let group = this.#groups.get(key);
-    if (!group) this.#groups.set(key, (group = new Group()));
-    const place: Place = { job, order: this.#order++, expiry: this.#watch(job), position: -1 };
-    group.heap.push(place);
-    this.#places.set(job.spec.id, { place, key });
+    const group = this.#group(job);
+    const isAfterThose = group.beyond !== null && job.spec.priority <= group.beyond.highest;
+    if (isAfterThose && this.#letGo(group, job, this.#order)) return void this.#order++;
+    this.#place(group, job);
+    if (this.#places.size > this.#trimAt) this.#trim();
   }
 
-  remove(id: string): HeldJob | undefined {
+  remove(id: string): void {
     const found = this.#places.get(id);
-    if (!found) return undefined;
+    if (!found) return;
     this.#places.delete(id);
     found.place.expiry?.cancel();
-    const group = this.#groups.get(found.key);
-    group?.heap.remove(found.place);
-    if (group?.size === 0) this.#groups.delete(found.key);
-    return found.place.job;
+    const { group } = found;
+    group.heap.remove(found.place);
+    if (group.beyond !== null && this.#lacks(group) > 0) this.#parts.room?.();
+    this.#dropIfEmpty(group);
+  }
+
+  /** Ids whose rows are to be read now, so that their jobs are whole when it is their turn. */
+  take(): string[] {
+    const ids: string[] = [];
+    for (const group of this.#groups.values()) {
+      if (ids.length === PAGE) break;
+      if (group.beyond === null) continue;
+      const most = Math.min(this.#lacks(group), PAGE - ids.length);
+      for (const id of this.#counted(group.beyond, (beyond) => beyond.take(most))) {
+        this.#loading.set(id, group);
+        ids.push(id);
+      }
+      this.#dropIfEmpty(group);
+    }
+    return ids;
+  }
+
+  /** What was read for an id of `take`; null when it is not to wait here any more. False when that was known already. */
+  arrived(id: string, job: HeldJob | null): boolean {
+    const group = this.#loading.get(id);
+    this.#loading.delete(id);
+    if (!group?.beyond || !this.#counted(group.beyond, (beyond) => beyond.arrived(id))) return false;
+    if (job) this.#place(group, job);
+    this.#dropIfEmpty(group);
+    return true;
+  }
+
+  /** Takes out one that is no more than an id here. */
+  recall(job: HeldJob): boolean {
+    const group = this.#groups.get(routeKey(job));
+    if (!group?.beyond) return false;
+    this.#counted(group.beyond, (beyond) => beyond.remove(job.spec.id));
+    this.#dropIfEmpty(group);
+    return true;
   }
 
   /** When the job that has waited longest was enqueued, milliseconds since the epoch; null when none waits. */
   get oldest(): number | null {
     // A Map keeps the order in which they began to wait.
     const [first] = this.#places.values();
-    return first?.place.job.spec.enqueuedAt ?? null;
+    let oldest = first?.place.job.spec.enqueuedAt ?? Infinity;
+    for (const { beyond } of this.#groups.values()) if (beyond) oldest = Math.min(oldest, beyond.oldest);
+    return oldest === Infinity ? null : oldest;
   }
 
-  /** The groups, the one whose first job is most urgent first. */
+  /** The groups that have something to send, the one whose first job is most urgent first. */
   groups(): PendingGroup[] {
-    return [...this.#groups.values()].sort((a, b) => {
+    const ready = [...this.#groups.values()].filter(({ first }) => first !== null);
+    return ready.sort((a, b) => {
       const [left, right] = [a.heap.peek()!, b.heap.peek()!];
       return right.job.spec.priority - left.job.spec.priority || left.order - right.order;
     });
@@ -86,15 +159,73 @@ export class PendingJobs {
 
   names(): Map<string, number> {
     const counts = new Map<string, number>();
-    for (const group of this.#groups.values()) {
-      const { name } = group.first.spec;
-      counts.set(name, (counts.get(name) ?? 0) + group.size);
-    }
+    for (const { name, size } of this.#groups.values()) counts.set(name, (counts.get(name) ?? 0) + size);
     return counts;
   }
 
-  jobs(): HeldJob[] {
-    return [...this.#places.values()].map(({ place }) => place.job);
+  #group(job: HeldJob): Group {
+    const key = routeKey(job);
+    let group = this.#groups.get(key);
+    if (!group) this.#groups.set(key, (group = new Group(key, job.spec.name)));
+    return group;
+  }
+
+  #place(group: Group, job: HeldJob): void {
+    const place: Place = { job, order: this.#order++, expiry: this.#parts.watch(job), position: -1 };
+    group.heap.push(place);
+    this.#places.set(job.spec.id, { place, group });
+  }
+
+  /** Down to the window. What is let go is what would be sent last. */
+  #trim(): void {
+    const share = this.#share();
+    for (const group of this.#groups.values()) {
+      if (group.heap.size <= share) continue;
+      const places = [...group.heap].sort((a, b) => (before(a, b) ? -1 : 1));
+      for (const place of places.slice(share)) {
+        if (!this.#letGo(group, place.job, place.order)) continue;
+        group.heap.remove(place);
+        place.expiry?.cancel();
+        this.#places.delete(place.job.spec.id);
+      }
+    }
+    // What can't be let go must not be looked through for each one more.
+    this.#trimAt = Math.max(this.#window * 2, this.#places.size + this.#window);
+  }
+
+  #letGo(group: Group, job: HeldJob, order: number): boolean {
+    // What the row does not tell would be lost: where it was refused, or that it was once sent.
+    if (job.assignment > 0 || !job.asStored) return false;
+    const beyond = (group.beyond ??= new BeyondWindow());
+    if (!this.#counted(beyond, () => beyond.add(job, order))) return false;
+    this.#parts.beyond?.(job);
+    return true;
+  }
+
+  /** How many more of a group may be in the window, where it is worth reading them. */
+  #lacks(group: Group): number {
+    const share = this.#share();
+    const loading = group.beyond?.loading ?? 0;
+    const lacking = share - group.heap.size - loading;
+    // The window may be full of jobs that had to stay, and yet none of them is next.
+    if (group.first === null && loading === 0) return Math.max(1, lacking);
+    return lacking >= Math.min(PAGE, Math.max(1, share >> 1)) ? lacking : 0;
+  }
+
+  #share(): number {
+    return Math.max(1, Math.floor(this.#window / this.#groups.size));
+  }
+
+  #counted<T>(beyond: BeyondWindow, work: (beyond: BeyondWindow) => T): T {
+    const had = beyond.size;
+    const result = work(beyond);
+    this.#beyond += beyond.size - had;
+    return result;
+  }
+
+  #dropIfEmpty(group: Group): void {
+    if (group.beyond && this.#counted(group.beyond, ({ isEmpty }) => isEmpty)) group.beyond = null;
+    if (group.beyond === null && group.heap.size === 0) this.#groups.delete(group.key);
   }
 }
 

@@ -30,24 +30,35 @@ export class JobInterest {
  */
 export class JobListeners {
   readonly #interests = new Map<string, JobInterest>();
+  /** Of jobs that take no memory while they wait: kept for only as long as their handles are. */
+  readonly #resting = new Map<string, WeakRef<JobInterest>>();
+  readonly #forgotten = new FinalizationRegistry<string>((id) => {
+    if (this.#resting.get(id)?.deref() === undefined) this.#resting.delete(id);
+  });
   /** Whether jobs of this name are told to methods of this process, which then run in the context of the enqueue. */
   keepsMoment: (name: string) => boolean = () => false;
 
   get size(): number {
-    return this.#interests.size;
+    return this.#interests.size + this.#resting.size;
   }
 
   has(id: string): boolean {
-    return this.#interests.has(id);
+    return this.#get(id) !== undefined;
   }
 
-  ids(): Iterable<string> {
-    return this.#interests.keys();
+  /** Its job is to take no memory while it waits; nor does this, where nothing is listened for so far. */
+  rest(id: string): void {
+    const interest = this.#interests.get(id);
+    if (!interest || interest.closures || interest.waiting || interest.whenStored) return;
+    if (interest.progress || interest.moment) return;
+    this.#interests.delete(id);
+    this.#resting.set(id, new WeakRef(interest));
+    this.#forgotten.register(interest, id);
   }
 
   /** A repeat of an id shares what is there. `fromRun`: the first run that is of interest. */
   register(id: string, fromRun = 1): { interest: JobInterest; isNew: boolean } {
-    const known = this.#interests.get(id);
+    const known = this.#awake(id);
     if (known) {
       known.claims++;
       return { interest: known, isNew: false };
@@ -100,12 +111,12 @@ export class JobListeners {
 
   /** The node that was sent this job and has stored it; null: not known, or nobody here is interested. */
   storedBy(id: string): string | null {
-    return this.#interests.get(id)?.storedBy ?? null;
+    return this.#get(id)?.storedBy ?? null;
   }
 
   /** `by`: the storage id of the node, where that is certain. */
   stored(id: string, by: string | null = null): void {
-    const interest = this.#interests.get(id);
+    const interest = this.#get(id);
     if (!interest) return;
     if (by !== null) interest.storedBy = by;
     if (interest.isStored) return;
@@ -124,11 +135,11 @@ export class JobListeners {
    * threw, after the rest has run. `activate`: what closures run in beside their own context.
    */
   deliver(feedback: FeedbackRecord, activate = asItIs): Promise<void> | null {
-    const interest = this.#interests.get(feedback.jobId);
+    const interest = this.#get(feedback.jobId);
     if (!interest || feedback.job.run < interest.fromRun) return null;
     this.stored(feedback.jobId);
     if (feedback.final) {
-      this.#interests.delete(feedback.jobId);
+      this.#delete(feedback.jobId);
       interest.end = feedback;
       for (const { ended } of interest.waiting ?? []) ended(feedback);
     }
@@ -137,18 +148,35 @@ export class JobListeners {
 
   /** One of those who registered wants nothing of it after all; the others still may. */
   release(id: string, interest: JobInterest, why: string): void {
-    if (--interest.claims === 0 && this.#interests.get(id) === interest) this.drop(id, why);
+    if (--interest.claims === 0 && this.#get(id) === interest) this.drop(id, why);
   }
 
   /** The job was not accepted, or its result can no longer come. */
   drop(id: string, why: string): void {
-    const interest = this.#interests.get(id);
-    this.#interests.delete(id);
+    const interest = this.#get(id);
+    this.#delete(id);
     for (const { unavailable } of interest?.waiting ?? []) unavailable(why);
   }
 
   #interest(id: string): JobInterest {
-    return this.#interests.get(id) ?? this.register(id).interest;
+    return this.#awake(id) ?? this.register(id).interest;
+  }
+
+  #get(id: string): JobInterest | undefined {
+    const interest = this.#interests.get(id);
+    return interest !== undefined || this.#resting.size === 0 ? interest : this.#resting.get(id)?.deref();
+  }
+
+  /** The same, to be kept from now on. */
+  #awake(id: string): JobInterest | undefined {
+    const interest = this.#get(id);
+    if (interest && this.#resting.delete(id)) this.#interests.set(id, interest);
+    return interest;
+  }
+
+  #delete(id: string): void {
+    this.#interests.delete(id);
+    if (this.#resting.size > 0) this.#resting.delete(id);
   }
 }
 

@@ -96,6 +96,10 @@ export class Cluster {
   readonly threads: SimulatedThreads[] = [];
   /** In every second world everybody proves that they know the secret. */
   readonly #auth: AuthSettings | null;
+  /** How many jobs that wait a distributor holds whole. */
+  window = 5_000;
+  /** The most that were seen to wait. */
+  waited = 0;
 
   constructor(
     readonly world: World,
@@ -138,6 +142,7 @@ export class Cluster {
         jobs: JOBS,
         instance: life.instance,
         outbox: disk && this.#storage(disk, life),
+        window: this.window,
         declared: this.#declared(),
         transport: this.network.transport(life),
         clock: life.clock,

@@ -15,12 +15,18 @@ export interface Size {
   cuts: number;
   /** Questions about all jobs, at most. */
   looks: number;
+  /** Moments at which so many jobs come that most of them wait beyond the window over the outbox. */
+  bursts: number;
 }
 
 /** A minute with everything that is slow: drains, hand-overs, removed pages. */
-export const LARGE: Size = { jobs: 40, trouble: 60_000, deaths: 12, cuts: 20, looks: 10 };
+export const LARGE: Size = { jobs: 40, trouble: 60_000, deaths: 12, cuts: 20, looks: 10, bursts: 0 };
 /** A few moments with few jobs: there can be very many of these. */
-export const SMALL: Size = { jobs: 6, trouble: 10_000, deaths: 4, cuts: 3, looks: 1 };
+export const SMALL: Size = { jobs: 6, trouble: 10_000, deaths: 4, cuts: 3, looks: 1, bursts: 0 };
+/** Far more jobs than the nodes take at once. */
+export const BACKLOG: Size = { jobs: 5, trouble: 30_000, deaths: 6, cuts: 6, looks: 20, bursts: 3 };
+
+const BURST = 40;
 
 const IN_MEMORY = 'node-m';
 /** Storage trouble may hold up a start that was in time. */
@@ -52,15 +58,41 @@ function newJob(world: World): NewJob {
   };
 }
 
+/** They may go to any node, so that they wait in one line, each at its place. */
+function burst(cluster: Cluster, app: Member<Distributor>): void {
+  const { world, accepted } = cluster;
+  if (!app.alive) return;
+  for (let n = 0; n < BURST; n++) {
+    const { options, ...rest } = newJob(world);
+    const { thread: _, notNode: __, ...anywhere } = options;
+    const job = { ...rest, options: anywhere, runAt: rest.enqueuedAt };
+    const again = (): void => {
+      if (!app.alive) return;
+      app.role.accept([job]).then(
+        () => accepted.set(job.id, { ...job, by: app.name }),
+        () => undefined,
+      );
+    };
+    again();
+    if (job.givenId && world.chance(0.5)) world.at(world.random() * 2_000, again);
+    if (world.chance(0.1))
+      world.at(world.random() * 3_000, () => app.alive && void app.role.cancel(job.id, 'from outside'));
+    if (world.chance(0.1)) world.at(world.random() * 3_000, () => remove(cluster, app, job.id));
+  }
+  world.at(world.random() * 3_000, () => app.alive && void app.role.queries.removeAll({ name: 'doomed' }));
+  world.at(world.random() * 1_000, () => (cluster.waited = Math.max(cluster.waited, app.role.backlog().pending)));
+}
+
 /** So long nothing happens at the end but what is left to do. Longer than whatever is asked of a job late. */
 const QUIET = 60_000;
 
 /** A whole schedule, to the end of all jobs. */
-export async function simulate(seed: number, { jobs, trouble, deaths, cuts, looks }: Size): Promise<Cluster> {
+export async function simulate(seed: number, { jobs, trouble, deaths, cuts, looks, bursts }: Size): Promise<Cluster> {
   counter = 0;
   const world = new World(seed);
   const faults = { latency: world.between(1, 50), duplicate: world.random() * 0.2 };
   const cluster = new Cluster(world, faults, world.between(2, 4));
+  if (bursts > 0) cluster.window = world.between(1, 5);
   cluster.storageTrouble = world.chance(0.5) ? world.random() * 0.1 : 0;
   const apps = [
     cluster.distributor('app-durable', 1, new Disk(world, 'disk-of-app')),
@@ -91,6 +123,7 @@ export async function simulate(seed: number, { jobs, trouble, deaths, cuts, look
       if (world.chance(0.1)) world.at(world.random() * 20_000, () => remove(cluster, app, job.id));
     });
   }
+  for (let n = 0; n < bursts; n++) world.at(world.random() * trouble * 0.8, () => burst(cluster, apps[0]!));
   for (let n = world.between(0, looks); n > 0; n--) {
     world.at(world.random() * trouble, () => look(cluster, apps[world.between(0, 1)]!));
     world.at(world.random() * trouble, () => {

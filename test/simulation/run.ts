@@ -2,15 +2,16 @@ import { fork } from 'node:child_process';
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { faultsOf, LARGE, simulate, SMALL } from './private-world.js';
+import { BACKLOG, faultsOf, LARGE, simulate, SMALL } from './private-world.js';
 import { SharedWorld } from './shared-world.js';
 
 /*
- * The long form of the simulation: npm run test:simulate -- --schedules 1000000 [--seed N] [--world small|large|shared].
+ * The long form of the simulation: npm run test:simulate -- --schedules 1000000 [--seed N] [--world small|large|backlog|shared].
  * One process for each core; a seed that fails is printed with what replays it.
  */
 const WORLDS: Record<string, (seed: number) => Promise<string[]>> = {
   small: async (seed) => faultsOf(await simulate(seed, SMALL)),
+  backlog: async (seed) => faultsOf(await simulate(seed, BACKLOG)),
   large: async (seed) => faultsOf(await simulate(seed, LARGE)),
   shared: async (seed) => (await new SharedWorld(seed).run()).check(),
 };

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import type { Cluster } from './cluster.js';
-import { faultsOf, LARGE, simulate } from './private-world.js';
+import { BACKLOG, faultsOf, LARGE, simulate } from './private-world.js';
 
 const SEEDS = Number(process.env['JOB_REACTOR_SIM_SEEDS'] ?? 200);
 const FIRST_SEED = Number(process.env['JOB_REACTOR_SIM_SEED'] ?? 1);
@@ -32,6 +32,20 @@ it('the questions are asked and answered in these worlds', async () => {
     seen.expired += world.journal.filter((line) => line.includes('job expired')).length;
   }
   for (const count of Object.values(seen)) expect(count).toBeGreaterThan(10);
+}, 120_000);
+
+const BACKLOGS = Number(process.env['JOB_REACTOR_SIM_BACKLOGS'] ?? 60);
+
+it(`the same where most jobs wait beyond the window over the outbox (${BACKLOGS} seeds)`, async () => {
+  let beyond = 0;
+  for (let seed = FIRST_SEED; seed < FIRST_SEED + BACKLOGS; seed++) {
+    const cluster = await simulate(seed, BACKLOG);
+    const replay = `npm run test:simulate -- --world backlog --schedules 1 --seed ${seed}`;
+    expect(faultsOf(cluster), replay).toEqual([]);
+    // More are not held whole, at whatever moment that was.
+    beyond += Math.max(0, cluster.waited - cluster.window * 2);
+  }
+  expect(beyond).toBeGreaterThan(BACKLOGS);
 }, 120_000);
 
 it('the same seed gives the same world', async () => {

@@ -16,6 +16,7 @@ import {
   type JobReactorOptions,
   Snooze,
 } from '../../lib/index.js';
+import { smallWindow } from './small-window.js';
 
 /*
  * With a second argument, how it takes feedbacks, it has declared methods for those of `work` as well.
@@ -162,7 +163,9 @@ async function main(options: JobReactorOptions, declared?: Heed): Promise<void> 
   const providers = [...(options.node ? [Works] : []), ...(declared ? [Hears] : [])];
   heed = declared ?? 'return';
   class Root {}
-  const module = { module: Root, imports: [JobReactorModule.forRoot(options)], providers };
+  const window = process.env['REACTOR_WINDOW'];
+  const small = window === undefined ? [] : [smallWindow(Number(window))];
+  const module = { module: Root, imports: [JobReactorModule.forRoot(options), ...small], providers };
   let client: JobReactorClient;
   let port = 0;
   if (options.node) {

@@ -7,7 +7,7 @@ import { retry } from '../../../lib/job/job-transitions.js';
 import { sampleJob } from '../../support/sample-job.js';
 
 it('a job that comes to wait twice, as when it was found in the outbox once more, waits once and is sent once', () => {
-  const held = new HeldJobs(() => null);
+  const held = new HeldJobs({ watch: () => null });
   const spec = sampleJob();
   const [first, again] = [heldJob(spec), heldJob(spec)];
   for (const job of [first, again, again]) {
@@ -28,7 +28,7 @@ describe('the lives of a job', () => {
   const again = nextLife(2);
 
   it('an end makes every copy of that life void, and every further result of it a repeat', () => {
-    const held = new HeldJobs(() => null);
+    const held = new HeldJobs({ watch: () => null });
     expect([held.hasEnded(id), held.isVoid(id, 1), held.isRepeat(id, 1)]).toEqual([false, false, false]);
     held.ended(id, 2);
     for (const assignment of [1, 2, 3, again - 1])
@@ -40,7 +40,7 @@ describe('the lives of a job', () => {
   });
 
   it('what is said of the next life is news, whether or not its beginning was heard of', () => {
-    const held = new HeldJobs(() => null);
+    const held = new HeldJobs({ watch: () => null });
     held.ended(id, 2);
     expect([held.isVoid(id, again), held.isRepeat(id, again)]).toEqual([false, false]);
     held.revived(id, again);
@@ -50,7 +50,7 @@ describe('the lives of a job', () => {
   });
 
   it('a late word of an earlier life neither ends nor revives the later one', () => {
-    const held = new HeldJobs(() => null);
+    const held = new HeldJobs({ watch: () => null });
     held.ended(id, 2);
     held.revived(id, 3);
     expect(held.hasEnded(id)).toBe(true);
@@ -74,9 +74,11 @@ describe('the lives of a job', () => {
 describe('a job that waits for a node', () => {
   it('is watched as long as it waits, and no longer', () => {
     const watched = new Set<string>();
-    const held = new HeldJobs(({ spec }) => {
-      watched.add(spec.id);
-      return { cancel: () => void watched.delete(spec.id) };
+    const held = new HeldJobs({
+      watch: ({ spec }) => {
+        watched.add(spec.id);
+        return { cancel: () => void watched.delete(spec.id) };
+      },
     });
     const job = heldJob(sampleJob());
     held.add(job);

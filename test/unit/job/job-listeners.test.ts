@@ -49,3 +49,35 @@ describe('what one process wants to hear of a job', () => {
     expect(interest.progress).toHaveLength(1);
   });
 });
+
+describe('of a job that takes no memory while it waits', () => {
+  const unused = (): never => {
+    throw new Error('nobody is to be told that');
+  };
+
+  it('what its handle keeps hears of the end all the same, and only what listens already is kept for itself', async () => {
+    const listeners = new JobListeners();
+    const { interest } = listeners.register(job.id);
+    listeners.rest(job.id);
+    expect(listeners.has(job.id)).toBe(true);
+    await listeners.deliver(ofRun(1));
+    expect([interest.end?.jobId, listeners.has(job.id)]).toEqual([job.id, false]);
+  });
+
+  it('who begins to listen later is told', async () => {
+    const listeners = new JobListeners();
+    const held = listeners.register(job.id);
+    listeners.rest(job.id);
+    const ended = new Promise((resolve) => listeners.onEnd(job.id, resolve, unused));
+    listeners.rest(job.id);
+    await listeners.deliver(ofRun(1));
+    expect(await ended).toBe(held.interest.end);
+  });
+
+  it('a repeat of its enqueue shares it', () => {
+    const listeners = new JobListeners();
+    const { interest } = listeners.register(job.id);
+    listeners.rest(job.id);
+    expect(listeners.register(job.id)).toEqual({ interest, isNew: false });
+  });
+});
