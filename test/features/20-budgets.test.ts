@@ -338,9 +338,12 @@ describe('a slow consumer', () => {
     const ran = Measuring.ran.all.length;
     await node(app, 'quick');
     await eventually('nothing waits', () => app.distributor.backlog().pending === 0);
-    // The system's own buffers may take a few more for the slow one.
-    await Measuring.ran.count(ran + pending - 50, 'the others run elsewhere');
-    expect(app.distributor.backlog().pending).toBe(0);
+    // Not always all that waited: when the system's buffers grow and take what was queued, the slow one has room again, and
+    // by its credit it is the freest. What it has is on its way, and counts; each of the others runs elsewhere.
+    const sent = app.distributor.backlog().unconfirmed;
+    await Measuring.ran.count(ran + 300 - sent, 'the others run elsewhere');
+    // The high water, and the largest buffers a system has by itself, 4 MiB here and 6 MiB there.
+    expect(sent * text.length).toBeLessThan(12 * MB);
     expect(process.memoryUsage().rss - before).toBeLessThan(200 * MB);
     expect(app.distributor.nodes()).toHaveLength(2);
   });
