@@ -1,6 +1,7 @@
 import type { Clock } from '../clock.js';
 import type { JobGateway, NewJob, Intake } from '../job/job-gateway.js';
 import { JobListeners } from '../job/job-listeners.js';
+import type { DeclaredSchedule } from '../job/declared-schedule.js';
 import type { FeedbackRecord, StoredJob } from '../job/job.js';
 import type { Telemetry } from '../job/telemetry.js';
 import type { EmitEvent } from '../job-reactor.events.js';
@@ -14,6 +15,7 @@ import { AskedNodes } from './asked-nodes.js';
 import { ClusterQueries } from './cluster-queries.js';
 import type { ConnectedNode } from './connected-node.js';
 import { FeedbackRunner, type DeclaredFeedbacks, type Told } from './feedback-runner.js';
+import type { HeldJob } from './held-job.js';
 import { HeldJobs } from './held-jobs.js';
 import { JobAcceptor } from './job-acceptor.js';
 import { JobDispatcher } from './job-dispatcher.js';
@@ -21,6 +23,7 @@ import { JobEndings } from './job-endings.js';
 import { JobProofs } from './job-proofs.js';
 import { JobQuestions } from './job-questions.js';
 import { JobRequests } from './job-requests.js';
+import { JobSchedules } from './job-schedules.js';
 import { NodeListener } from './node-listener.js';
 import { NodeRegistry } from './node-registry.js';
 import { NodeRequests } from './node-requests.js';
@@ -29,6 +32,8 @@ import { ParkedQueries } from './parked-queries.js';
 import { ResultAcks } from './result-acks.js';
 import { ResultBudget } from './result-budget.js';
 import { ResultForwarder } from './result-forwarder.js';
+import { ScheduledJobs } from './scheduled-jobs.js';
+import { StoredSchedules } from './stored-schedules.js';
 import { OutboxPeers } from './outbox-peers.js';
 import { OutboxWindow } from './outbox-window.js';
 import { OwnFeedbacks } from './own-feedbacks.js';
@@ -45,6 +50,10 @@ export interface DistributorParts {
   /** About so many jobs that wait are in memory whole, where the outbox has them too. */
   window?: number;
   declared: DeclaredFeedbacks;
+  /** Default: none. */
+  schedules?: () => readonly DeclaredSchedule[];
+  /** Told of jobs that schedules enqueued. Default: nobody is. */
+  scheduled?: (jobs: readonly NewJob[]) => void;
   /** Default: nothing is traced. */
   telemetry?: () => Telemetry | null;
   transport: Transport;
@@ -59,10 +68,14 @@ const WINDOW = 5_000;
 export interface DistributorFlow extends Pick<JobGateway, 'cancel' | 'find'> {
   /** Storage id of the outbox, null for memory. */
   storage(): string | null;
+  /** Resolves when the outbox is open. */
+  open(): Promise<void>;
   accept(jobs: readonly NewJob[], distributor: undefined, submitter: string): Promise<Intake[]>;
   joined(node: ConnectedNode): void;
   message(node: ConnectedNode, message: Message): void;
   lost(node: ConnectedNode): void;
+  /** A node that shares the outbox's database has its row. */
+  taken(job: HeldJob): void;
   /** A job has ended: everybody who listens is told. */
   tell(feedback: FeedbackRecord): Promise<Told> | Told;
 }
@@ -93,6 +106,8 @@ export class DistributorStages {
   readonly acks: ResultAcks;
   readonly results = new ResultBudget();
   readonly peers: OutboxPeers;
+  readonly storedSchedules: StoredSchedules;
+  readonly schedules: JobSchedules;
 
   constructor(parts: DistributorParts, flow: DistributorFlow) {
     const { settings, jobs, instance, declared, clock, emit } = parts;
@@ -142,11 +157,14 @@ export class DistributorStages {
       sign: (node, job) => this.proofs.sign(node, job),
       committing: (id) => this.acceptor.committing(id),
       givenUp: (job) => this.endings.givenUp(job, this.questions.keptCancel(job)),
+      shares: (node) => this.shares(node),
+      taken: (job) => flow.taken(job),
     });
     this.acceptor = new JobAcceptor({
       ...stages,
       maxPending: settings.maxPending,
       origin: (submitter) => ({ distributor, instance, storage: flow.storage(), submitter }),
+      mac: (id) => (this.peers.id === undefined ? undefined : this.proofs.mac(id)),
       declares: (name) => this.runner.declares(name),
       choose: (job) => this.dispatcher.choose(job),
       accepted: (job, node) => this.dispatcher.dispatch(job, node),
@@ -191,6 +209,31 @@ export class DistributorStages {
       committing: (id) => this.acceptor.committing(id),
       adopted: (job) => this.dispatcher.takeUp(job),
       ended: () => this.own.scan(),
+      gone: () => this.schedules.takeUp(),
     });
+    const runs = new ScheduledJobs({ declared: () => parts.schedules?.() ?? [], jobs, clock });
+    this.storedSchedules = new StoredSchedules({
+      ...common,
+      rows: () => outbox.schedules,
+      open: () => flow.open(),
+      draft: (schedule) => runs.draft(schedule),
+      changed: (schedule) => this.schedules.keep(schedule),
+      gone: (id) => this.schedules.forget(id),
+    });
+    this.schedules = new JobSchedules({
+      ...common,
+      stored: this.storedSchedules,
+      runs,
+      accept: async (accepted, commit) => {
+        const answers = await this.acceptor.acceptWith(accepted, commit);
+        if (answers !== 'stale') parts.scheduled?.(accepted.filter((_, i) => answers[i] === 'accepted'));
+        return answers;
+      },
+    });
+  }
+
+  /** Whether the node's storage is in the database the outbox is in. */
+  shares({ database }: ConnectedNode): boolean {
+    return database !== undefined && database === this.peers.id;
   }
 }

@@ -4,6 +4,7 @@ import type { Intake, JobGateway, NewJob } from '../job/job-gateway.js';
 import type { JobListeners } from '../job/job-listeners.js';
 import { JobRejected } from '../job/job.errors.js';
 import type { FeedbackRecord } from '../job/job.js';
+import type { ScheduleGateway } from '../job/schedule-gateway.js';
 import type { TransactionManager } from '../job/transaction-manager.js';
 import type { Message, Progress, Result, StoredEntry } from '../protocol/message.js';
 import { feedbackFrom } from '../protocol/result-message.js';
@@ -13,6 +14,7 @@ import type { ClusterQueries } from './cluster-queries.js';
 import type { ConnectedNode } from './connected-node.js';
 import { DistributorStages, type DistributorParts } from './distributor-stages.js';
 import type { Told } from './feedback-runner.js';
+import type { HeldJob } from './held-job.js';
 import type { ParkedQueries } from './parked-queries.js';
 
 export type { DistributorParts };
@@ -31,6 +33,7 @@ export class Distributor implements JobGateway {
   readonly listeners: JobListeners;
   readonly queries: ClusterQueries;
   readonly feedbacks: ParkedQueries;
+  readonly schedules: ScheduleGateway;
   readonly #parts: DistributorParts;
   readonly #stages: DistributorStages;
   #storage: string | null = null;
@@ -42,17 +45,20 @@ export class Distributor implements JobGateway {
     this.#parts = parts;
     this.#stages = new DistributorStages(parts, {
       storage: () => this.#storage,
+      open: () => this.#accepting(),
       accept: (jobs, distributor, submitter) => this.accept(jobs, distributor, submitter),
       cancel: (id, reason) => this.cancel(id, reason),
       find: (id) => this.find(id),
       joined: (node) => this.#joined(node),
       message: (node, message) => this.#message(node, message),
       lost: (node) => this.#lost(node),
+      taken: (job) => this.#taken(job),
       tell: (feedback) => this.#tell(feedback),
     });
     this.listeners = this.#stages.listeners;
     this.queries = this.#stages.queries;
     this.feedbacks = this.#stages.parked;
+    this.schedules = this.#stages.storedSchedules;
   }
 
   /** Opens the outbox and takes up what an earlier process left in it. @throws STORAGE */
@@ -66,9 +72,9 @@ export class Distributor implements JobGateway {
     await this.open();
     await this.#stages.listener.listen(this.#storage ?? 'memory', this.#stages.registry);
     this.#stages.runner.open();
+    this.#stages.schedules.start();
   }
 
-  /** Where a node of the same process finds it, once it listens. */
   address(): Promise<Address> {
     return this.#stages.listener.address();
   }
@@ -83,7 +89,6 @@ export class Distributor implements JobGateway {
     return { unconfirmed: this.#stages.held.unconfirmed, pending: pending.size, byName: pending.names() };
   }
 
-  /** From memory: nobody is asked. */
   health(): { listens: boolean; storage: StorageHealth; oldest: number | null } {
     const { listener, outbox, held } = this.#stages;
     return { listens: listener.listens, storage: outbox.health, oldest: held.pending.oldest };
@@ -129,7 +134,7 @@ export class Distributor implements JobGateway {
   }
 
   // 5
-  async #stored(node: ConnectedNode, [id, assignment, mac]: StoredEntry): Promise<void> {
+  #stored(node: ConnectedNode, [id, assignment, mac]: StoredEntry): void {
     const job = this.#stages.held.get(id);
     const isVoid = job ? assignment < job.assignment : this.#stages.held.isVoid(id, assignment);
     if (isVoid) return node.send({ type: 'refuse', id, assignment, code: 'SUPERSEDED' });
@@ -140,13 +145,22 @@ export class Distributor implements JobGateway {
       return this.#stages.settled.add(node, id);
     }
     if (job.state === 'confirmed' || job.state === 'kept') return;
+    if (job.claim && this.#stages.shares(node)) return this.#taken(job, node);
     this.#stages.held.confirm(job, node.durable ? 'confirmed' : 'kept');
     this.listeners.stored(id, job.holder === node.storage ? node.storage : null);
     this.#stages.forwarder.stored(job.spec, assignment);
     if (!node.durable) return;
     const leaving = this.#stages.endings.letGo(job);
-    if (leaving) await leaving;
-    this.#stages.settled.add(node, id);
+    if (leaving) void leaving.then(() => this.#stages.settled.add(node, id));
+    else this.#stages.settled.add(node, id);
+  }
+
+  /** 5, by the row itself, which the outbox has no more: nobody has to let go of anything. */
+  #taken(job: HeldJob, by?: ConnectedNode): void {
+    const { held, forwarder } = this.#stages;
+    held.remove(job);
+    this.listeners.stored(job.spec.id, by && job.holder === by.storage ? by.storage : null);
+    forwarder.stored(job.spec, job.assignment);
   }
 
   // 11
@@ -154,43 +168,45 @@ export class Distributor implements JobGateway {
     const feedback = feedbackFrom(message);
     const { jobId, origin, assignment, id } = feedback;
     const { held, proofs, acks, results } = this.#stages;
-    const bytes = results.arrived(node, feedback);
-    if (bytes === null) return node.breaks('result came without credit');
-    const done = (): void => results.done(node, bytes);
+    const done = results.arrived(node, feedback);
+    if (done === null) return node.breaks('result came without credit');
     if (!held.isRepeat(jobId, assignment) && !proofs.admits(node, { id: jobId, mac: origin.mac, origin }))
       return done();
     acks.when(id, this.#result(node, feedback), node, done);
   }
 
   // 12
-  async #result(node: ConnectedNode, feedback: FeedbackRecord): Promise<Told> {
+  #result(node: ConnectedNode, feedback: FeedbackRecord): Promise<Told> | Told {
     const { jobId, final, assignment } = feedback;
-    const job = this.#stages.held.get(jobId);
-    if (this.#stages.held.isRepeat(jobId, assignment)) {
+    const { held, endings } = this.#stages;
+    if (held.isRepeat(jobId, assignment)) {
       // Who brings it may forget that the job has ended once the outbox can't send it again.
-      await this.#stages.endings.leaving(jobId);
-      return 'told';
+      return endings.leaving(jobId)?.then(() => 'told' as const) ?? 'told';
     }
+    const job = held.get(jobId);
     // A node without a storage may be gone before it is told; what has ended must not begin anew for that.
-    const here = job && final && !node.durable ? job : undefined;
-    if (here) this.#stages.held.confirm(here, 'ended');
+    if (job && final && !node.durable) held.confirm(job, 'ended');
     const telling = this.#tell(feedback);
-    const told = telling instanceof Promise ? await telling : telling;
-    if (here && typeof told === 'object') return this.#stages.endings.keep(here, feedback, told.failed);
-    if (here && told === 'undeclared') this.#stages.held.confirm(here, 'kept');
-    if (told === 'told' && final) {
-      this.#stages.held.ended(jobId, Math.max(assignment, job?.assignment ?? 0));
-      this.#stages.questions.forget(jobId);
-      const ending = job && this.#stages.endings.end(job, node);
-      if (ending) await ending;
-    }
-    return told;
+    if (!(telling instanceof Promise)) return this.#told(node, feedback, job, telling);
+    return telling.then((told) => this.#told(node, feedback, job, told));
   }
 
-  /** At once where nobody has to be waited for, as of most jobs. */
+  #told(node: ConnectedNode, feedback: FeedbackRecord, job: HeldJob | undefined, told: Told): Promise<Told> | Told {
+    const { jobId, final, assignment } = feedback;
+    const { held, endings, questions } = this.#stages;
+    const here = job && final && !node.durable;
+    if (here && typeof told === 'object') return endings.keep(job, feedback, told.failed);
+    if (here && told === 'undeclared') held.confirm(job, 'kept');
+    if (told !== 'told' || !final) return told;
+    held.ended(jobId, Math.max(assignment, job?.assignment ?? 0));
+    questions.forget(jobId);
+    return (job && endings.end(job, node)?.then(() => told)) ?? told;
+  }
+
   #tell(feedback: FeedbackRecord): Promise<Told> | Told {
     const { runner, forwarder } = this.#stages;
-    const forwarded = forwarder.result(feedback, runner.hasBegun(feedback));
+    const isOwn = feedback.origin.submitter === null;
+    const forwarded = isOwn ? null : forwarder.result(feedback, runner.hasBegun(feedback));
     const told = runner.run(feedback);
     return forwarded ? Promise.all([told, forwarded]).then(([what]) => what) : told;
   }
@@ -224,7 +240,7 @@ export class Distributor implements JobGateway {
         node.credit(message);
         return this.#stages.dispatcher.wake();
       case 'stored':
-        for (const entry of message.jobs) void this.#stored(node, entry);
+        for (const entry of message.jobs) this.#stored(node, entry);
         return;
       case 'result':
         return this.#results(node, message);
@@ -267,6 +283,7 @@ export class Distributor implements JobGateway {
   async #stop(): Promise<void> {
     const { settings, emit } = this.#parts;
     this.#stages.dispatcher.stop();
+    await this.#stages.schedules.stop();
     await this.#stages.listener.close();
     await this.#stages.acks.finish();
     this.#stages.registry.stop();

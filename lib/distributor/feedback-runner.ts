@@ -83,13 +83,13 @@ export class FeedbackRunner {
    * not told again.
    */
   run(feedback: FeedbackRecord): Promise<Told> | Told {
-    const key = onceKey(feedback);
-    if (this.#done.has(key)) return 'told';
-    if (this.#isOpen && this.#concernsNobody(feedback) && !this.#running.has(key)) {
+    if (this.#isOpen && this.#running.size === 0 && this.#concernsNobody(feedback)) {
+      // Nor need it be remembered: told twice, it concerns nobody again.
       void this.#listeners.deliver(feedback);
-      this.#done.set(key, true);
       return 'told';
     }
+    const key = onceKey(feedback);
+    if (this.#done.has(key)) return 'told';
     let running = this.#running.get(key);
     if (!running) {
       const telemetry = this.#runsCode(feedback) ? this.#telemetry?.() : null;

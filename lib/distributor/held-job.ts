@@ -22,15 +22,32 @@ export interface HeldJob {
   fence: number;
   /** A row of the outbox says the same of its spec. */
   readonly asStored: boolean;
+  /** The node it was last sent to shares the outbox's database, and is to take the row itself. */
+  claim: boolean;
+  /** Such a node did not find the row: its database is another one after all. */
+  unclaimable: boolean;
 }
 
 export function heldJob(spec: JobSpec): HeldJob {
-  return { spec, state: 'pending', assignment: 0, holder: null, holderName: null, fence: 0, asStored: true };
+  return {
+    spec,
+    state: 'pending',
+    assignment: 0,
+    holder: null,
+    holderName: null,
+    fence: 0,
+    asStored: true,
+    claim: false,
+    unclaimable: false,
+  };
 }
 
 /** The same as a row of the outbox. */
 export function outboxRow(job: HeldJob): StoredJob {
-  return { ...newStoredJob(job.spec, job.assignment), holder: job.holder, fence: job.fence };
+  const row = newStoredJob(job.spec, job.assignment);
+  row.holder = job.holder;
+  row.fence = job.fence;
+  return row;
 }
 
 export function fromOutboxRow(row: StoredJob): HeldJob {
@@ -43,5 +60,7 @@ export function fromOutboxRow(row: StoredJob): HeldJob {
     holderName: null,
     fence: row.fence,
     asStored: true,
+    claim: false,
+    unclaimable: false,
   };
 }

@@ -13,7 +13,7 @@ export class HeldJobs {
   readonly #jobs = new Map<string, HeldJob>();
   readonly #byHolder = new Map<string, Set<HeldJob>>();
   /** Assignment below which a copy is void; once the job has ended, that is every assignment of its life. */
-  readonly #void = new Recent<{ below: number; ended: boolean }>(REMEMBERED);
+  readonly #void = new Recent<number>(REMEMBERED);
   /** Those who want to know what is removed while they read. */
   readonly #readers = new Set<Set<string>>();
   #unconfirmed = 0;
@@ -153,7 +153,7 @@ export class HeldJobs {
   /** The job has its final result, in the life that this assignment belongs to. */
   ended(id: string, assignment: number): void {
     const below = nextLife(assignment);
-    if (below > (this.#void.get(id)?.below ?? 0)) this.#remember(id, below, true);
+    if (below > belowOf(this.#void.get(id))) this.#remember(id, below, true);
   }
 
   /** It is run again after its end: this is the first assignment of its new life. */
@@ -162,19 +162,18 @@ export class HeldJobs {
   }
 
   hasEnded(id: string): boolean {
-    return this.#void.get(id)?.ended ?? false;
+    return hasEnded(this.#void.get(id));
   }
 
   /** Whether a result with this assignment is of a life whose end is known. */
   isRepeat(id: string, assignment: number): boolean {
     const known = this.#void.get(id);
-    return known?.ended === true && nextLife(assignment) === known.below;
+    return hasEnded(known) && nextLife(assignment) === belowOf(known);
   }
 
   /** Whether a copy with this assignment is void because the job went elsewhere or has ended. */
   isVoid(id: string, assignment: number): boolean {
-    const valid = this.#void.get(id);
-    return valid !== undefined && assignment < valid.below;
+    return assignment < belowOf(this.#void.get(id));
   }
 
   #index(job: HeldJob): void {
@@ -192,6 +191,13 @@ export class HeldJobs {
   }
 
   #remember(id: string, below: number, ended: boolean): void {
-    this.#void.set(id, { below, ended });
+    this.#void.set(id, below * 2 + Number(ended));
   }
 }
+
+/*
+ * Assignment and end in one number: an object for each of the jobs remembered is what the garbage collector would be
+ * busy with.
+ */
+const belowOf = (known: number | undefined): number => (known === undefined ? 0 : Math.floor(known / 2));
+const hasEnded = (known: number | undefined): boolean => known !== undefined && known % 2 === 1;

@@ -30,6 +30,10 @@ export interface DispatcherParts {
   committing: (id: string) => boolean;
   /** True when the job was ended instead: it is not to go to another node. */
   givenUp: (job: HeldJob) => boolean;
+  /** The node's storage is in the database the outbox is in. */
+  shares: (node: ConnectedNode) => boolean;
+  /** A node that shares the outbox's database has its row. */
+  taken: (job: HeldJob) => void;
 }
 
 /** Finds a node for every job, at once or the moment something changes; a change is an event, never a look at the clock. */
@@ -105,6 +109,7 @@ export class JobDispatcher {
     const { held, distributor, clock, timers, emit } = this.#parts;
     const job = held.get(id);
     if (!job || job.assignment !== assignment || job.state !== 'sent' || job.holder !== node.storage) return;
+    if (code === 'NOT_THERE') return void this.#lookFor(job).catch(() => undefined);
     emit({ event: 'job refused', distributor, node: node.name, id, code });
     if (code === 'UNKNOWN_JOB') node.lacks(job.spec.name);
     else if (code === 'DRAINING') node.draining = true;
@@ -158,17 +163,11 @@ export class JobDispatcher {
       for (let job = group.first; job !== null; job = group.first) {
         const node = selectNode(job.spec, registry.nodes(), now);
         if (!node) break;
-        if (this.#take(node, job) && outbox.durable) this.#leave(node, job);
+        // Whoever claims a row finds it or not: nothing need be written down before.
+        if (this.#take(node, job) && outbox.durable && !this.#claims(node, job)) this.#leave(node, job);
         else this.#send(node, job);
       }
     }
-  }
-
-  #send(node: ConnectedNode, held: HeldJob): void {
-    const { args, ...job } = held.spec;
-    const mac = this.#parts.sign(node, held);
-    if (mac !== undefined) job.origin = { ...job.origin, mac };
-    node.send({ type: 'job', job, assignment: held.assignment, args });
   }
 
   #take(node: ConnectedNode, job: HeldJob): boolean {
@@ -188,8 +187,34 @@ export class JobDispatcher {
   async #assignAndSend(node: ConnectedNode, job: HeldJob): Promise<void> {
     const ours = await this.#parts.outbox.assign(job).catch(() => true);
     // Another instance of this application has it, as this one was taken for dead.
-    if (!ours) return this.#parts.held.remove(job);
+    if (!ours) return job.claim ? this.#parts.taken(job) : this.#parts.held.remove(job);
     if (job.state === 'sent' && job.holder === node.storage) this.dispatch(job, node);
+  }
+
+  /** The row that was to be claimed was not found: it was claimed before, or that node's database is a copy of ours. */
+  async #lookFor(job: HeldJob): Promise<void> {
+    const { held, outbox, taken } = this.#parts;
+    const { assignment } = job;
+    const isHere = await outbox.holds(job.spec.id);
+    if (held.get(job.spec.id) !== job || job.state !== 'sent' || job.assignment !== assignment) return;
+    if (!isHere) return taken(job);
+    job.unclaimable = true;
+    held.refused(job);
+    this.wake();
+  }
+
+  #claims(node: ConnectedNode, job: HeldJob): boolean {
+    return !job.unclaimable && this.#parts.shares(node);
+  }
+
+  #send(node: ConnectedNode, job: HeldJob): void {
+    const { spec, assignment } = job;
+    const { origin } = spec;
+    job.claim = this.#claims(node, job);
+    // What lies in a shared row already is what a node that takes the row over will have to show.
+    const mac = origin.mac ?? this.#parts.sign(node, job);
+    const signed = mac === origin.mac ? spec : { ...spec, origin: { ...origin, mac } };
+    node.send({ type: 'job', job: signed, assignment, ...(job.claim ? { claim: true } : {}), args: spec.args });
   }
 
   #handOver(node: ConnectedNode): void {

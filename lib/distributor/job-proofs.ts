@@ -49,6 +49,11 @@ export class JobProofs {
     return node.durable || !node.connection.peer.inProcess ? this.#macs.make(spec.id) : undefined;
   }
 
+  /** The MAC of a job, for a row that a node may take over as it is. */
+  mac(id: string): string {
+    return this.#macs.make(id);
+  }
+
   /** Whether it shows that it has the job, or was sent it. */
   proves(node: ConnectedNode, { id, mac }: Claim): boolean {
     const { held, listeners } = this.#parts;

@@ -4,7 +4,8 @@ import type { EmitEvent } from '../job-reactor.events.js';
 import { FeedbacksInMemory, StoredFeedbacks, type FeedbackRows } from '../storage/feedback-rows.js';
 import { GroupCommit } from '../storage/group-commit.js';
 import { InsistentCommit } from '../storage/insistent-commit.js';
-import type { JobPage, JobStorage, JobWrite, StorageOwner, WriteResult } from '../storage/job-storage.js';
+import type { JobPage, JobStorage, JobWrite, ScheduleRows, StorageOwner, WriteResult } from '../storage/job-storage.js';
+import { MemorySchedules } from '../storage/memory-schedules.js';
 import { storageHealth, type StorageHealth } from '../storage/storage-health.js';
 import { StorageOpening } from '../storage/storage-opening.js';
 import { JobReactorError } from '../job-reactor.error.js';
@@ -46,6 +47,7 @@ export class Outbox {
   readonly #opening: StorageOpening | null;
   readonly #insistent: InsistentCommit | null;
   readonly #enlisted: EnlistedJobs;
+  readonly #schedules = new MemorySchedules(() => 'done');
 
   constructor(parts: OutboxParts) {
     this.#parts = parts;
@@ -62,6 +64,12 @@ export class Outbox {
     this.feedbacks = parts.storage
       ? new StoredFeedbacks(parts.storage, (write) => this.#persist(write))
       : this.#unheard;
+  }
+
+  /** Known once it is open; null where the application's own storage keeps none. */
+  get schedules(): ScheduleRows | null {
+    const { storage } = this.#parts;
+    return storage ? (storage.schedules ?? null) : this.#schedules;
   }
 
   get durable(): boolean {
@@ -124,6 +132,10 @@ export class Outbox {
     return this.#commit.writeMany(jobs.map((job) => ({ kind: 'insert', job: outboxRow(job) })));
   }
 
+  async addOne(job: HeldJob): Promise<WriteResult> {
+    return this.#commit ? this.#commit.write({ kind: 'insert', job: outboxRow(job) }) : 'done';
+  }
+
   /**
    * Within a transaction of the caller's. What `enlisted` is told comes later, when that has ended.
    * @throws {JobReactorError} INVALID_JOB
@@ -145,6 +157,12 @@ export class Outbox {
   /** Whether a job is there after all, whose commit gave no answer: one of the two is called. */
   lookFor(id: string, found: (job: HeldJob) => void, missing: () => void): void {
     this.#enlisted.watch([id], { state: () => 'unknown', committed: found, rolledBack: missing });
+  }
+
+  /** Whether its row is there, and this outbox's. */
+  async holds(id: string): Promise<boolean> {
+    const rows = await this.#insistent?.read(() => this.#parts.storage!.get([id]));
+    return rows?.length === 1;
   }
 
   /** Writes down which node it goes to, before it goes there. False when it is no longer this outbox's. */

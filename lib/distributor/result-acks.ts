@@ -19,7 +19,11 @@ export class ResultAcks {
   }
 
   /** Says to the node what came of it; `done` is called when nothing of it is needed any more. */
-  when(id: string, told: Promise<Told>, node: ConnectedNode, done: () => void): void {
+  when(id: string, told: Promise<Told> | Told, node: ConnectedNode, done: () => void): void {
+    if (!(told instanceof Promise)) {
+      this.#say(id, told, node);
+      return done();
+    }
     this.#running.add(told);
     void told.then(
       (what) => {

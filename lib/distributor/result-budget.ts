@@ -19,8 +19,11 @@ export class ResultBudget {
     return this.#total;
   }
 
-  /** Counts one that arrived; gives its bytes, to be handed to `done`, or null when it came without credit. */
-  arrived(node: ConnectedNode, feedback: FeedbackRecord): number | null {
+  /**
+   * Counts one that arrived; null when it came without credit, else what is to be called when the application's code has
+   * run, or it is not kept.
+   */
+  arrived(node: ConnectedNode, feedback: FeedbackRecord): (() => void) | null {
     const { results } = node;
     if (results.received >= results.granted) return null;
     const bytes = resultBytes(feedback);
@@ -28,11 +31,10 @@ export class ResultBudget {
     results.waiting += bytes;
     this.#total += bytes;
     this.#grant(node);
-    return bytes;
+    return () => this.#done(node, bytes);
   }
 
-  /** The application's code has run, or the result is not kept. */
-  done(node: ConnectedNode, bytes: number): void {
+  #done(node: ConnectedNode, bytes: number): void {
     this.#total -= bytes;
     node.results.waiting -= bytes;
     this.#grant(node);

@@ -203,12 +203,15 @@ export const isInstant = (spec: Pick<JobSpec, 'runAt' | 'enqueuedAt'>): boolean 
 export const feedbackId = (jobId: string, run: number): string => `${jobId}:${run}`;
 
 /** The first row of a job that has been accepted and not run yet. */
-export function newStoredJob(spec: JobSpec, assignment: number): StoredJob {
+export const newStoredJob = (spec: JobSpec, assignment: number): StoredJob => receivedJob(spec, spec.args, assignment);
+
+/** The same of one whose args came apart from the rest. */
+export function receivedJob(spec: Omit<JobSpec, 'args'>, args: string, assignment: number): StoredJob {
   // Every field by name: a spread with this many new fields makes slow objects on Node 20, ten times over.
   return {
     id: spec.id,
     name: spec.name,
-    args: spec.args,
+    args,
     options: spec.options,
     priority: spec.priority,
     enqueuedAt: spec.enqueuedAt,

@@ -19,7 +19,6 @@ export interface Hello {
   instance: string;
   storage: { id: string; durable: boolean };
 }
-/** What the node can do: its first word after the welcome, so that strangers learn nothing of it. */
 export interface Offer {
   type: 'offer';
   /** When others may share the database its jobs are in: the id of that database. */
@@ -95,6 +94,8 @@ export interface JobMessage {
   type: 'job';
   job: Omit<JobSpec, 'args'>;
   assignment: number;
+  /** It is a row of the sender's outbox in the node's own database: the node is to take that row over. */
+  claim?: boolean;
   args: string;
 }
 /** These jobs are committed in the node's storage. */
@@ -110,8 +111,8 @@ export interface Settled {
   ids: string[];
 }
 /**
- * To a distributor: this job was not taken. To a node: its copy is void (SUPERSEDED): dropped if unstarted.
- * DRAINING: going down; UNKNOWN_JOB: no handler; STORAGE: could not be committed; FULL: no room; SUPERSEDED: see above.
+ * To a distributor: this job was not taken. To a node: its copy is void (SUPERSEDED): dropped if unstarted. DRAINING: going
+ * down; UNKNOWN_JOB: no handler; STORAGE: not committed; FULL: no room; NOT_THERE: no row to claim; SUPERSEDED: see above.
  */
 export interface Refuse {
   type: 'refuse';
@@ -119,13 +120,13 @@ export interface Refuse {
   assignment: number;
   code: RefuseCode;
 }
-export type RefuseCode = 'DRAINING' | 'UNKNOWN_JOB' | 'STORAGE' | 'FULL' | 'SUPERSEDED';
+export type RefuseCode = 'DRAINING' | 'UNKNOWN_JOB' | 'STORAGE' | 'FULL' | 'SUPERSEDED' | 'NOT_THERE';
 export interface Progress {
   type: 'progress';
   id: string;
   /** Of the job's origin. */
   mac?: string | undefined;
-  value: string; // serialised
+  value: string;
 }
 export interface Result {
   type: 'result';
@@ -241,7 +242,6 @@ export interface Drain {
 export interface Goodbye {
   type: 'goodbye';
 }
-/** The connection ends because of this. */
 export interface ErrorMessage {
   type: 'error';
   code: WireErrorCode;

@@ -147,9 +147,9 @@ export const MESSAGES: { readonly [T in MessageType]: Entry<MessageOf<T>> } = {
     number: 8,
     from: 'distributor',
     state: 'after',
-    fields: { job: sentJob, assignment },
+    fields: { job: sentJob, assignment, claim: optional(flag) },
     parts: ['args'],
-    pick: ({ job, assignment }) => ({ job: pickJob(job), assignment }),
+    pick: ({ job, assignment, claim }) => ({ job: pickJob(job), assignment, ...(claim ? { claim } : {}) }),
   },
   stored: {
     number: 9,
@@ -167,7 +167,7 @@ export const MESSAGES: { readonly [T in MessageType]: Entry<MessageOf<T>> } = {
     fields: {
       id: uuid,
       assignment,
-      code: oneOf<RefuseCode>('DRAINING', 'UNKNOWN_JOB', 'STORAGE', 'FULL', 'SUPERSEDED'),
+      code: oneOf<RefuseCode>('DRAINING', 'UNKNOWN_JOB', 'STORAGE', 'FULL', 'SUPERSEDED', 'NOT_THERE'),
     },
     parts: [],
   },

@@ -8,6 +8,7 @@ import type {
   JobPage,
   JobStorage,
   JobWrite,
+  ScheduleRows,
   StorageOwner,
   StoragePeers,
   WriteResult,
@@ -40,8 +41,16 @@ export class DatabaseStorage implements JobStorage {
     return this.opened?.driverName;
   }
 
+  get commitsAtOnce(): number | undefined {
+    return this.opened?.commitsAtOnce;
+  }
+
   get peers(): StoragePeers | undefined {
     return this.opened?.peers;
+  }
+
+  get schedules(): ScheduleRows | undefined {
+    return this.opened?.schedules;
   }
 
   async open(owner: StorageOwner): Promise<{ id: string }> {

@@ -22,9 +22,13 @@ interface Entry {
   reject(error: unknown): void;
 }
 
+/** Two halves of a group this large go by two connections at once: one is written while the other waits for the disk. */
+const WORTH_HALVING = 32;
+
 /**
- * Gathers writes into commits: while one is in flight, everything that arrives waits and goes into the next one.
- * Writes about the same job stay in order and never share a commit. A promise is settled strictly after its COMMIT.
+ * Gathers writes into commits: while as many are in flight as the storage gains from, everything that arrives waits and
+ * goes into the next one. Writes about the same job stay in order, and are never in flight together. A promise is
+ * settled strictly after its COMMIT.
  */
 export class GroupCommit {
   /** How many commits and writes went to the storage so far. */
@@ -35,7 +39,7 @@ export class GroupCommit {
   private ready: Entry[] = [];
   private readonly lastOfJob = new Map<string, Entry>();
   private scheduled = false;
-  private inFlight = false;
+  private inFlight = 0;
   private unit = 0;
   private waitingForIdle: (() => void)[] = [];
   private readonly maxWrites: number;
@@ -84,17 +88,17 @@ export class GroupCommit {
 
   // Always at the end of the tick, also after a commit: those who waited for it write again in this very tick.
   private schedule(): void {
-    if (this.scheduled || this.inFlight || this.ready.length === 0) return;
+    if (this.scheduled || this.ready.length === 0 || this.inFlight >= this.atOnce) return;
     this.scheduled = true;
     this.clock.endOfTick(() => {
       this.scheduled = false;
-      void this.commitNext();
+      while (this.ready.length > 0 && this.inFlight < this.atOnce) void this.commitNext();
     });
   }
 
   private async commitNext(): Promise<void> {
     const group = this.takeGroup();
-    this.inFlight = true;
+    this.inFlight++;
     this.commits++;
     this.writes += group.length;
     try {
@@ -106,7 +110,7 @@ export class GroupCommit {
       this.failed = true;
       for (const entry of group) entry.reject(failure);
     }
-    this.inFlight = false;
+    this.inFlight--;
     for (const entry of group) this.release(entry);
     this.schedule();
     if (this.isIdle()) for (const resolve of this.waitingForIdle.splice(0)) resolve();
@@ -115,11 +119,14 @@ export class GroupCommit {
   private takeGroup(): Entry[] {
     let size = 0;
     let end = 0;
+    const free = this.atOnce - this.inFlight;
+    const most = this.ready.length < WORTH_HALVING ? this.maxWrites : Math.ceil(this.ready.length / free);
+    const maxWrites = Math.min(this.maxWrites, most);
     while (end < this.ready.length) {
       const unitEnd = this.endOfUnit(end);
       let unitSize = 0;
       for (let i = end; i < unitEnd; i++) unitSize += this.ready[i]!.size;
-      if (end > 0 && (unitEnd > this.maxWrites || size + unitSize > this.maxSize)) break;
+      if (end > 0 && (unitEnd > maxWrites || size + unitSize > this.maxSize)) break;
       size += unitSize;
       end = unitEnd;
     }
@@ -140,8 +147,12 @@ export class GroupCommit {
     else this.lastOfJob.delete(id);
   }
 
+  private get atOnce(): number {
+    return this.storage.commitsAtOnce ?? 1;
+  }
+
   private isIdle(): boolean {
-    return !this.inFlight && this.ready.length === 0;
+    return this.inFlight === 0 && this.ready.length === 0;
   }
 }
 
@@ -149,7 +160,7 @@ export class GroupCommit {
 function jobOf(write: JobWrite): string | undefined {
   if (write.kind === 'forget-feedback') return undefined;
   if (write.kind === 'save-delivery') return write.jobId;
-  return write.kind === 'insert' ? write.job.id : write.id;
+  return 'job' in write ? write.job.id : write.id;
 }
 
 function sizeOf(write: JobWrite): number {

@@ -1,12 +1,14 @@
 import type { FeedbackDelivery, FeedbackRecord, JobChange, JobOptions, KeptFeedback, StoredJob } from '../job/job.js';
 import type { JobStatus } from '../job/job-status.js';
+import type { ScheduleRows, ScheduleWrite } from './schedule-rows.js';
+import type { WriteResult } from './write-result.js';
 
 /*
  * The port to where jobs survive. One interface serves a node's storage and a distributor's outbox; a storage opened
  * for one of them is not shared with the other. test/conformance holds the suite that every implementation passes.
  */
 
-export type { JobChange };
+export type { JobChange, ScheduleRows, ScheduleWrite, WriteResult };
 
 export type JobWrite =
   /**
@@ -14,6 +16,11 @@ export type JobWrite =
    * has not expired. A duplicate raises an existing row's assignment to the greater of the two, and changes nothing else.
    */
   | { kind: 'insert'; job: StoredJob }
+  /**
+   * Where several processes share a database: the row of an outbox becomes this node's, with the fence and assignment of
+   * `job`; the rest is as the outbox wrote it. `stale` when no outbox has such a row, or has given it a higher assignment.
+   */
+  | { kind: 'claim'; job: StoredJob }
   /**
    * An attempt begins: status, attempt, fence and startedAt of `change` are written. Guarded by `fence`, and a
    * row whose status is final is `stale` too: only a save brings it back.
@@ -37,14 +44,6 @@ export interface Tombstone {
   /** Milliseconds since 1970. */
   until: number;
 }
-
-/**
- * - `done`: committed.
- * - `duplicate`: an insert whose id is known.
- * - `stale`: no row with that id and fence; nothing was written.
- * - `{ error }`: this one write was refused (for instance a value the database does not take); its neighbours are not affected.
- */
-export type WriteResult = 'done' | 'duplicate' | 'stale' | { error: Error };
 
 /** What became of inserts in a transaction of the caller's. */
 export interface Enlisted {
@@ -126,8 +125,12 @@ export interface JobStorage {
   readonly durable: boolean;
   /** What it runs on, for the log: known once open, absent where there is nothing to tell. */
   readonly driverName?: string;
+  /** How many commits it gains from having in flight at once, none of which are about the same job; 1 if absent. */
+  readonly commitsAtOnce?: number | undefined;
   /** Present where several processes share a database. */
   readonly peers?: StoragePeers | undefined;
+  /** Optional, of an outbox: without it the application has no schedules (NO_SCHEDULES). There once it is open. */
+  readonly schedules?: ScheduleRows | undefined;
   /**
    * Connects, creates or migrates the schema, and makes sure nobody else has this storage open.
    * @returns the storage id: a UUID kept in the storage itself (for memory: new each time)
@@ -136,7 +139,7 @@ export interface JobStorage {
    */
   open(owner: StorageOwner): Promise<{ id: string }>;
   /**
-   * Commits all writes in one transaction, in this order: inserts, starts, saves, deletes, deliveries, forgets. No two
+   * Commits all writes in one transaction, in this order: inserts, claims, starts, saves, deletes, deliveries, forgets. No two
    * writes of one group are about the same job, but for forgets. Results are in the order of `writes`. One bad row does not fail the others.
    * @throws {JobReactorError} STORAGE when nothing was committed
    * @throws {CommitInDoubt} (code STORAGE as well) when that can't be known

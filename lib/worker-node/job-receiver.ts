@@ -1,6 +1,6 @@
 import type { Clock } from '../clock.js';
 import type { JobHandlers } from '../handlers/job-handler.js';
-import { newStoredJob, type StoredJob } from '../job/job.js';
+import { receivedJob, type StoredJob } from '../job/job.js';
 import { isFinal } from '../job/job-status.js';
 import type { NodeSettings } from '../job-reactor.options.js';
 import type { EmitEvent } from '../job-reactor.events.js';
@@ -43,16 +43,19 @@ export class JobReceiver {
     if (!handlers.find(name) || (settings.accepts && !settings.accepts.includes(name)))
       return { refused: 'UNKNOWN_JOB' };
     if (!known && stored >= settings.maxStored) return { refused: 'FULL' };
-    const job = newStoredJob({ ...message.job, args: message.args }, message.assignment);
+    const job = receivedJob(message.job, message.args, message.assignment);
+    const kind = message.claim ? 'claim' : 'insert';
+    if (message.claim && known) return { stored: null };
     try {
-      const result = await commit.write({ kind: 'insert', job });
+      const result = await commit.write({ kind, job });
       if (typeof result === 'object') throw result.error;
+      if (result === 'stale') return { refused: 'NOT_THERE' };
       return { stored: result === 'done' ? job : null };
     } catch (error) {
       this.#failed(error);
       // A job that is here was committed before; refusing it now would have it run elsewhere as well.
       if (known) return { stored: null };
-      return error instanceof CommitInDoubt ? this.#findOut(job) : { refused: 'STORAGE' };
+      return error instanceof CommitInDoubt ? this.#findOut({ kind, job }) : { refused: 'STORAGE' };
     }
   }
 
@@ -65,11 +68,12 @@ export class JobReceiver {
    * It may be here. Refused, it would run elsewhere, and here as well one day; so its distributor hears nothing before it
    * is certain. What this process knows of the row is then what the storage says.
    */
-  async #findOut(job: StoredJob): Promise<Received> {
+  async #findOut(write: { kind: 'insert' | 'claim'; job: StoredJob }): Promise<Received> {
     try {
-      const result = await this.#insistent.write({ kind: 'insert', job });
+      const result = await this.#insistent.write(write);
       if (typeof result === 'object') return { refused: 'STORAGE' };
-      const [row] = await this.#insistent.read(() => this.#parts.storage.get([job.id]));
+      const [row] = await this.#insistent.read(() => this.#parts.storage.get([write.job.id]));
+      if (!row && result === 'stale') return { refused: 'NOT_THERE' };
       return { stored: row && !isFinal(row.status) ? row : null };
     } catch {
       return { refused: 'STORAGE' };

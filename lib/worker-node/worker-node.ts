@@ -109,7 +109,7 @@ export class WorkerNode {
     this.#stages.links.stored(link, id, assignment);
     if (!received.stored) return;
     this.#stored++;
-    if (this.#stages.recoverer.admits(received.stored)) this.#schedule(received.stored, false);
+    if (this.#stages.recoverer.admits(received.stored)) this.#schedule(received.stored, message.claim === true);
   }
 
   #known(id: string): boolean {

@@ -71,6 +71,8 @@ export class ChaosStorage {
       case 'insert':
       case 'start':
         return write.kind;
+      case 'claim':
+        return 'insert';
       case 'save-delivery':
       case 'forget-feedback':
         return 'forget';

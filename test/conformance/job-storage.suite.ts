@@ -16,6 +16,7 @@ import type {
   WriteResult,
 } from '../../lib/storage/job-storage.js';
 import { sampleFeedback, sampleJob } from '../support/sample-job.js';
+import { scheduleRowsSuite } from './schedule-rows.suite.js';
 
 export interface StorageUnderTest {
   /** Not yet open. */
@@ -604,6 +605,17 @@ export function jobStorageSuite(name: string, make: () => Promise<StorageUnderTe
       });
     });
 
+    scheduleRowsSuite(
+      () => storage,
+      async () => {
+        const again = await made.reopen?.();
+        if (!again) return undefined;
+        onTestFinished(() => again.close());
+        await again.open(OWNER);
+        return again;
+      },
+    );
+
     describe('if shared', () => {
       const open = async (owner: Partial<StorageOwner>): Promise<{ other: JobStorage; id: string }> => {
         const other = await made.reopen!();
@@ -612,6 +624,8 @@ export function jobStorageSuite(name: string, make: () => Promise<StorageUnderTe
         return { other, id };
       };
       beforeEach(({ skip }) => skip(!made.shared, 'not shared'));
+      const inserted = (job: StoredJob): JobWrite => ({ kind: 'insert', job });
+      const mine = sampleJob();
 
       it('each process has an id, rows and feedbacks of its own, replicas of one name too', async () => {
         const [mine, theirs, ended] = [sampleJob(), sampleJob(), sampleJob({ status: 'failed', finishedAt: 1 })];
@@ -655,6 +669,28 @@ export function jobStorageSuite(name: string, make: () => Promise<StorageUnderTe
         expect(await outbox.commit([{ kind: 'delete', id: job.id, fence: 0 }])).toEqual(['stale']);
         expect(await outbox.commit([{ kind: 'insert', job }])).toEqual(['duplicate']);
         expect(await stored(job.id)).toEqual(taken);
+      });
+
+      it('a node claims the row of an outbox, once, and not under an older assignment', async () => {
+        const [job, later, ended] = [sampleJob({ holder: openedId }), sampleJob({ assignment: 3 }), sampleJob()];
+        const { other: outbox } = await open({ role: 'outbox' });
+        const { other: node } = await open({ name: 'other-node' });
+        await outbox.commit([job, later, { ...ended, status: 'failed' as const, finishedAt: 1 }].map(inserted));
+        const claim = (from: StoredJob, assignment: number): JobWrite => ({
+          kind: 'claim',
+          job: { ...from, args: '"other"', assignment, fence: 0 },
+        });
+        const missing = sampleJob();
+        expect(
+          await storage.commit([claim(job, 2), claim(later, 2), claim(ended, 2), claim(missing, 2), inserted(mine)]),
+        ).toEqual(['done', 'stale', 'stale', 'stale', 'done']);
+        expect(await stored(job.id)).toEqual({ ...job, holder: null, assignment: 2, fence: 0 });
+        expect(await stored(missing.id)).toBeUndefined();
+        expect(await node.commit([claim(job, 9)])).toEqual(['stale']);
+        expect(await storage.commit([claim(job, 9)])).toEqual(['stale']);
+        expect(await node.commit([claim(later, 3)])).toEqual(['done']);
+        expect(await outbox.get([job.id, later.id])).toEqual([]);
+        expect(await outbox.commit([{ kind: 'delete', id: job.id, fence: 0 }])).toEqual(['stale']);
       });
 
       it('tombstones hold for all', async () => {

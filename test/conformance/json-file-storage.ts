@@ -145,6 +145,7 @@ function apply(contents: Contents, write: JobWrite): WriteResult {
     jobs[job.id] = structuredClone(job);
     return 'done';
   }
+  if (write.kind === 'claim') return 'stale'; // Only where several processes share a database.
   const row = jobs[write.id];
   // Whoever was late, as its job changed meanwhile, must not write.
   if (!row || row.fence !== write.fence) return 'stale';

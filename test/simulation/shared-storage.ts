@@ -88,6 +88,7 @@ class SimulatedEngine implements Engine {
   readonly place = 'simulated server';
   readonly tables = TABLES;
   readonly now = NOW;
+  readonly commitsAtOnce = 2;
   readonly needsTransaction = false;
   instance = '';
   readonly #sessions = new Set<SimulatedSession>();

@@ -18,6 +18,7 @@ export const TABLES = {
   tombstones: 'tombstones',
   storage: 'storage',
   leases: 'leases',
+  schedules: 'schedules',
 };
 
 /** A transaction that is open; only one is at a time, which is more than any isolation level promises. */
@@ -110,6 +111,7 @@ export class SimulatedServer {
   #write(owner: Owner, write: JobWrite, now: number): WriteResult {
     const feedbacks = this.tables['feedbacks']!;
     if (write.kind === 'insert') return this.#insert(owner, write.job, now);
+    if (write.kind === 'claim') return this.#claim(owner, write.job);
     if (write.kind === 'forget-feedback') {
       for (const id of write.ids) feedbacks.delete(id);
       for (const { id, until } of write.tombstones ?? []) this.tables['tombstones']!.set(id, { id, expires_at: until });
@@ -143,6 +145,20 @@ export class SimulatedServer {
     if (known?.['owner'] === owner.id && (known['assignment'] as number) < job.assignment)
       jobs.set(job.id, { ...known, assignment: job.assignment });
     return 'duplicate';
+  }
+
+  #claim(owner: Owner, { id, fence, assignment }: StoredJob): WriteResult {
+    const row = this.row('jobs', id);
+    const fromOutbox = this.row('leases', row?.['owner'] as string)?.['role'] === 'outbox';
+    if (
+      !row ||
+      row['unfinished'] !== 1 ||
+      (this.guards.owner && !fromOutbox) ||
+      (row['assignment'] as number) > assignment
+    )
+      return 'stale';
+    this.tables['jobs']!.set(id, { ...row, fence, assignment, holder: null, owner: owner.id });
+    return 'done';
   }
 
   #hasFeedback(jobId: string): boolean {

@@ -219,7 +219,7 @@ export const ARBITRARY: { [T in MessageType]: fc.Arbitrary<MessageOf<T>> } = {
     type: fc.constant('refuse'),
     id: uuid,
     assignment,
-    code: fc.constantFrom('DRAINING', 'UNKNOWN_JOB', 'STORAGE', 'FULL', 'SUPERSEDED'),
+    code: fc.constantFrom('DRAINING', 'UNKNOWN_JOB', 'STORAGE', 'FULL', 'SUPERSEDED', 'NOT_THERE'),
   }),
   progress: fc.record(
     { type: fc.constant('progress'), id: uuid, mac, value: serialised },

@@ -12,14 +12,14 @@ function aNode() {
   const results = { received: 0, granted: MiB, waiting: 0 };
   const send = ({ bytes }: { bytes: number }): void => void granted.push(bytes);
   const node = { results, send } as unknown as ConnectedNode;
-  const waiting: number[] = [];
+  const waiting: (() => void)[] = [];
   return {
     granted,
     results,
     sendAll(budget: ResultBudget): void {
       while (results.received < granted.at(-1)!) waiting.push(budget.arrived(node, result)!);
     },
-    told: (budget: ResultBudget) => budget.done(node, waiting.pop()!),
+    told: () => waiting.pop()!(),
     sendTooMuch: (budget: ResultBudget) => budget.arrived(node, result),
   };
 }
@@ -31,7 +31,7 @@ it('one node has 8 MiB waiting at most, is granted more as they are told, and is
   expect(budget.total).toBe(8 * MiB);
   expect(one.sendTooMuch(budget)).toBeNull();
   for (let told = 0; told < 400; told++) {
-    one.told(budget);
+    one.told();
     one.sendAll(budget);
     expect(budget.total).toBeLessThanOrEqual(8 * MiB);
     // Never so little that it would stand still.
@@ -50,7 +50,7 @@ it('of many nodes the first to come have 128 MiB waiting, the others 1 MiB each;
   expect(nodes.at(-1)!.results.waiting).toBe(MiB);
   const last = nodes.at(-1)!;
   for (let told = 0; told < 100; told++) {
-    last.told(budget);
+    last.told();
     last.sendAll(budget);
     expect(last.results.waiting).toBeLessThanOrEqual(MiB);
     if (told % 2) expect(last.results.waiting).toBeGreaterThan(0);

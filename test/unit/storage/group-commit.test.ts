@@ -42,7 +42,7 @@ const insert = (id: string, args?: string): JobWrite => ({ kind: 'insert', job: 
 const save = (id: string, fence: number): JobWrite => ({ kind: 'save', id, fence, change: job(id) });
 const ids = (commit: Commit): string[] =>
   commit.writes.map((write) =>
-    write.kind === 'insert'
+    'job' in write
       ? write.job.id
       : write.kind === 'forget-feedback'
         ? `forget ${write.ids.join()}`
@@ -77,6 +77,41 @@ describe('group commit', () => {
     const second = await next();
     expect(ids(second)).toEqual(['b', 'c']);
     second.done();
+    await group.idle();
+  });
+
+  it('has as many commits in flight as the storage gains from, never two about one job', async () => {
+    const { storage, next, none } = heldStorage();
+    const group = new GroupCommit(Object.assign(storage, { commitsAtOnce: 2 }), systemClock);
+    const tick = (): Promise<void> => new Promise((resolve) => systemClock.endOfTick(resolve));
+    void group.write(insert('a'));
+    const first = await next();
+    void group.write(save('a', 0));
+    void group.write(insert('b'));
+    const second = await next();
+    void group.write(insert('c'));
+    await tick();
+    expect([ids(first), ids(second), none()]).toEqual([['a'], ['b'], true]);
+    first.done();
+    const third = await next();
+    expect(ids(third)).toEqual(['c', 'a']);
+    second.done();
+    third.done();
+    await group.idle();
+  });
+
+  it('halves a large group where two commits may be in flight, but nothing that belongs together', async () => {
+    const { storage, next } = heldStorage();
+    const group = new GroupCommit(Object.assign(storage, { commitsAtOnce: 2 }), systemClock);
+    const named = (prefix: string, count: number) => Array.from({ length: count }, (_, i) => insert(`${prefix}${i}`));
+    for (const write of named('a', 40)) void group.write(write);
+    const halves = [await next(), await next()];
+    expect(halves.map(({ writes }) => writes.length)).toEqual([20, 20]);
+    for (const half of halves) half.done();
+    void group.writeMany(named('b', 40));
+    const whole = await next();
+    expect(whole.writes).toHaveLength(40);
+    whole.done();
     await group.idle();
   });
 

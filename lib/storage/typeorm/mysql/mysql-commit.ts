@@ -17,8 +17,9 @@ import type { TableNames } from '../table-names.js';
 import { Overtaken } from './mysql-errors.js';
 import { jsonTable } from './mysql-json.js';
 
-type Change = Exclude<JobWrite, { kind: 'insert' | 'save-delivery' | 'forget-feedback' }>;
+type Change = Exclude<JobWrite, { kind: 'insert' | 'claim' | 'save-delivery' | 'forget-feedback' }>;
 
+const CLAIM = 'id, fence, assignment';
 const START = 'id, expected, status, attempt, fence, started_at';
 const SAVE = `id, expected, ${CHANGE_COLUMNS}`;
 const DELETE = 'id, expected';
@@ -41,10 +42,12 @@ export class MysqlCommit {
     const known = await this.look(session, owner, writes, now);
     const results = writes.map((write): WriteResult => {
       if (write.kind === 'save-delivery' || write.kind === 'forget-feedback') return 'done';
+      if (write.kind === 'claim') return known.answerClaim(write.job);
       return write.kind === 'insert' ? known.answerInsert(write.job, owner) : known.answerChange(write, owner);
     });
     const done = writes.filter((_, i) => results[i] === 'done');
     await this.insert(session, owner, writes, results, known);
+    await this.claim(session, owner, done, known);
     await this.change(session, owner, done);
     await this.keepFeedbacks(session, owner, done);
     return results;
@@ -53,25 +56,27 @@ export class MysqlCommit {
   private async look(session: Session, owner: Owner, writes: readonly JobWrite[], now: number): Promise<Known> {
     const { jobs, feedbacks, tombstones, leases } = this.tables;
     const inserted = writes.flatMap((write) => (write.kind === 'insert' ? [write.job.id] : []));
-    const changed = writes.flatMap((write) => ('id' in write ? [write.id] : []));
+    const changed = writes.flatMap((write) =>
+      write.kind === 'claim' ? [write.job.id] : 'id' in write ? [write.id] : [],
+    );
     const all = [...inserted, ...changed];
     const selects = [
-      `SELECT 'lease' AS what, id, NULL AS fence, NULL AS unfinished, NULL AS owner, NULL AS role FROM ${leases} WHERE id = ? AND instance = ? AND expires_at > ${this.now}`,
+      `SELECT 'lease' AS what, id, NULL AS fence, NULL AS unfinished, NULL AS owner, NULL AS assignment, NULL AS role FROM ${leases} WHERE id = ? AND instance = ? AND expires_at > ${this.now}`,
     ];
     const params: RowValue[] = [owner.id, owner.instance];
     if (all.length > 0) {
       selects.push(
-        `SELECT 'job', j.id, j.fence, j.unfinished, j.owner, l.role FROM ${jobs} j ` +
+        `SELECT 'job', j.id, j.fence, j.unfinished, j.owner, j.assignment, l.role FROM ${jobs} j ` +
           `LEFT JOIN ${leases} l ON l.id = j.owner WHERE j.id IN (${marks(all)})`,
       );
       params.push(...all);
     }
     if (inserted.length > 0) {
       selects.push(
-        `SELECT 'past', job_id, NULL, NULL, NULL, NULL FROM ${feedbacks} WHERE job_id IN (${marks(inserted)})`,
+        `SELECT 'past', job_id, NULL, NULL, NULL, NULL, NULL FROM ${feedbacks} WHERE job_id IN (${marks(inserted)})`,
       );
       selects.push(
-        `SELECT 'past', id, NULL, NULL, NULL, NULL FROM ${tombstones} WHERE id IN (${marks(inserted)}) AND expires_at > ?`,
+        `SELECT 'past', id, NULL, NULL, NULL, NULL, NULL FROM ${tombstones} WHERE id IN (${marks(inserted)}) AND expires_at > ?`,
       );
       params.push(...inserted, ...inserted, now);
     }
@@ -105,6 +110,19 @@ export class MysqlCommit {
       if (result !== 'duplicate' || known.job(job.id)?.['owner'] !== owner.id) continue;
       const sql = `UPDATE ${jobs} SET assignment = ? WHERE id = ? AND owner = ? AND assignment < ?`;
       await session.query(sql, [job.assignment, job.id, owner.id, job.assignment]);
+    }
+  }
+
+  private async claim(session: Session, owner: Owner, done: readonly JobWrite[], known: Known): Promise<void> {
+    const claims = done.flatMap((write) => (write.kind === 'claim' ? [write.job] : []));
+    const byId = new Map(claims.map((job) => [job.id, job]));
+    for (const [from, ids] of known.byOwner(claims)) {
+      const rows = ids.map((id): RowValue[] => [id, byId.get(id)!.fence, byId.get(id)!.assignment]);
+      const v = jsonTable(CLAIM, rows);
+      const sql =
+        `UPDATE ${this.tables.jobs} j JOIN ${v.sql} ON j.id = v.id SET j.owner = ?, j.holder = NULL, ` +
+        `${assignments('fence, assignment')} WHERE j.owner = ? AND j.unfinished = TRUE AND j.assignment <= v.assignment`;
+      expect(await session.query(sql, [v.param, owner.id, from]), ids.length);
     }
   }
 
@@ -212,6 +230,12 @@ class Known {
     const row = this.jobs.get(id);
     const fromOutbox = owner.role === 'node' && row?.['role'] === 'outbox' && Boolean(row['unfinished']);
     return this.past.has(id) || (row && !fromOutbox) ? 'duplicate' : 'done';
+  }
+
+  answerClaim({ id, assignment }: StoredJob): WriteResult {
+    const row = this.jobs.get(id);
+    const there = row?.['role'] === 'outbox' && Boolean(row['unfinished']) && Number(row['assignment']) <= assignment;
+    return there ? 'done' : 'stale';
   }
 
   answerChange(write: Change, owner: Owner): WriteResult {

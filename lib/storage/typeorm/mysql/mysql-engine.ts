@@ -25,6 +25,8 @@ export class MysqlEngine implements Engine {
   readonly place: string;
   readonly tables: TableNames;
   readonly now = 'CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)';
+  /** Two transactions would wait for each other's locks between the keys. */
+  readonly commitsAtOnce = 1;
   readonly needsTransaction = true;
   private readonly prefix: string;
   private readonly commits: MysqlCommit;

@@ -21,6 +21,13 @@ const JOB = columnsOf(JOB_COLUMNS);
 const CHANGE = columnsOf(CHANGE_COLUMNS);
 // A feedback's id is no UUID.
 const FEEDBACK: Column[] = [{ name: 'id', type: 'text' }, ...columnsOf(FEEDBACK_COLUMNS).slice(1)];
+/** What a job that has not run yet has to say; the rest is `NEVER_RUN`. */
+const FRESH: Column[] = columnsOf(
+  'id, name, args, options, priority, enqueued_at, run_at, origin, listeners, given_id, assignment, holder',
+);
+/** The values of `JOB_COLUMNS` behind those: of most inserts, so they are said once and not for each row. */
+const NEVER_RUN = "0, 'queued', 1, 0, 0, v.run_at, NULL, NULL, NULL, NULL, NULL, TRUE";
+const CLAIM: Column[] = columnsOf('id, fence, assignment');
 const START: Column[] = columnsOf('id, expected, status, attempt, fence, started_at');
 const SAVE: Column[] = [...columnsOf('id, expected'), ...CHANGE];
 const DELETE: Column[] = columnsOf('id, expected');
@@ -47,45 +54,52 @@ export class PostgresCommit {
   async apply(session: Session, owner: Owner, writes: readonly JobWrite[], now: number): Promise<WriteResult[]> {
     const group = sorted(writes);
     const parts = partsOf(group);
-    const key = `${owner.role}:${parts.join()}`;
+    const fresh = group.inserts.every(isFresh);
+    const key = `${owner.role}:${parts.join()}:${fresh}`;
     let text = this.texts.get(key);
-    if (text === undefined) this.texts.set(key, (text = this.text(parts, owner.role)));
-    const params = [owner.id, owner.instance, ...parts.flatMap((part) => this.params(part, group, owner, now))];
+    if (text === undefined) this.texts.set(key, (text = this.text(parts, owner.role, fresh)));
+    const params = [owner.id, owner.instance, ...parts.flatMap((part) => this.params(part, group, owner, now, fresh))];
     const { rows } = await session.query(text, params, true);
     const row = rows[0];
     if (!row?.['mine']) throw new LeaseExpired('The lease has run out.');
-    const [inserted, started, saved, deleted] = ANSWERING.map((part) => new Set(idsOf(row[part]))) as Answers;
+    const [inserted, claimed, started, saved, deleted] = ANSWERING.map((part) => new Set(idsOf(row[part]))) as Answers;
     const late = group.inserts.filter(({ id }) => !inserted.has(id));
     if (late.length > 0) await this.raiseAssignments(session, owner, late);
     return writes.map((write) => {
       if (write.kind === 'save-delivery' || write.kind === 'forget-feedback') return 'done';
       if (write.kind === 'insert') return inserted.has(write.job.id) ? 'done' : 'duplicate';
+      if (write.kind === 'claim') return claimed.has(write.job.id) ? 'done' : 'stale';
       const done = write.kind === 'start' ? started : write.kind === 'save' ? saved : deleted;
       return done.has(write.id) ? 'done' : 'stale';
     });
   }
 
-  private text(parts: readonly Part[], role: Owner['role']): string {
+  private text(parts: readonly Part[], role: Owner['role'], fresh: boolean): string {
     const { leases } = this.tables;
     const mine = `mine AS MATERIALIZED (SELECT 1 FROM ${leases} WHERE id = ? AND instance = ? AND expires_at > ${this.now})`;
-    const withs = parts.map((part) => `${part} AS (${this.part(part, parts, role)})`);
+    const withs = parts.map((part) => `${part} AS (${this.part(part, parts, role, fresh)})`);
     const answers = parts
       .filter((part) => (ANSWERING as readonly Part[]).includes(part))
       .map((part) => `(SELECT string_agg(id::text, ',') FROM ${part}) AS ${part}`);
     return `WITH ${[mine, ...withs].join(', ')} SELECT ${['EXISTS (SELECT FROM mine) AS mine', ...answers].join(', ')}`;
   }
 
-  private part(part: Part, parts: readonly Part[], role: Owner['role']): string {
+  private part(part: Part, parts: readonly Part[], role: Owner['role'], fresh: boolean): string {
     const { jobs, feedbacks, tombstones } = this.tables;
     const mine = 'EXISTS (SELECT FROM mine)';
     const guarded = `job.id = v.id AND job.fence = v.expected AND ${OWNED} AND ${mine}`;
     switch (part) {
       case 'inserted':
         return (
-          `INSERT INTO ${jobs} AS job (${JOB_COLUMNS}, owner) SELECT v.*, ?::uuid FROM ${unnest(JOB)} ` +
+          `INSERT INTO ${jobs} AS job (${JOB_COLUMNS}, owner) SELECT v.*, ${fresh ? `${NEVER_RUN}, ` : ''}?::uuid FROM ${unnest(fresh ? FRESH : JOB)} ` +
           `WHERE ${mine} AND NOT EXISTS (SELECT FROM ${feedbacks} f WHERE f.job_id = v.id) ` +
           `AND NOT EXISTS (SELECT FROM ${tombstones} t WHERE t.id = v.id AND t.expires_at > ?::bigint) ` +
           `ON CONFLICT (id) DO ${role === 'node' ? this.takeOver() : 'NOTHING'} RETURNING job.id`
+        );
+      case 'claimed':
+        return (
+          `UPDATE ${jobs} AS job SET owner = ?::uuid, holder = NULL, fence = v.fence, assignment = v.assignment FROM ${unnest(CLAIM)} ` +
+          `WHERE job.id = v.id AND job.assignment <= v.assignment AND ${this.ofOutbox()} AND ${mine} RETURNING job.id`
         );
       case 'started':
         return (
@@ -135,17 +149,27 @@ export class PostgresCommit {
    * does with its row later finds it gone.
    */
   private takeOver(): string {
-    const { leases } = this.tables;
-    return (
-      `UPDATE SET ${excluded(`${JOB_COLUMNS.replace('id, ', '')}, owner`)} ` +
-      `WHERE job.unfinished AND EXISTS (SELECT FROM ${leases} l WHERE l.id = job.owner AND l.role = 'outbox')`
-    );
+    return `UPDATE SET ${excluded(`${JOB_COLUMNS.replace('id, ', '')}, owner`)} WHERE ${this.ofOutbox()}`;
   }
 
-  private params(part: Part, group: Group, owner: Owner, now: number): unknown[] {
+  /** A subquery with a value is asked for each row found; EXISTS would become a join, which reads all rows of that owner. */
+  private ofOutbox(): string {
+    const { leases } = this.tables;
+    return `job.unfinished AND (SELECT l.role FROM ${leases} l WHERE l.id = job.owner) = 'outbox'`;
+  }
+
+  private params(part: Part, group: Group, owner: Owner, now: number, fresh: boolean): unknown[] {
     switch (part) {
       case 'inserted':
-        return [owner.id, ...listParams(JOB, group.inserts.map(jobValues)), now];
+        return [owner.id, ...listParams(fresh ? FRESH : JOB, group.inserts.map(fresh ? freshValues : jobValues)), now];
+      case 'claimed':
+        return [
+          owner.id,
+          ...listParams(
+            CLAIM,
+            group.claims.map(({ id, fence, assignment }) => [id, fence, assignment]),
+          ),
+        ];
       case 'started':
         return [...listParams(START, group.starts.map(startValues)), owner.id];
       case 'saved':
@@ -188,15 +212,22 @@ export class PostgresCommit {
   }
 }
 
-const ANSWERING = ['inserted', 'started', 'saved', 'deleted'] as const;
+const ANSWERING = ['inserted', 'claimed', 'started', 'saved', 'deleted'] as const;
 const PARTS = [...ANSWERING, 'fed', 'buried', 'delivered', 'forgotten', 'replaced'] as const;
 type Part = (typeof PARTS)[number];
-type Answers = [inserted: Set<string>, started: Set<string>, saved: Set<string>, deleted: Set<string>];
+type Answers = [
+  inserted: Set<string>,
+  claimed: Set<string>,
+  started: Set<string>,
+  saved: Set<string>,
+  deleted: Set<string>,
+];
 const ENDING = ['saved', 'deleted'] as const;
 
 function partsOf(group: Group): Part[] {
   const counts: Record<Part, number> = {
     inserted: group.inserts.length,
+    claimed: group.claims.length,
     started: group.starts.length,
     saved: group.saves.length,
     deleted: group.deletes.length,
@@ -229,3 +260,38 @@ const tombstoneParams = (tombstones: Group['tombstones']): unknown[] =>
 function* idsOf(joined: Row[string] | undefined): Iterable<string> {
   if (typeof joined === 'string') yield* joined.split(',');
 }
+
+/** Whether it is as it was enqueued. */
+function isFresh(job: StoredJob): boolean {
+  const { fence, status, run, attempt, crashes, dueAt, runAt, startedAt, failedAt, finishedAt, lastError, result } =
+    job;
+  return (
+    fence === 0 &&
+    status === 'queued' &&
+    run === 1 &&
+    attempt === 0 &&
+    crashes === 0 &&
+    dueAt === runAt &&
+    startedAt === null &&
+    failedAt === null &&
+    finishedAt === null &&
+    lastError === null &&
+    result === null
+  );
+}
+
+/** In the order of `FRESH`. */
+const freshValues = (job: StoredJob): RowValue[] => [
+  job.id,
+  job.name,
+  job.args,
+  JSON.stringify(job.options),
+  job.priority,
+  job.enqueuedAt,
+  job.runAt,
+  JSON.stringify(job.origin),
+  job.listeners,
+  job.givenId ? 1 : 0,
+  job.assignment,
+  job.holder,
+];

@@ -11,8 +11,10 @@ import { PostgresCommit } from './postgres-commit.js';
 import { isPostgresAway, isSqlError, postgresTrouble } from './postgres-errors.js';
 import { PostgresPool, numbered, type PgPool } from './postgres-pool.js';
 
-/** One for commits, one for the lease, two for those who look. */
-const CONNECTIONS = 4;
+/** While one waits for the disk the other is written; more make smaller groups and gain nothing. */
+const COMMITS_AT_ONCE = 2;
+/** One for the lease, two for those who look. */
+const CONNECTIONS = COMMITS_AT_ONCE + 3;
 const DEADLINE = 5_000;
 /** 'jobreact' in ASCII: the lock all starting processes share while tables are made. */
 const MIGRATION_LOCK = '7669051087137202036';
@@ -25,6 +27,7 @@ export class PostgresEngine implements Engine {
   readonly place: string;
   readonly tables: TableNames;
   readonly now = '(extract(epoch FROM clock_timestamp()) * 1000)::bigint';
+  readonly commitsAtOnce = COMMITS_AT_ONCE;
   readonly needsTransaction = false;
   private readonly prefix: string;
   private readonly commits: PostgresCommit;

@@ -7,6 +7,7 @@ export type Of<K extends JobWrite['kind']> = Extract<JobWrite, { kind: K }>;
 /** What a group does, sorted by kind. */
 export interface Group {
   inserts: StoredJob[];
+  claims: StoredJob[];
   starts: Of<'start'>[];
   saves: Of<'save'>[];
   deletes: Of<'delete'>[];
@@ -21,6 +22,7 @@ export interface Group {
 export function sorted(writes: readonly JobWrite[]): Group {
   const group: Group = {
     inserts: [],
+    claims: [],
     starts: [],
     saves: [],
     deletes: [],
@@ -42,7 +44,8 @@ export function sorted(writes: readonly JobWrite[]): Group {
       continue;
     }
     if (write.kind === 'insert') group.inserts.push(write.job);
-    if (write.kind === 'insert' || !isUuid(write.id)) continue;
+    else if (write.kind === 'claim') group.claims.push(write.job);
+    if ('job' in write || !isUuid(write.id)) continue;
     if (write.kind === 'start') {
       group.starts.push(write);
       continue;

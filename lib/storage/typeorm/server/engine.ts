@@ -61,6 +61,8 @@ export interface Engine {
   readonly tables: TableNames;
   /** The database's clock in milliseconds since the epoch, as an SQL expression. */
   readonly now: string;
+  /** See JobStorage.commitsAtOnce. */
+  readonly commitsAtOnce: number;
   /** Whether what `apply` does needs a transaction around it. */
   readonly needsTransaction: boolean;
   /** @throws {JobReactorError} STORAGE when the driver is missing */

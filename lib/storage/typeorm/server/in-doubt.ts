@@ -44,7 +44,7 @@ export class InDoubt {
 
 const idOf = (write: JobWrite): string | undefined => {
   if (write.kind === 'save-delivery' || write.kind === 'forget-feedback') return undefined;
-  return write.kind === 'insert' ? write.job.id : write.id;
+  return 'job' in write ? write.job.id : write.id;
 };
 
 const isTooLate = (result: WriteResult | undefined): boolean => result === 'stale' || result === 'duplicate';
@@ -53,6 +53,7 @@ const isTooLate = (result: WriteResult | undefined): boolean => result === 'stal
 function isThere(write: JobWrite, row: Row | undefined): boolean {
   switch (write.kind) {
     case 'insert':
+    case 'claim':
       // Should it have been there before: who is told `done` for it twice starts it once, as the fence sees to.
       return row !== undefined && Number(row['fence']) === write.job.fence;
     case 'start':

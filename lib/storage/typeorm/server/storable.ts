@@ -1,19 +1,37 @@
 import type { FeedbackRecord, StoredJob } from '../../../job/job.js';
-import type { JobChange, JobWrite } from '../../job-storage.js';
+import type { JobChange, JobWrite, WriteResult } from '../../job-storage.js';
 import { isUuid } from '../job-rows.js';
 
 const INT = 2 ** 31;
 /** No text of PostgreSQL has the first; the others separate values in a statement. JSON escapes all of them. */
 const FORBIDDEN = ['\0', '\x1d', '\x1e'];
 
+export const inserts = (jobs: readonly StoredJob[]): JobWrite[] =>
+  jobs.map((job): JobWrite => ({ kind: 'insert', job }));
+
+/** What can't be stored is refused one by one; the rest goes on. Null when that was not written either. */
+export async function refusing<Answers extends WriteResult[] | null>(
+  writes: readonly JobWrite[],
+  commit: (good: readonly JobWrite[]) => Promise<Answers>,
+): Promise<Answers | WriteResult[]> {
+  const refused = writes.map(refusal);
+  const good = writes.filter((_, i) => !refused[i]);
+  const answers = good.length === 0 && writes.length > 0 ? [] : await commit(good);
+  if (answers === null) return answers;
+  let next = 0;
+  return refused.map((error) => (error ? { error } : (answers[next++] as WriteResult)));
+}
+
 /**
  * Why a write can't be stored, or undefined. Said here because a server refuses the whole statement for one bad value,
  * and some replace what they can't keep without a word.
  */
-export function refusal(write: JobWrite): Error | undefined {
+function refusal(write: JobWrite): Error | undefined {
   switch (write.kind) {
     case 'insert':
       return ofJob(write.job);
+    case 'claim':
+      return ofClaim(write.job);
     case 'save':
       return ofChange(write.change) ?? ofFeedback(write.feedback);
     case 'start':
@@ -28,8 +46,8 @@ export function refusal(write: JobWrite): Error | undefined {
 }
 
 function ofJob(job: StoredJob): Error | undefined {
-  if (!isUuid(job.id)) return new TypeError(`A job's id has to be a UUID in lower case, not ${job.id}.`);
   return (
+    ofId(job.id) ??
     texts(job.args, job.result) ??
     short(255, job.name) ??
     short(36, job.holder) ??
@@ -39,6 +57,12 @@ function ofJob(job: StoredJob): Error | undefined {
     times(job.enqueuedAt, job.runAt)
   );
 }
+
+const ofClaim = ({ id, fence, assignment }: StoredJob): Error | undefined =>
+  ofId(id) ?? small(assignment) ?? times(fence);
+
+const ofId = (id: string): Error | undefined =>
+  isUuid(id) ? undefined : new TypeError(`A job's id has to be a UUID in lower case, not ${id}.`);
 
 const ofStart = (change: JobChange): Error | undefined =>
   small(change.attempt) ?? times(change.fence, change.startedAt);
@@ -74,17 +98,17 @@ function short(length: number, value: string | null): Error | undefined {
 }
 
 function small(...values: number[]): Error | undefined {
-  return values.every((value) => Number.isInteger(value) && value >= -INT && value < INT)
-    ? undefined
-    : number('a 32-bit integer');
+  for (const value of values)
+    if (!Number.isInteger(value) || value < -INT || value >= INT) return number('a 32-bit integer');
+  return undefined;
 }
 
 function times(...values: (number | null)[]): Error | undefined {
-  return values.every((value) => value === null || Number.isSafeInteger(value)) ? undefined : number('an integer');
+  for (const value of values) if (value !== null && !Number.isSafeInteger(value)) return number('an integer');
+  return undefined;
 }
 
 const number = (what: string): Error => new RangeError(`A number that is not ${what} can not be stored.`);
 
-/** As String.prototype.isWellFormed, which the compiler's library does not know yet. */
-const isWellFormed = (value: string): boolean =>
-  !/[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/.test(value);
+/** In Node since version 20; the ES2023 library types do not know it yet. */
+const isWellFormed = (value: string): boolean => (value as string & { isWellFormed(): boolean }).isWellFormed();

@@ -51,7 +51,7 @@ export class SqliteStatements {
   }
 }
 
-const ORDER = ['insert', 'start', 'save', 'delete', 'save-delivery', 'forget-feedback'] as const;
+const ORDER = ['insert', 'claim', 'start', 'save', 'delete', 'save-delivery', 'forget-feedback'] as const;
 
 /** Where a group goes. */
 export interface SqlitePlace {
@@ -83,6 +83,11 @@ export function commitGroup(
   return once(applyAlone);
 }
 
+/** In a transaction of the caller's. */
+export function insertAll(at: SqlitePlace, jobs: readonly StoredJob[], now: number): WriteResult[] {
+  return jobs.map((job) => applyAlone(at, { kind: 'insert', job }, now));
+}
+
 function inOrder(writes: readonly JobWrite[], applyOne: (write: JobWrite) => WriteResult): WriteResult[] {
   const results: WriteResult[] = [];
   for (const kind of ORDER) {
@@ -107,6 +112,8 @@ function apply(at: SqlitePlace, write: JobWrite, now: number): WriteResult {
   switch (write.kind) {
     case 'insert':
       return insert(at, write.job, now);
+    case 'claim':
+      return 'stale'; // A file has one owner.
     case 'start': {
       const { status, attempt, fence, startedAt } = write.change;
       return guarded(connection.run(statements.start, [status, attempt, fence, startedAt, write.id, write.fence]));
