@@ -13,7 +13,9 @@ import type { TransactionManager } from '../job/transaction-manager.js';
 import { EnlistedJobs, type Enlisted } from './enlisted-jobs.js';
 import { fromOutboxRow, outboxRow, type HeldJob } from './held-job.js';
 
-const PAGE = 1_000;
+/** Rows of one page, and about so many characters of args. */
+const PAGE = 250;
+const PAGE_LENGTH = 2 ** 20;
 
 /** What became of a job that was enqueued in a transaction. */
 type Told = Omit<Enlisted, 'state'>;
@@ -89,11 +91,14 @@ export class Outbox {
   async *left(): AsyncIterable<HeldJob[]> {
     const { storage } = this.#parts;
     if (!storage || !this.#opening) return;
-    for (let after: JobPage['after'] = null; ;) {
-      const page: StoredJob[] = await this.#opening.read(() => storage.unfinished({ after, limit: PAGE }));
+    // How large they are is not known before the first have been read.
+    for (let [after, limit]: [JobPage['after'], number] = [null, PAGE / 10]; ;) {
+      const page: StoredJob[] = await this.#opening.read(() => storage.unfinished({ after, limit }));
       yield page.map(fromOutboxRow);
       const last = page.at(-1);
-      if (!last || page.length < PAGE) return;
+      if (!last || page.length < limit) return;
+      const length = page.reduce((sum, { args }) => sum + args.length, 0);
+      limit = Math.ceil(PAGE * Math.min(1, (PAGE_LENGTH * page.length) / (length * PAGE + 1)));
       after = { dueAt: last.dueAt, id: last.id };
     }
   }
