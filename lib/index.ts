@@ -15,7 +15,8 @@ export type {
   TlsOptions,
 } from './job-reactor.options.js';
 export { JobReactorClient } from './client/job-reactor-client.js';
-export type { AnyJob, ArgsOfJob, EnqueueEntry } from './client/job-reactor-client.js';
+export type { AnyJob, ArgsOfJob, EnqueueEntry } from './job/any-job.js';
+export type { Schedule, ScheduleClient } from './client/schedule-client.js';
 export type { FoundJobs, JobSnapshot, RetriedJob } from './client/job-snapshot.js';
 export type { FeedbackClient, ParkedFeedbacks } from './client/feedback-client.js';
 export { JobHandle } from './client/job-handle.js';
@@ -40,6 +41,9 @@ export type {
   ResultOf,
 } from './job/define-job.js';
 export type { EnqueueOptions } from './job/enqueue-options.js';
+export type { ScheduledRun } from './job/declared-schedule.js';
+export type { ScheduleOptions, ScheduleSettings } from './job/schedule-options.js';
+export type { MissedSlots, ScheduledJob, ScheduleRule, StoredSchedule } from './job/schedule.js';
 export type { Feedback } from './job/feedback.js';
 export type { CancelAnswer } from './job/job-control.js';
 export type { JobSelection, JobsQuery } from './job/job-filter.js';
@@ -64,7 +68,7 @@ export {
 export { JobReactorError } from './job-reactor.error.js';
 export type { JobReactorErrorCode } from './job-reactor.error.js';
 
-export { Job, OnError, OnErrorFeedback, OnSuccess, OnSuccessFeedback } from './handlers/job.decorators.js';
+export { Job, JobSchedule, OnError, OnErrorFeedback, OnSuccess, OnSuccessFeedback } from './handlers/job.decorators.js';
 export type { HandlerSettings } from './handlers/job.decorators.js';
 export { JobContext } from './handlers/job-context.js';
 
@@ -75,6 +79,8 @@ export type {
   JobPage,
   JobStorage,
   JobWrite,
+  ScheduleRows,
+  ScheduleWrite,
   StorageOwner,
   WriteResult,
 } from './storage/job-storage.js';

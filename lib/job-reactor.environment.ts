@@ -1,5 +1,5 @@
 import { systemClock, type Clock } from './clock.js';
-import type { JobGateway } from './job/job-gateway.js';
+import type { JobGateway, NewJob } from './job/job-gateway.js';
 import type { ReadOptions } from './job-reactor.read-options.js';
 import { createStorage } from './storage/create-storage.js';
 import type { JobStorage } from './storage/job-storage.js';
@@ -30,6 +30,8 @@ export interface Environment {
 export interface TestingHooks {
   node(parts: WorkerNodeParts): WorkerNodeParts;
   gateway(gateway: JobGateway): JobGateway;
+  /** Schedules have enqueued these. */
+  scheduled(jobs: readonly NewJob[]): void;
   /** Time stands still in a test; a stop has to end all the same. */
   stopping(stop: Promise<void>): Promise<void>;
 }

@@ -18,6 +18,7 @@ export type JobReactorErrorCode =
   | 'STORAGE' // the storage refused or is away
   | 'STORAGE_UNAVAILABLE' // it can't be opened now, and may be later: it is waited for
   | 'STORAGE_IN_USE'
+  | 'NO_SCHEDULES' // a process or an outbox that keeps no schedules
   | 'BACKLOG_FULL'
   | 'NOT_CONNECTED' // a node process that has no distributor connected
   | 'STOPPED'

@@ -41,6 +41,9 @@ export type JobReactorEvent =
       needsThreads: boolean;
     }
   | { event: 'feedback failed'; distributor: string; name: string; id: string; error: unknown }
+  | { event: 'schedule failed'; distributor: string; key: string; error: unknown }
+  /** `missed` slots that nobody will run, and `runs` in their stead. */
+  | { event: 'slots missed'; distributor: string; key: string; missed: number; runs: number }
   // node
   | { event: 'node started'; node: string; storage: string; jobs: string[]; recovered: number }
   | { event: 'node draining'; node: string; running: number }

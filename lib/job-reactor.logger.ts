@@ -1,5 +1,6 @@
 import { Logger } from '@nestjs/common';
 import type { JobReactorEvent } from './job-reactor.events.js';
+import { REFUSAL_ADVICE } from './job-reactor.refusal-advice.js';
 
 /** Attempts between two reminders that a distributor can't be reached; they come to be 15 s apart on average. */
 const REMIND_EVERY = 64;
@@ -219,6 +220,16 @@ function describe(event: Exclude<JobReactorEvent, { event: 'thread log' }>): [Le
         'warn',
         `Node '${event.node}' holds jobs named '${event.name}' but has no handler for them; they stay stored until it has one`,
       ];
+    case 'schedule failed':
+      return [
+        'error',
+        `The schedule '${event.key}' of '${event.distributor}' could not enqueue its job and tries again: ${message(event.error)}${place(event.error)}`,
+      ];
+    case 'slots missed':
+      return [
+        'warn',
+        `The schedule '${event.key}' of '${event.distributor}' missed ${event.missed} runs (${event.runs} in their stead), as nobody could enqueue them in time`,
+      ];
     case 'job expired':
       return ['warn', `Job ${event.name} (${event.id}) expired on ${event.role} before it could be started`];
     case 'errback failed':
@@ -264,26 +275,6 @@ function unreachable({
   }
   return `Node '${node}' is not connected to its distributor at ${remote} (${reason}). ${advice} It keeps trying and says when it is connected.`;
 }
-
-/** What to do about a refusal. */
-const REFUSAL_ADVICE = new Map([
-  [
-    'AUTHENTICATION',
-    'The log of the application says why. Give both sides the same secret in `auth`, and the node a certificate with its name.',
-  ],
-  [
-    'UNTRUSTED',
-    'It was told nothing. Give both sides the same secret in `auth`, or make sure that this is your application.',
-  ],
-  [
-    'TLS',
-    'Is `node.tls` right: its `ca`, its certificate, and the host in `node.distributors`? And does the application have `distributor.tls`?',
-  ],
-  ['TOO_LARGE', 'What answers there is no distributor, or one with TLS: then give `node.tls`.'],
-  ['TOO_MANY', 'If that lasts, start another distributor, or raise what its application allows.'],
-  ['VERSION', 'Bring the application and the worker to versions of this package that go together.'],
-  ['STORAGE_IN_USE', 'Give each node a storage of its own.'],
-]);
 
 /** Of several lines, as schemas and databases write them, one. */
 function message(error: unknown): string {

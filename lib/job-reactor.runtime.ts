@@ -63,6 +63,8 @@ export class JobReactorRuntime {
         outbox: options.outbox === 'memory' ? null : environment.storage(options.outbox),
         ...(environment.window === undefined ? {} : { window: environment.window }),
         declared: this.#declared(),
+        schedules: () => this.#explore().schedules,
+        scheduled: (jobs) => environment.testing?.scheduled(jobs),
         telemetry: () => this.#telemetry,
       });
     const nodeName = options.node?.name ?? '';

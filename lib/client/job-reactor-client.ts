@@ -1,7 +1,9 @@
 import { ClientProxy, type ReadPacket, type WritePacket } from '@nestjs/microservices';
 import type { Clock } from '../clock.js';
 import { AsyncMoment } from '../job/async-context.js';
-import { isJobDefinition, type InputOf, type JobDefinition } from '../job/define-job.js';
+import type { AnyJob, ArgsOfJob, EnqueueEntry } from '../job/any-job.js';
+import { checkArgs } from '../job/check-args.js';
+import { isJobDefinition } from '../job/define-job.js';
 import {
   readEnqueueOptions,
   type EnqueueDefaults,
@@ -16,25 +18,15 @@ import { readJobId, readJobsQuery, readSelection, type JobSelection, type JobsQu
 import type { RemovedJobs, RetryAnswer } from '../job/job-query.js';
 import type { FeedbackRecord } from '../job/job.js';
 import { readName } from '../job/read-option.js';
+import type { ScheduleOptions } from '../job/schedule-options.js';
 import { serialise } from '../job/serialise.js';
 import type { Telemetry } from '../job/telemetry.js';
 import { JobReactorError } from '../job-reactor.error.js';
-import { checkArgs } from './check-args.js';
 import { FeedbackClient } from './feedback-client.js';
 import { JobHandle, type ResultOfJob } from './job-handle.js';
 import { JobIds } from './job-ids.js';
+import { ScheduleClient, type Schedule } from './schedule-client.js';
 import { snapshot, type FoundJobs, type JobSnapshot, type RetriedJob } from './job-snapshot.js';
-
-/** Jobs enqueued by a plain name take args of any shape. */
-export type ArgsOfJob<D> = D extends string ? unknown : InputOf<D>;
-export type AnyJob = string | JobDefinition;
-
-/** One entry of `enqueueMany`. */
-export interface EnqueueEntry<D extends AnyJob = AnyJob> {
-  job: D;
-  args: ArgsOfJob<D>;
-  options?: EnqueueOptions<D>;
-}
 
 interface Prepared {
   job: NewJob;
@@ -55,6 +47,8 @@ interface Expected extends Prepared {
 export class JobReactorClient extends ClientProxy {
   /** Feedbacks whose methods threw too often. */
   readonly feedbacks: FeedbackClient;
+  /** Looks at schedules, pauses and removes them. */
+  readonly schedules: ScheduleClient;
   readonly #gateway: JobGateway;
   readonly #jobs: EnqueueDefaults;
   readonly #clock: Clock;
@@ -73,6 +67,7 @@ export class JobReactorClient extends ClientProxy {
     this.#jobs = jobs;
     this.#clock = clock;
     this.#telemetry = telemetry;
+    this.schedules = new ScheduleClient({ gateway, jobs, clock, ids: this.#ids });
   }
 
   /**
@@ -104,6 +99,15 @@ export class JobReactorClient extends ClientProxy {
     }
     const [handle] = await this.#handOver([{ job, args, options } as EnqueueEntry], true);
     return (handle as JobHandle<D>).result();
+  }
+
+  /**
+   * Has a job enqueued at the times of a schedule: makes that, or changes the one with its `key`. Resolves once it is
+   * kept: with a database outbox after its COMMIT, with a memory outbox for as long as this process lives.
+   * @throws {JobReactorError} INVALID_JOB, ARGS_INVALID, SERIALIZATION, NO_SCHEDULES, STORAGE, STOPPED
+   */
+  schedule<D extends AnyJob>(job: D, args: ArgsOfJob<D>, options: ScheduleOptions): Promise<Schedule> {
+    return this.schedules.put(job, args, options);
   }
 
   /** See {@link CancelAnswer} for the four answers. */

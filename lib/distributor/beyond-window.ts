@@ -43,15 +43,15 @@ export class BeyondWindow {
   }
 
   /** False when it can't be kept here. */
-  add({ spec: { id, priority, enqueuedAt } }: HeldJob, order: number): boolean {
+  add({ spec: { id, priority, enqueuedAt, args } }: HeldJob, order: number): boolean {
     this.#gone.delete(id);
-    return this.#ids.push({ id, key: -priority, order, value: enqueuedAt });
+    return this.#ids.push({ id, key: -priority, order, value: enqueuedAt, size: args.length });
   }
 
-  /** The next `count` of them at most, whose rows are to be read. */
-  take(count: number): string[] {
+  /** The next of them, whose rows are to be read: `count` at most, and no more when their args have `length` characters. */
+  take(count: number, length: number): string[] {
     const taken: string[] = [];
-    while (taken.length < count) {
+    for (let read = 0; taken.length < count && read < length;) {
       const entry = this.#ids.pop();
       if (!entry) break;
       // A job that came here twice is one.
@@ -59,6 +59,7 @@ export class BeyondWindow {
       this.#loading.set(entry.id, entry.value);
       this.#loadingHighest = Math.max(this.#loadingHighest, -entry.key);
       taken.push(entry.id);
+      read += entry.size;
     }
     return taken;
   }

@@ -1,6 +1,7 @@
 import type { Clock } from '../clock.js';
 import type { JobGateway, NewJob, Intake } from '../job/job-gateway.js';
 import { JobListeners } from '../job/job-listeners.js';
+import type { DeclaredSchedule } from '../job/declared-schedule.js';
 import type { FeedbackRecord, StoredJob } from '../job/job.js';
 import type { Telemetry } from '../job/telemetry.js';
 import type { EmitEvent } from '../job-reactor.events.js';
@@ -22,13 +23,17 @@ import { JobEndings } from './job-endings.js';
 import { JobProofs } from './job-proofs.js';
 import { JobQuestions } from './job-questions.js';
 import { JobRequests } from './job-requests.js';
+import { JobSchedules } from './job-schedules.js';
 import { NodeListener } from './node-listener.js';
 import { NodeRegistry } from './node-registry.js';
 import { NodeRequests } from './node-requests.js';
 import { Outbox } from './outbox.js';
 import { ParkedQueries } from './parked-queries.js';
 import { ResultAcks } from './result-acks.js';
+import { ResultBudget } from './result-budget.js';
 import { ResultForwarder } from './result-forwarder.js';
+import { ScheduledJobs } from './scheduled-jobs.js';
+import { StoredSchedules } from './stored-schedules.js';
 import { OutboxPeers } from './outbox-peers.js';
 import { OutboxWindow } from './outbox-window.js';
 import { OwnFeedbacks } from './own-feedbacks.js';
@@ -45,6 +50,10 @@ export interface DistributorParts {
   /** About so many jobs that wait are in memory whole, where the outbox has them too. */
   window?: number;
   declared: DeclaredFeedbacks;
+  /** Default: none. */
+  schedules?: () => readonly DeclaredSchedule[];
+  /** Told of jobs that schedules enqueued. Default: nobody is. */
+  scheduled?: (jobs: readonly NewJob[]) => void;
   /** Default: nothing is traced. */
   telemetry?: () => Telemetry | null;
   transport: Transport;
@@ -59,6 +68,8 @@ const WINDOW = 5_000;
 export interface DistributorFlow extends Pick<JobGateway, 'cancel' | 'find'> {
   /** Storage id of the outbox, null for memory. */
   storage(): string | null;
+  /** Resolves when the outbox is open. */
+  open(): Promise<void>;
   accept(jobs: readonly NewJob[], distributor: undefined, submitter: string): Promise<Intake[]>;
   joined(node: ConnectedNode): void;
   message(node: ConnectedNode, message: Message): void;
@@ -93,7 +104,10 @@ export class DistributorStages {
   readonly forwarder: ResultForwarder;
   readonly settled: TickBatch;
   readonly acks: ResultAcks;
+  readonly results = new ResultBudget();
   readonly peers: OutboxPeers;
+  readonly storedSchedules: StoredSchedules;
+  readonly schedules: JobSchedules;
 
   constructor(parts: DistributorParts, flow: DistributorFlow) {
     const { settings, jobs, instance, declared, clock, emit } = parts;
@@ -195,6 +209,26 @@ export class DistributorStages {
       committing: (id) => this.acceptor.committing(id),
       adopted: (job) => this.dispatcher.takeUp(job),
       ended: () => this.own.scan(),
+      gone: () => this.schedules.takeUp(),
+    });
+    const runs = new ScheduledJobs({ declared: () => parts.schedules?.() ?? [], jobs, clock });
+    this.storedSchedules = new StoredSchedules({
+      ...common,
+      rows: () => outbox.schedules,
+      open: () => flow.open(),
+      draft: (schedule) => runs.draft(schedule),
+      changed: (schedule) => this.schedules.keep(schedule),
+      gone: (id) => this.schedules.forget(id),
+    });
+    this.schedules = new JobSchedules({
+      ...common,
+      stored: this.storedSchedules,
+      runs,
+      accept: async (accepted, commit) => {
+        const answers = await this.acceptor.acceptWith(accepted, commit);
+        if (answers !== 'stale') parts.scheduled?.(accepted.filter((_, i) => answers[i] === 'accepted'));
+        return answers;
+      },
     });
   }
 

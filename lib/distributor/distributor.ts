@@ -4,6 +4,7 @@ import type { Intake, JobGateway, NewJob } from '../job/job-gateway.js';
 import type { JobListeners } from '../job/job-listeners.js';
 import { JobRejected } from '../job/job.errors.js';
 import type { FeedbackRecord } from '../job/job.js';
+import type { ScheduleGateway } from '../job/schedule-gateway.js';
 import type { TransactionManager } from '../job/transaction-manager.js';
 import type { Message, Progress, Result, StoredEntry } from '../protocol/message.js';
 import { feedbackFrom } from '../protocol/result-message.js';
@@ -32,6 +33,7 @@ export class Distributor implements JobGateway {
   readonly listeners: JobListeners;
   readonly queries: ClusterQueries;
   readonly feedbacks: ParkedQueries;
+  readonly schedules: ScheduleGateway;
   readonly #parts: DistributorParts;
   readonly #stages: DistributorStages;
   #storage: string | null = null;
@@ -43,6 +45,7 @@ export class Distributor implements JobGateway {
     this.#parts = parts;
     this.#stages = new DistributorStages(parts, {
       storage: () => this.#storage,
+      open: () => this.#accepting(),
       accept: (jobs, distributor, submitter) => this.accept(jobs, distributor, submitter),
       cancel: (id, reason) => this.cancel(id, reason),
       find: (id) => this.find(id),
@@ -55,6 +58,7 @@ export class Distributor implements JobGateway {
     this.listeners = this.#stages.listeners;
     this.queries = this.#stages.queries;
     this.feedbacks = this.#stages.parked;
+    this.schedules = this.#stages.storedSchedules;
   }
 
   /** Opens the outbox and takes up what an earlier process left in it. @throws STORAGE */
@@ -68,9 +72,9 @@ export class Distributor implements JobGateway {
     await this.open();
     await this.#stages.listener.listen(this.#storage ?? 'memory', this.#stages.registry);
     this.#stages.runner.open();
+    this.#stages.schedules.start();
   }
 
-  /** Where a node of the same process finds it, once it listens. */
   address(): Promise<Address> {
     return this.#stages.listener.address();
   }
@@ -85,7 +89,6 @@ export class Distributor implements JobGateway {
     return { unconfirmed: this.#stages.held.unconfirmed, pending: pending.size, byName: pending.names() };
   }
 
-  /** From memory: nobody is asked. */
   health(): { listens: boolean; storage: StorageHealth; oldest: number | null } {
     const { listener, outbox, held } = this.#stages;
     return { listens: listener.listens, storage: outbox.health, oldest: held.pending.oldest };
@@ -162,10 +165,14 @@ export class Distributor implements JobGateway {
 
   // 11
   #results(node: ConnectedNode, message: Result): void {
-    const { jobId, origin, assignment, id } = message.feedback;
-    const { held, proofs, acks } = this.#stages;
-    if (!held.isRepeat(jobId, assignment) && !proofs.admits(node, { id: jobId, mac: origin.mac, origin })) return;
-    acks.when(id, this.#result(node, feedbackFrom(message)), node);
+    const feedback = feedbackFrom(message);
+    const { jobId, origin, assignment, id } = feedback;
+    const { held, proofs, acks, results } = this.#stages;
+    const done = results.arrived(node, feedback);
+    if (done === null) return node.breaks('result came without credit');
+    if (!held.isRepeat(jobId, assignment) && !proofs.admits(node, { id: jobId, mac: origin.mac, origin }))
+      return done();
+    acks.when(id, this.#result(node, feedback), node, done);
   }
 
   // 12
@@ -196,7 +203,6 @@ export class Distributor implements JobGateway {
     return (job && endings.end(job, node)?.then(() => told)) ?? told;
   }
 
-  /** At once where nobody has to be waited for, as of most jobs. */
   #tell(feedback: FeedbackRecord): Promise<Told> | Told {
     const { runner, forwarder } = this.#stages;
     const isOwn = feedback.origin.submitter === null;
@@ -277,6 +283,7 @@ export class Distributor implements JobGateway {
   async #stop(): Promise<void> {
     const { settings, emit } = this.#parts;
     this.#stages.dispatcher.stop();
+    await this.#stages.schedules.stop();
     await this.#stages.listener.close();
     await this.#stages.acks.finish();
     this.#stages.registry.stop();

@@ -134,7 +134,7 @@ export class HeldJobs {
 
   /** Nothing more is to be answered for it. */
   remove(job: HeldJob): void {
-    for (const removed of this.#readers) removed.add(job.spec.id);
+    if (this.#readers.size > 0) for (const removed of this.#readers) removed.add(job.spec.id);
     this.takeBack(job);
   }
 

@@ -8,12 +8,14 @@ export interface IdEntry {
   order: number;
   /** Any number that goes with it. */
   value: number;
+  /** Another one: whole, and below 2^32. */
+  size: number;
 }
 
 const FEWEST = 16;
 
 /**
- * A heap of ids for very many of them: numbers in a few buffers, 40 bytes an entry, and nothing for the garbage collector
+ * A heap of ids for very many of them: numbers in a few buffers, 44 bytes an entry, and nothing for the garbage collector
  * to walk over. An entry can't be taken out from the middle; who needs that skips it when it comes up.
  */
 export class IdHeap {
@@ -24,6 +26,7 @@ export class IdHeap {
   #keys = new Float64Array(FEWEST);
   #orders = new Float64Array(FEWEST);
   #values = new Float64Array(FEWEST);
+  #sizes = new Uint32Array(FEWEST);
 
   get size(): number {
     return this.#size;
@@ -39,13 +42,14 @@ export class IdHeap {
   }
 
   /** False when that is no id that 16 bytes can hold. */
-  push({ id, key, order, value }: IdEntry): boolean {
+  push({ id, key, order, value, size }: IdEntry): boolean {
     if (this.#size === this.#capacity) this.#resize(this.#capacity * 2);
     let at = this.#size;
     if (id.length !== 36 || this.#bytes.write(id.replaceAll('-', ''), at * 16, 'hex') !== 16) return false;
     this.#keys[at] = key;
     this.#orders[at] = order;
     this.#values[at] = value;
+    this.#sizes[at] = size;
     this.#size++;
     while (at > 0) {
       const above = (at - 1) >> 1;
@@ -89,7 +93,13 @@ export class IdHeap {
   }
 
   #entry(at: number): IdEntry {
-    return { id: this.#id(at), key: this.#keys[at]!, order: this.#orders[at]!, value: this.#values[at]! };
+    return {
+      id: this.#id(at),
+      key: this.#keys[at]!,
+      order: this.#orders[at]!,
+      value: this.#values[at]!,
+      size: this.#sizes[at]!,
+    };
   }
 
   #id(at: number): string {
@@ -107,6 +117,7 @@ export class IdHeap {
     swap(this.#keys, a, b);
     swap(this.#orders, a, b);
     swap(this.#values, a, b);
+    swap(this.#sizes, a, b);
   }
 
   #resize(capacity: number): void {
@@ -116,6 +127,7 @@ export class IdHeap {
     this.#keys = resized(new Float64Array(capacity), this.#keys);
     this.#orders = resized(new Float64Array(capacity), this.#orders);
     this.#values = resized(new Float64Array(capacity), this.#values);
+    this.#sizes = resized(new Uint32Array(capacity), this.#sizes);
   }
 }
 

@@ -3,24 +3,21 @@ import type { Intake, NewJob } from '../job/job-gateway.js';
 import type { JobListeners } from '../job/job-listeners.js';
 import type { TransactionManager } from '../job/transaction-manager.js';
 import { EnqueueUnknown, JobRejected } from '../job/job.errors.js';
-import type { JobOrigin, JobSpec, Listeners } from '../job/job.js';
+import type { StoredJob } from '../job/job.js';
 import { CommitInDoubt } from '../storage/commit-in-doubt.js';
 import type { WriteResult } from '../storage/job-storage.js';
 import type { ConnectedNode } from './connected-node.js';
-import { heldJob, type HeldJob } from './held-job.js';
+import { heldJob, outboxRow, type HeldJob } from './held-job.js';
 import type { HeldJobs } from './held-jobs.js';
+import { JobSigning, type SigningParts } from './job-signing.js';
 import type { Outbox } from './outbox.js';
+import { TickShare } from './tick-share.js';
 
-export interface AcceptorParts {
+export interface AcceptorParts extends SigningParts {
   maxPending: number;
   held: HeldJobs;
   outbox: Outbox;
   listeners: JobListeners;
-  origin: (submitter: string | null) => JobOrigin;
-  /** The MAC that lies with its row, where a node may take that over as it is. */
-  mac: (id: string) => string | undefined;
-  /** Whether the application has declared feedback methods for this name. */
-  declares: (name: string) => boolean;
   /** A node that takes the job now; its credit is spent. */
   choose: (job: HeldJob) => ConnectedNode | null;
   /** The job is here for good: it goes to the chosen node, or waits for one. */
@@ -28,22 +25,19 @@ export interface AcceptorParts {
   clock: Clock;
 }
 
-/** Jobs an outbox in memory accepts in one tick; who enqueues on and on lets the event loop go on in between. */
-const PER_TICK = 64;
-
 /** Takes jobs in: refuses what does not fit, knows repeats, and answers once the outbox has committed. */
 export class JobAcceptor {
   readonly #parts: AcceptorParts;
   readonly #committing = new Map<string, Promise<WriteResult>>();
   /** Those whose commit gave no answer, until it is known what became of it. */
   readonly #inDoubt = new Set<string>();
-  /** The same for all jobs that this process enqueues. */
-  #origin: JobOrigin | undefined;
-  #inThisTick = 0;
-  #nextTick: Promise<void> | null = null;
+  readonly #signing: JobSigning;
+  readonly #ticks: TickShare;
 
   constructor(parts: AcceptorParts) {
     this.#parts = parts;
+    this.#signing = new JobSigning(parts);
+    this.#ticks = new TickShare(parts.clock);
   }
 
   /** @throws {JobRejected | EnqueueUnknown} */
@@ -57,13 +51,43 @@ export class JobAcceptor {
       fresh = this.#unknown(jobs.filter(({ id }) => !known.has(id)));
       this.#refuseBeyondLimit(this.#notInDoubt(fresh));
     }
-    const added = this.#add([...fresh.values()].map((job) => heldJob(this.#sign(job, submitter))));
+    const added = this.#add([...fresh.values()].map((job) => heldJob(this.#signing.sign(job, submitter))));
+    return this.#answers(jobs, fresh, added);
+  }
+
+  /**
+   * By a commit that is more than theirs, which inserts those that are new; `stale`: it wrote nothing, and they are not
+   * accepted.
+   * @throws {JobRejected | EnqueueUnknown}
+   */
+  async acceptWith(
+    jobs: readonly NewJob[],
+    commit: (rows: StoredJob[]) => Promise<WriteResult[] | 'stale'>,
+  ): Promise<Intake[] | 'stale'> {
+    const fresh = this.#unknown(jobs);
+    this.#refuseBeyondLimit(fresh.size);
+    const held = [...fresh.values()].map((job) => heldJob(this.#signing.sign(job, null)));
+    let isStale = false;
+    const write = async (): Promise<WriteResult[]> => {
+      const results = await commit(held.map(outboxRow));
+      isStale = results === 'stale';
+      return results === 'stale' ? held.map(() => 'stale') : results;
+    };
+    // The commit has to be made for nothing new as well.
+    const added = held.length > 0 ? this.#add(held, write) : (await write(), new Map<string, Promise<WriteResult>>());
+    const answers = await this.#answers(jobs, fresh, added);
+    return isStale ? 'stale' : answers;
+  }
+
+  #answers(
+    jobs: readonly NewJob[],
+    fresh: ReadonlyMap<string, NewJob>,
+    added: ReadonlyMap<string, Promise<WriteResult>>,
+  ): Promise<Intake[]> {
     return Promise.all(
       jobs.map(async (job) => {
         const result = await (this.#committing.get(job.id) ?? added.get(job.id) ?? 'duplicate');
-        if (typeof result === 'object')
-          throw new JobRejected('JOB_REJECTED', result.error.message, { cause: result.error });
-        return result === 'done' && fresh.get(job.id) === job ? ('accepted' as const) : ('duplicate' as const);
+        return intakeOf(result, fresh.get(job.id) === job);
       }),
     );
   }
@@ -71,11 +95,8 @@ export class JobAcceptor {
   /** One there is room for: the same with fewer promises. */
   async #acceptOne(job: NewJob, submitter: string | null): Promise<Intake> {
     const isFresh = this.#isFresh(job);
-    const adding = isFresh ? this.#addOne(heldJob(this.#sign(job, submitter))) : this.#committing.get(job.id);
-    const result = await (adding ?? 'duplicate');
-    if (typeof result === 'object')
-      throw new JobRejected('JOB_REJECTED', result.error.message, { cause: result.error });
-    return result === 'done' && isFresh ? 'accepted' : 'duplicate';
+    const adding = isFresh ? this.#addOne(heldJob(this.#signing.sign(job, submitter))) : this.#committing.get(job.id);
+    return intakeOf(await (adding ?? 'duplicate'), isFresh);
   }
 
   /** Here nothing has to be waited for, but the loop that enqueues must not be all that the process does. */
@@ -84,21 +105,14 @@ export class JobAcceptor {
     this.#refuseBeyondLimit(jobs.length === 1 ? Number(this.#isFresh(jobs[0]!)) : this.#unknown(jobs).size);
     const answers = jobs.map((job): Intake => {
       if (!this.#isFresh(job)) return 'duplicate';
-      const one = heldJob(this.#sign(job, submitter));
+      const one = heldJob(this.#signing.sign(job, submitter));
       const node = choose(one);
       held.add(one);
       accepted(one, node);
       return 'accepted';
     });
-    this.#inThisTick += jobs.length;
-    this.#nextTick ??= new Promise((resolve) =>
-      this.#parts.clock.endOfTick(() => {
-        this.#inThisTick = 0;
-        this.#nextTick = null;
-        resolve();
-      }),
-    );
-    if (this.#inThisTick > PER_TICK) await this.#nextTick;
+    const full = this.#ticks.took(jobs.length);
+    if (full) await full;
     return answers;
   }
 
@@ -110,18 +124,13 @@ export class JobAcceptor {
     const { outbox, listeners } = this.#parts;
     const fresh = this.#unknown(jobs);
     this.#refuseBeyondLimit(fresh.size);
-    const added = [...fresh.values()].map((job) => heldJob(this.#sign(job, null)));
+    const added = [...fresh.values()].map((job) => heldJob(this.#signing.sign(job, null)));
     const results = await outbox.enlist(added, manager, {
       committed: (job) => this.#found(job),
       rolledBack: (id) => listeners.drop(id, 'its transaction was rolled back.'),
     });
     const answers = new Map(added.map(({ spec }, i) => [spec.id, results[i]]));
-    return jobs.map((job) => {
-      const result = answers.get(job.id);
-      if (typeof result === 'object')
-        throw new JobRejected('JOB_REJECTED', result.error.message, { cause: result.error });
-      return result === 'done' && fresh.get(job.id) === job ? 'accepted' : 'duplicate';
-    });
+    return jobs.map((job) => intakeOf(answers.get(job.id) ?? 'duplicate', fresh.get(job.id) === job));
   }
 
   /** True while it is not known whether the outbox has this job. */
@@ -183,40 +192,18 @@ export class JobAcceptor {
     );
   }
 
-  #sign(job: NewJob, submitter: string | null): JobSpec {
-    const { origin, mac } = this.#parts;
-    const from = submitter === null ? (this.#origin ??= origin(null)) : origin(submitter);
-    const sealed = mac(job.id);
-    return {
-      id: job.id,
-      name: job.name,
-      args: job.args,
-      options: job.options,
-      priority: job.priority,
-      enqueuedAt: job.enqueuedAt,
-      runAt: job.runAt,
-      origin: sealed === undefined ? from : { ...from, mac: sealed },
-      listeners: this.#listeners(job, submitter),
-      givenId: job.givenId,
-    };
-  }
-
-  /** What declared methods are to hear outlives the process; a submitter's closures are not in this one. */
-  #listeners({ closures, name }: NewJob, submitter: string | null): Listeners {
-    if (closures && submitter !== null) return 'closures';
-    if (this.#parts.declares(name)) return 'declared';
-    return closures ? 'closures' : 'none';
-  }
-
   /** A node is chosen first, so that one commit says both that the job is here and where it goes. */
-  #add(jobs: HeldJob[]): Map<string, Promise<WriteResult>> {
-    const { held, outbox } = this.#parts;
+  #add(
+    jobs: HeldJob[],
+    write = (): Promise<WriteResult[]> => this.#parts.outbox.add(jobs),
+  ): Map<string, Promise<WriteResult>> {
+    const { held } = this.#parts;
     const chosen = jobs.map((job) => {
       const node = this.#parts.choose(job);
       held.add(job);
       return node;
     });
-    const commit = outbox.add(jobs);
+    const commit = write();
     const result = (index: number): Promise<WriteResult> => commit.then((results) => results[index]!);
     return new Map(jobs.map((job, index) => [job.spec.id, this.#committed(job, chosen[index] ?? null, result(index))]));
   }
@@ -285,4 +272,9 @@ export class JobAcceptor {
 function notCommitted(cause: unknown): JobRejected {
   const why = cause instanceof Error ? cause.message : String(cause);
   return new JobRejected('STORAGE', `The job was not enqueued. ${why}`, { cause });
+}
+
+function intakeOf(result: WriteResult, isFresh: boolean): Intake {
+  if (typeof result === 'object') throw new JobRejected('JOB_REJECTED', result.error.message, { cause: result.error });
+  return result === 'done' && isFresh ? 'accepted' : 'duplicate';
 }

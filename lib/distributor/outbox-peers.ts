@@ -26,6 +26,8 @@ export interface OutboxPeersParts {
   adopted: (job: HeldJob) => void;
   /** Ends that were not told yet came along. */
   ended: () => void;
+  /** Another instance of this application is not there any more. */
+  gone: () => void;
 }
 
 /**
@@ -66,6 +68,7 @@ export class OutboxPeers {
         for (const row of jobs) adopted(fromOutboxRow(row));
         if (feedbacks > 0) this.#parts.ended();
       },
+      gone: () => this.#parts.gone(),
       failed: (error) => emit({ event: 'storage failed', role, error }),
     });
     this.#watch.look();

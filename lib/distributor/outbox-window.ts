@@ -29,7 +29,7 @@ export interface WindowParts {
  */
 export class OutboxWindow {
   readonly #parts: WindowParts;
-  readonly #expiring = new IdHeap();
+  #expiring = new IdHeap();
   #timer: { time: number; timer: ClockTimer } | null = null;
   #asked = false;
   #loading = false;
@@ -53,7 +53,9 @@ export class OutboxWindow {
   /** Of this one no more than the id is held. */
   beyond({ spec: { id, options } }: HeldJob): void {
     if (options.expires === undefined) return;
-    this.#expiring.push({ id, key: options.expires, order: this.#expiries++, value: 0 });
+    // When it is the only one, those that are there are gone.
+    if (this.#parts.held.pending.beyond <= 1) this.#expiring = new IdHeap();
+    this.#expiring.push({ id, key: options.expires, order: this.#expiries++, value: 0, size: 0 });
     this.#arm();
   }
 

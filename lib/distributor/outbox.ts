@@ -4,7 +4,8 @@ import type { EmitEvent } from '../job-reactor.events.js';
 import { FeedbacksInMemory, StoredFeedbacks, type FeedbackRows } from '../storage/feedback-rows.js';
 import { GroupCommit } from '../storage/group-commit.js';
 import { InsistentCommit } from '../storage/insistent-commit.js';
-import type { JobPage, JobStorage, JobWrite, StorageOwner, WriteResult } from '../storage/job-storage.js';
+import type { JobPage, JobStorage, JobWrite, ScheduleRows, StorageOwner, WriteResult } from '../storage/job-storage.js';
+import { MemorySchedules } from '../storage/memory-schedules.js';
 import { storageHealth, type StorageHealth } from '../storage/storage-health.js';
 import { StorageOpening } from '../storage/storage-opening.js';
 import { JobReactorError } from '../job-reactor.error.js';
@@ -12,7 +13,9 @@ import type { TransactionManager } from '../job/transaction-manager.js';
 import { EnlistedJobs, type Enlisted } from './enlisted-jobs.js';
 import { fromOutboxRow, outboxRow, type HeldJob } from './held-job.js';
 
-const PAGE = 1_000;
+/** Rows of one page, and about so many characters of args. */
+const PAGE = 250;
+const PAGE_LENGTH = 2 ** 20;
 
 /** What became of a job that was enqueued in a transaction. */
 type Told = Omit<Enlisted, 'state'>;
@@ -46,6 +49,7 @@ export class Outbox {
   readonly #opening: StorageOpening | null;
   readonly #insistent: InsistentCommit | null;
   readonly #enlisted: EnlistedJobs;
+  readonly #schedules = new MemorySchedules(() => 'done');
 
   constructor(parts: OutboxParts) {
     this.#parts = parts;
@@ -62,6 +66,12 @@ export class Outbox {
     this.feedbacks = parts.storage
       ? new StoredFeedbacks(parts.storage, (write) => this.#persist(write))
       : this.#unheard;
+  }
+
+  /** Known once it is open; null where the application's own storage keeps none. */
+  get schedules(): ScheduleRows | null {
+    const { storage } = this.#parts;
+    return storage ? (storage.schedules ?? null) : this.#schedules;
   }
 
   get durable(): boolean {
@@ -81,11 +91,14 @@ export class Outbox {
   async *left(): AsyncIterable<HeldJob[]> {
     const { storage } = this.#parts;
     if (!storage || !this.#opening) return;
-    for (let after: JobPage['after'] = null; ;) {
-      const page: StoredJob[] = await this.#opening.read(() => storage.unfinished({ after, limit: PAGE }));
+    // How large they are is not known before the first have been read.
+    for (let [after, limit]: [JobPage['after'], number] = [null, PAGE / 10]; ;) {
+      const page: StoredJob[] = await this.#opening.read(() => storage.unfinished({ after, limit }));
       yield page.map(fromOutboxRow);
       const last = page.at(-1);
-      if (!last || page.length < PAGE) return;
+      if (!last || page.length < limit) return;
+      const length = page.reduce((sum, { args }) => sum + args.length, 0);
+      limit = Math.ceil(PAGE * Math.min(1, (PAGE_LENGTH * page.length) / (length * PAGE + 1)));
       after = { dueAt: last.dueAt, id: last.id };
     }
   }

@@ -4,8 +4,11 @@ import { isInstant } from '../job/job.js';
 import { BeyondWindow } from './beyond-window.js';
 import type { HeldJob } from './held-job.js';
 
-/** Rows read in one go. */
-const PAGE = 1_000;
+/** Rows read in one go, and the characters of their args. */
+const PAGE = 500;
+const PAGE_LENGTH = 2 ** 20;
+/** Characters of args in the window: it is the smaller the larger its jobs are. */
+const WINDOW_LENGTH = 16 * 2 ** 20;
 
 interface Place extends HeapEntry {
   job: HeldJob;
@@ -37,6 +40,8 @@ const before = (a: Place, b: Place): boolean =>
 
 class Group implements PendingGroup {
   readonly heap = new Heap<Place>(before);
+  /** Characters of the args in the heap. */
+  length = 0;
   /** Null while all are in the window. */
   beyond: BeyondWindow | null = null;
 
@@ -65,6 +70,8 @@ export class PendingJobs {
   /** Groups of the jobs whose rows are being read. */
   readonly #loading = new Map<string, Group>();
   #trimAt: number;
+  #length = 0;
+  #trimAtLength = WINDOW_LENGTH * 2;
   #order = 0;
   #beyond = 0;
 
@@ -90,16 +97,15 @@ export class PendingJobs {
     const isAfterThose = group.beyond !== null && job.spec.priority <= group.beyond.highest;
     if (isAfterThose && this.#letGo(group, job, this.#order)) return void this.#order++;
     this.#place(group, job);
-    if (this.#places.size > this.#trimAt) this.#trim();
+    if (this.#places.size > this.#trimAt || this.#length > this.#trimAtLength) this.#trim();
   }
 
   remove(id: string): void {
     const found = this.#places.get(id);
     if (!found) return;
     this.#places.delete(id);
-    found.place.expiry?.cancel();
     const { group } = found;
-    group.heap.remove(found.place);
+    this.#takeOut(group, found.place);
     if (group.beyond !== null && this.#lacks(group) > 0) this.#parts.room?.();
     this.#dropIfEmpty(group);
   }
@@ -111,7 +117,7 @@ export class PendingJobs {
       if (ids.length === PAGE) break;
       if (group.beyond === null) continue;
       const most = Math.min(this.#lacks(group), PAGE - ids.length);
-      for (const id of this.#counted(group.beyond, (beyond) => beyond.take(most))) {
+      for (const id of this.#counted(group.beyond, (beyond) => beyond.take(most, PAGE_LENGTH))) {
         this.#loading.set(id, group);
         ids.push(id);
       }
@@ -173,24 +179,37 @@ export class PendingJobs {
   #place(group: Group, job: HeldJob): void {
     const place: Place = { job, order: this.#order++, expiry: this.#parts.watch(job), position: -1 };
     group.heap.push(place);
+    group.length += job.spec.args.length;
+    this.#length += job.spec.args.length;
     this.#places.set(job.spec.id, { place, group });
+  }
+
+  #takeOut(group: Group, place: Place): void {
+    place.expiry?.cancel();
+    group.heap.remove(place);
+    group.length -= place.job.spec.args.length;
+    this.#length -= place.job.spec.args.length;
   }
 
   /** Down to the window. What is let go is what would be sent last. */
   #trim(): void {
     const share = this.#share();
+    const longest = this.#longest();
     for (const group of this.#groups.values()) {
-      if (group.heap.size <= share) continue;
-      const places = [...group.heap].sort((a, b) => (before(a, b) ? -1 : 1));
-      for (const place of places.slice(share)) {
+      if (group.heap.size <= share && group.length <= longest) continue;
+      let [count, length] = [0, 0];
+      for (const place of [...group.heap].sort((a, b) => (before(a, b) ? -1 : 1))) {
+        length += place.job.spec.args.length;
+        // One stays in any case: it stands for the group.
+        if (++count === 1 || (count <= share && length <= longest)) continue;
         if (!this.#letGo(group, place.job, place.order)) continue;
-        group.heap.remove(place);
-        place.expiry?.cancel();
+        this.#takeOut(group, place);
         this.#places.delete(place.job.spec.id);
       }
     }
     // What can't be let go must not be looked through for each one more.
     this.#trimAt = Math.max(this.#window * 2, this.#places.size + this.#window);
+    this.#trimAtLength = Math.max(WINDOW_LENGTH * 2, this.#length + WINDOW_LENGTH);
   }
 
   #letGo(group: Group, job: HeldJob, order: number): boolean {
@@ -209,11 +228,16 @@ export class PendingJobs {
     const lacking = share - group.heap.size - loading;
     // The window may be full of jobs that had to stay, and yet none of them is next.
     if (group.first === null && loading === 0) return Math.max(1, lacking);
+    if (group.length * 2 > this.#longest()) return 0;
     return lacking >= Math.min(PAGE, Math.max(1, share >> 1)) ? lacking : 0;
   }
 
   #share(): number {
     return Math.max(1, Math.floor(this.#window / this.#groups.size));
+  }
+
+  #longest(): number {
+    return WINDOW_LENGTH / this.#groups.size;
   }
 
   #counted<T>(beyond: BeyondWindow, work: (beyond: BeyondWindow) => T): T {

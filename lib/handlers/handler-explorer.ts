@@ -3,7 +3,11 @@ import { MetadataScanner, type ApplicationConfig, type NestContainer } from '@ne
 import { ExternalContextCreator } from '@nestjs/core/helpers/external-context-creator.js';
 import { Injector, type InstanceWrapper, type Module } from '@nestjs/core/internal';
 import { JobReactorError } from '../job-reactor.error.js';
+import { checkArgs } from '../job/check-args.js';
+import type { DeclaredSchedule } from '../job/declared-schedule.js';
+import { isJobDefinition } from '../job/define-job.js';
 import type { Feedback } from '../job/feedback.js';
+import { serialise } from '../job/serialise.js';
 import { AttemptScope } from './attempt-scope.js';
 import { HandlerRegistry, type NodeMethod } from './handler-registry.js';
 import { rolesOf, type MethodRole } from './job-metadata.js';
@@ -30,9 +34,10 @@ export interface DeclaredFeedbacks {
 export interface ExploredMethods {
   /** `Class.method` of every `@Job`, `@OnSuccess` and `@OnError`: in a process with no node these never run. */
   nodeMethods: readonly string[];
-  /** `Class.method` of every feedback method: in a process with no distributor these never run. */
+  /** `Class.method` of every feedback and schedule method: in a process with no distributor these never run. */
   feedbackMethods: readonly string[];
   feedbacks: DeclaredFeedbacks;
+  schedules: readonly DeclaredSchedule[];
   /** Sentences about parameters of job methods that will always be undefined. */
   emptyParameters: readonly string[];
   /**
@@ -72,7 +77,7 @@ export class HandlerExplorer {
   /** @throws {JobReactorError} INVALID_OPTIONS when a transient class holds decorated methods */
   explore(): ExploredMethods {
     const found = [...this.#container.getModules().values()].flatMap((module) => this.#inModule(module));
-    const isNode = ({ role }: Found): boolean => !role.kind.endsWith('feedback');
+    const isNode = ({ role }: Found): boolean => ['job', 'callback', 'errback'].includes(role.kind);
     return {
       nodeMethods: found.filter(isNode).map(({ where }) => where),
       feedbackMethods: found.filter((item) => !isNode(item)).map(({ where }) => where),
@@ -80,6 +85,7 @@ export class HandlerExplorer {
         success: this.#feedbacks(found.filter(({ role }) => role.kind === 'success-feedback')),
         error: this.#feedbacks(found.filter(({ role }) => role.kind === 'error-feedback')),
       },
+      schedules: found.flatMap((item) => this.#schedule(item)),
       emptyParameters: found.filter(isNode).flatMap(({ host, method }) => emptyParameters(host, method)),
       handlers: (config = this.#container.applicationConfig) => {
         const pipeline = new NestPipeline(this.#container, config);
@@ -134,5 +140,17 @@ export class HandlerExplorer {
       byName.set(role.name, [...(byName.get(role.name) ?? []), { where, invoke }]);
     }
     return byName;
+  }
+
+  #schedule({ host, method, role, where }: Found): DeclaredSchedule[] {
+    if (!role.schedule) return [];
+    const { job, options } = role.schedule;
+    const args: DeclaredSchedule['args'] = async (run) => {
+      const instance = await host.instance(new AttemptScope(this.#container, run));
+      const made = await lastValue(instance[method]!(run));
+      if (isJobDefinition(job)) await checkArgs(job, made);
+      return serialise(made, 'args');
+    };
+    return [{ where, job, options, args }];
   }
 }

@@ -1,13 +1,16 @@
 import 'reflect-metadata';
 import type { StandardSchemaV1 } from '@standard-schema/spec';
+import type { AnyJob } from '../job/any-job.js';
 import type { JobDefaults } from '../job/define-job.js';
+import type { ScheduleOptions } from '../job/schedule-options.js';
 
 /**
  * What a decorated method is for.
  * - `job`, `callback`, `errback`: run on the node.
  * - `success-feedback`, `error-feedback`: run in the application.
+ * - `schedule`: makes args in the application.
  */
-export type MethodKind = 'job' | 'callback' | 'errback' | 'success-feedback' | 'error-feedback';
+export type MethodKind = 'job' | 'callback' | 'errback' | 'success-feedback' | 'error-feedback' | 'schedule';
 
 export interface MethodRole {
   kind: MethodKind;
@@ -16,6 +19,8 @@ export interface MethodRole {
   /** Of the definition and, before them, of `@Job` itself. */
   defaults: JobDefaults;
   schema?: StandardSchemaV1;
+  /** Of a `schedule`. */
+  schedule?: { job: AnyJob; options: ScheduleOptions };
 }
 
 const ROLES = Symbol('job-reactor:roles');

@@ -1,10 +1,12 @@
 import { ENTRY_PROVIDER_WATERMARK } from '@nestjs/common/internal';
 import { JobReactorError } from '../job-reactor.error.js';
-import { isJobDefinition, type JobDefinition, type JobSettings } from '../job/define-job.js';
+import type { AnyJob } from '../job/any-job.js';
+import { isJobDefinition, type Duration, type JobDefinition, type JobSettings } from '../job/define-job.js';
 import { JOB_SETTINGS, settingsToDefaults } from '../job/job-settings.js';
 import { readName, readObject, refuseUnknown } from '../job/read-option.js';
-import { addRole, type MethodKind } from './job-metadata.js';
-import type { CallbackDecorator, FeedbackDecorator, JobMethodDecorator } from './method-types.js';
+import { readSchedule, type ScheduleOptions, type ScheduleSettings } from '../job/schedule-options.js';
+import { addRole, type MethodKind, type MethodRole } from './job-metadata.js';
+import type { CallbackDecorator, FeedbackDecorator, JobMethodDecorator, ScheduleDecorator } from './method-types.js';
 
 /** What `@Job` can say of a job: all but its priority, which has to be known where it is enqueued. */
 export type HandlerSettings = Omit<JobSettings, 'priority'>;
@@ -53,11 +55,43 @@ export function OnErrorFeedback(job: string | JobDefinition): MethodDecorator {
   return decorator('OnErrorFeedback', 'error-feedback', job);
 }
 
+/**
+ * In the application: the job is enqueued at the times of a schedule, with the args that the method returns for each run.
+ * `when`: a cron expression, or `{ every }`. The schedule is made, or changed, when the application starts; where a
+ * database is shared, each run happens once however many processes declare it. Default key: the job's name.
+ * @throws {JobReactorError} INVALID_OPTIONS
+ */
+export function JobSchedule<D extends JobDefinition>(
+  when: string | { every: Duration },
+  definition: D,
+  settings?: ScheduleSettings,
+): ScheduleDecorator<D>;
+export function JobSchedule(
+  when: string | { every: Duration },
+  name: string,
+  settings?: ScheduleSettings,
+): MethodDecorator;
+export function JobSchedule(
+  when: string | { every: Duration },
+  job: AnyJob,
+  settings: ScheduleSettings = {},
+): MethodDecorator {
+  const options: ScheduleOptions = { ...settings, ...(typeof when === 'object' ? when : { cron: when }) };
+  try {
+    readSchedule(job, null, options, 0);
+  } catch (error) {
+    if (!(error instanceof JobReactorError)) throw error;
+    throw new JobReactorError('INVALID_OPTIONS', `@JobSchedule(): ${error.message}`, { cause: error });
+  }
+  return decorator('JobSchedule', 'schedule', job, {}, { job, options });
+}
+
 function decorator(
   label: string,
   kind: MethodKind,
   job: string | JobDefinition,
   settings: JobSettings = {},
+  schedule?: MethodRole['schedule'],
 ): MethodDecorator {
   const definition = isJobDefinition(job) ? job : undefined;
   const name = definition?.name ?? readName(job, `The job of @${label}()`, 'INVALID_OPTIONS');
@@ -72,7 +106,11 @@ function decorator(
         `${where}belongs on a method that is not static and has a plain name, not on ${String(key)}.`,
       );
     }
-    addRole(method, { kind, name, defaults, ...(definition?.schema ? { schema: definition.schema } : {}) });
+    const optional = {
+      ...(definition?.schema ? { schema: definition.schema } : {}),
+      ...(schedule ? { schedule } : {}),
+    };
+    addRole(method, { kind, name, defaults, ...optional });
     // Nest binds request-scoped global guards, pipes and the like to controllers, and to providers marked this way.
     Reflect.defineMetadata(ENTRY_PROVIDER_WATERMARK, true, target.constructor);
   };

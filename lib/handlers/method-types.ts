@@ -1,5 +1,6 @@
 import type { Observable } from 'rxjs';
-import type { ArgsOf, JobDefinition, ResultOf } from '../job/define-job.js';
+import type { ScheduledRun } from '../job/declared-schedule.js';
+import type { ArgsOf, InputOf, JobDefinition, ResultOf } from '../job/define-job.js';
 import type { Feedback } from '../job/feedback.js';
 import type { JobContext } from './job-context.js';
 
@@ -59,6 +60,13 @@ export type CallbackDecorator<D extends JobDefinition> = <M extends Method>(
 
 /** For `@OnSuccessFeedback` and `@OnErrorFeedback`. */
 export type FeedbackDecorator<D extends JobDefinition> = <M extends (feedback: Feedback<D>) => unknown>(
+  target: object,
+  key: string | symbol,
+  descriptor: TypedPropertyDescriptor<M>,
+) => void;
+
+/** For `@JobSchedule`: it returns what the job is enqueued with. */
+export type ScheduleDecorator<D extends JobDefinition> = <M extends (run: ScheduledRun) => Returned<InputOf<D>>>(
   target: object,
   key: string | symbol,
   descriptor: TypedPropertyDescriptor<M>,

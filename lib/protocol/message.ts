@@ -2,6 +2,7 @@ import type { JobPageQuery, RetryAnswer } from '../job/job-query.js';
 import type { ParkedFeedback, ParkedPageQuery } from '../job/parked-feedback.js';
 import type { ErrorData, FeedbackRecord, JobOrigin, JobSpec, JobView, Listeners } from '../job/job.js';
 import type { CancelAnswer } from '../job/job-control.js';
+import type { ResultCredit } from './result-credit.js';
 
 /*
  * Every message of the protocol. protocol/README.md is the specification; messages.ts beside this file is the table
@@ -17,7 +18,6 @@ export interface Hello {
   instance: string;
   storage: { id: string; durable: boolean };
 }
-/** What the node can do: its first word after the welcome, so that strangers learn nothing of it. */
 export interface Offer {
   type: 'offer';
   /** When others may share the database its jobs are in: the id of that database. */
@@ -125,7 +125,7 @@ export interface Progress {
   id: string;
   /** Of the job's origin. */
   mac?: string | undefined;
-  value: string; // serialised
+  value: string;
 }
 export interface Result {
   type: 'result';
@@ -242,7 +242,6 @@ export interface Drain {
 export interface Goodbye {
   type: 'goodbye';
 }
-/** The connection ends because of this. */
 export interface ErrorMessage {
   type: 'error';
   code: WireErrorCode;
@@ -267,6 +266,7 @@ export type Message =
   | Proof
   | Welcome
   | Credit
+  | ResultCredit
   | Submit
   | Accepted
   | JobMessage

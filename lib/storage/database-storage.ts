@@ -8,6 +8,7 @@ import type {
   JobPage,
   JobStorage,
   JobWrite,
+  ScheduleRows,
   StorageOwner,
   StoragePeers,
   WriteResult,
@@ -46,6 +47,10 @@ export class DatabaseStorage implements JobStorage {
 
   get peers(): StoragePeers | undefined {
     return this.opened?.peers;
+  }
+
+  get schedules(): ScheduleRows | undefined {
+    return this.opened?.schedules;
   }
 
   async open(owner: StorageOwner): Promise<{ id: string }> {

@@ -1,12 +1,14 @@
 import type { FeedbackDelivery, FeedbackRecord, JobChange, JobOptions, KeptFeedback, StoredJob } from '../job/job.js';
 import type { JobStatus } from '../job/job-status.js';
+import type { ScheduleRows, ScheduleWrite } from './schedule-rows.js';
+import type { WriteResult } from './write-result.js';
 
 /*
  * The port to where jobs survive. One interface serves a node's storage and a distributor's outbox; a storage opened
  * for one of them is not shared with the other. test/conformance holds the suite that every implementation passes.
  */
 
-export type { JobChange };
+export type { JobChange, ScheduleRows, ScheduleWrite, WriteResult };
 
 export type JobWrite =
   /**
@@ -42,14 +44,6 @@ export interface Tombstone {
   /** Milliseconds since 1970. */
   until: number;
 }
-
-/**
- * - `done`: committed.
- * - `duplicate`: an insert whose id is known.
- * - `stale`: no row with that id and fence, or none to claim; nothing was written.
- * - `{ error }`: this one write was refused (for instance a value the database does not take); its neighbours are not affected.
- */
-export type WriteResult = 'done' | 'duplicate' | 'stale' | { error: Error };
 
 /** What became of inserts in a transaction of the caller's. */
 export interface Enlisted {
@@ -135,6 +129,8 @@ export interface JobStorage {
   readonly commitsAtOnce?: number | undefined;
   /** Present where several processes share a database. */
   readonly peers?: StoragePeers | undefined;
+  /** Optional, of an outbox: without it the application has no schedules (NO_SCHEDULES). There once it is open. */
+  readonly schedules?: ScheduleRows | undefined;
   /**
    * Connects, creates or migrates the schema, and makes sure nobody else has this storage open.
    * @returns the storage id: a UUID kept in the storage itself (for memory: new each time)

@@ -3,6 +3,7 @@ import type { Clock } from '../clock.js';
 import { JobReactorError } from '../job-reactor.error.js';
 import { undelivered, type FeedbackRecord, type KeptFeedback, type StoredJob } from '../job/job.js';
 import { isFinal, type JobStatus } from '../job/job-status.js';
+import { MemorySchedules } from './memory-schedules.js';
 import type {
   FeedbackPage,
   JobChange,
@@ -23,6 +24,7 @@ export class MemoryStorage implements JobStorage {
   private readonly feedbackRows = new Map<string, KeptFeedback>();
   private readonly feedbacksOfJob = new Map<string, number>();
   private readonly tombstones = new Map<string, number>();
+  readonly schedules = new MemorySchedules((job) => this.insert(job));
   private prunedAt = 0;
 
   constructor(private readonly clock: Clock) {}
@@ -102,6 +104,7 @@ export class MemoryStorage implements JobStorage {
     this.feedbackRows.clear();
     this.feedbacksOfJob.clear();
     this.tombstones.clear();
+    this.schedules.clear();
     return Promise.resolve();
   }
 

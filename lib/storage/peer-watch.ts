@@ -22,6 +22,8 @@ export interface PeerWatchParts {
   /** `alive`: names of the peers that are. */
   wants: (row: { name: string; options: JobOptions }, alive: ReadonlySet<string>) => Wants;
   adopted: (page: Adopted, peer: StoragePeer) => Promise<void>;
+  /** A peer is not alive any more, or was not when this process came. */
+  gone?: () => void;
   failed: (error: unknown) => void;
   /** An answer was lost: rows may have been taken over that nobody was told of. The database answers again. */
   inDoubt?: () => Promise<void>;
@@ -123,6 +125,7 @@ export class PeerWatch {
       const isLast = this.#isLastCall(peer, life);
       const isDone = done?.life === life && (done.for === null || (done.for === names && !isLast));
       if (this.#stopped || isDone) continue;
+      if (done?.life !== life) this.#parts.gone?.();
       const left = await this.#adopt(peer, isLast ? NOBODY : alive);
       this.#done.set(peer.id, { life, for: left === 'nothing' ? null : names });
       if (left === 'for now' && !isLast) this.#leave(peer, life);

@@ -1,6 +1,6 @@
 import { AssertionError } from 'node:assert';
 import { inspect, isDeepStrictEqual } from 'node:util';
-import type { AnyJob, ArgsOfJob } from '../client/job-reactor-client.js';
+import type { AnyJob, ArgsOfJob } from '../job/any-job.js';
 import { isJobDefinition } from '../job/define-job.js';
 import type { NewJob } from '../job/job-gateway.js';
 import type { JobOptions } from '../job/job.js';

@@ -1,5 +1,5 @@
 import type { Type } from '@nestjs/common';
-import type { AnyJob, ArgsOfJob } from '../client/job-reactor-client.js';
+import type { AnyJob, ArgsOfJob } from '../job/any-job.js';
 import type { ResultOfJob } from '../client/job-handle.js';
 import type { ArgsOf, Duration } from '../job/define-job.js';
 import { parseDuration } from '../job/duration.js';

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Type } from '@nestjs/common';
 import { MetadataScanner } from '@nestjs/core';
-import type { AnyJob } from '../client/job-reactor-client.js';
+import type { AnyJob } from '../job/any-job.js';
 import type { Clock } from '../clock.js';
 import type { JobHandler } from '../handlers/job-handler.js';
 import { rolesOf } from '../handlers/job-metadata.js';

@@ -99,6 +99,7 @@ export class TestBench implements Environment, TestingHooks {
       listeners: real.listeners,
       queries: real.queries,
       feedbacks: real.feedbacks,
+      ...(real.schedules ? { schedules: real.schedules } : {}),
       cancel: (id, reason) => real.cancel(id, reason),
       find: (id) => real.find(id),
       accept: (jobs, distributor) => this.#accept(real, jobs, distributor),
@@ -110,6 +111,10 @@ export class TestBench implements Environment, TestingHooks {
         return Promise.resolve(jobs.map((): Intake => 'accepted'));
       },
     };
+  }
+
+  scheduled(jobs: readonly NewJob[]): void {
+    for (const job of jobs) this.enqueued.add(job);
   }
 
   async stopping(stop: Promise<void>): Promise<void> {
@@ -160,7 +165,10 @@ export class TestBench implements Environment, TestingHooks {
   /** Removes what waits, and forgets what was. */
   async clear(): Promise<void> {
     await this.quiet();
-    for (const { queries } of this.#gateways) await queries.removeAll({});
+    for (const { queries, schedules } of this.#gateways) {
+      for (const { key, job } of (await schedules?.list()) ?? []) if (job.args !== null) await schedules?.remove(key);
+      await queries.removeAll({});
+    }
     await this.ended(null);
     this.enqueued.clear();
     this.attempts.length = 0;

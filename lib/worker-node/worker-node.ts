@@ -262,9 +262,9 @@ export class WorkerNode {
       case 'refuse':
         return void this.#stages.answers.superseded(message.id);
       case 'result-ack':
-        return void this.#stages.reporter.acknowledged(link, message.ids);
+      case 'result-credit':
       case 'undelivered':
-        return void this.#stages.reporter.undelivered(link, message);
+        return this.#stages.reporter.message(link, message);
       case 'cancel':
         return void this.#stages.answers.cancel(link, message);
       case 'query':

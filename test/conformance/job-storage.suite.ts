@@ -16,6 +16,7 @@ import type {
   WriteResult,
 } from '../../lib/storage/job-storage.js';
 import { sampleFeedback, sampleJob } from '../support/sample-job.js';
+import { scheduleRowsSuite } from './schedule-rows.suite.js';
 
 export interface StorageUnderTest {
   /** Not yet open. */
@@ -603,6 +604,17 @@ export function jobStorageSuite(name: string, make: () => Promise<StorageUnderTe
         await second.close();
       });
     });
+
+    scheduleRowsSuite(
+      () => storage,
+      async () => {
+        const again = await made.reopen?.();
+        if (!again) return undefined;
+        onTestFinished(() => again.close());
+        await again.open(OWNER);
+        return again;
+      },
+    );
 
     describe('if shared', () => {
       const open = async (owner: Partial<StorageOwner>): Promise<{ other: JobStorage; id: string }> => {

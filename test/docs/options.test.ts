@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { parseDuration } from '../../lib/job/duration.js';
 import { readEnqueueOptions } from '../../lib/job/enqueue-options.js';
 import { readJobsQuery } from '../../lib/job/job-filter.js';
+import { readSchedule } from '../../lib/job/schedule-options.js';
 import { attemptsLeft, retryDelay } from '../../lib/job/retry-policy.js';
 import { readOptions } from '../../lib/job-reactor.read-options.js';
 import { codeIn, ROOT, tablesOf, type Row } from './page.js';
@@ -29,6 +30,7 @@ const SECTIONS: Record<string, { file: string; type: string }> = {
   'JobReactorModule.forRootAsync(options)': { file: 'job-reactor.module', type: 'JobReactorAsyncOptions' },
   'defineJob(name, settings)': { file: 'job/job-settings', type: 'JobSettings' },
   'client.enqueue(job, args, options)': { file: 'job/enqueue-options', type: 'EnqueueOptions' },
+  'client.schedule(job, args, options)': { file: 'job/schedule-options', type: 'ScheduleOptions' },
   'job.result(options) and job.stored(options)': { file: 'client/job-handle', type: 'WaitOptions' },
   'client.jobs(query)': { file: 'job/job-filter', type: 'JobsQuery' },
   'client.remove(which)': { file: 'job/job-filter', type: 'JobSelection' },
@@ -94,6 +96,18 @@ describe('docs/options.md', () => {
     });
     for (const heading of ['jobs', 'defineJob(name, settings)']) expect(said(heading)).toMatchObject({ maxAttempts });
     expect(attemptsLeft(undefined, 1_000, true)).toBe(Infinity);
+  });
+
+  it('says the defaults of a schedule', () => {
+    const { rule, job } = readSchedule('report', null, { cron: '0 3 * * *' }, 1_000);
+    const { priority, maxAttempts } = said('client.schedule(job, args, options)');
+    const { timezone, missed } = said('client.schedule(job, args, options)');
+    expect({ timezone, missed, priority }).toEqual({
+      timezone: rule.timezone,
+      missed: rule.missed,
+      priority: job.priority,
+    });
+    expect(maxAttempts).toBe(1 + attemptsLeft(undefined, 1, false));
   });
 
   it('says the default of a question', () => {

@@ -7,13 +7,15 @@ import { ROOT } from './page.js';
 const start = programs();
 let folder: string;
 
-/** The blocks of docs/testing.md as files, in this repository so that they find the packages they import. */
+/** The blocks of docs/testing.md and docs/schedules.md as files, in this repository so that they find the packages they import. */
 beforeAll(async () => {
   await mkdir(join(ROOT, '.tmp'), { recursive: true });
   folder = await mkdtemp(join(ROOT, '.tmp', 'testing-'));
-  const page = await readFile(join(ROOT, 'docs/testing.md'), 'utf8');
-  for (const [, code = '', name = ''] of page.matchAll(/```ts\n(\/\/ ([\w.-]+\.ts)\b[\s\S]*?)```/g)) {
-    await writeFile(join(folder, name), code);
+  for (const file of ['docs/testing.md', 'docs/schedules.md']) {
+    const page = await readFile(join(ROOT, file), 'utf8');
+    for (const [, code = '', name = ''] of page.matchAll(/```ts\n(\/\/ ([\w.-]+\.ts)\b[\s\S]*?)```/g)) {
+      await writeFile(join(folder, name), code);
+    }
   }
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
@@ -22,7 +24,8 @@ it.each([
   ['mail-jobs.test.ts', 2],
   ['sign-up.test.ts', 2],
   ['end-to-end.test.ts', 1],
-])('the example %s of docs/testing.md passes, and its process ends by itself', async (file, tests) => {
+  ['report-schedules.test.ts', 1],
+])('the example %s of the docs passes, and its process ends by itself', async (file, tests) => {
   const program = start(join(folder, file), [], folder);
   const { code } = await program.ended();
   expect(code, program.output).toBe(0);

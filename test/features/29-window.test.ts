@@ -54,10 +54,10 @@ describe.each(databaseKinds)('more jobs wait for a node than are held whole, out
       ...(n % 5 === 0 ? { onSuccess: ({ job }: Feedback) => heard.tell(job.id) } : {}),
     }));
     expect(web.distributor.backlog()).toEqual({ unconfirmed: MANY, pending: MANY, byName: { work: MANY } });
-    await system.node({ to: web, providers: [works(ran)], concurrency: 1, prefetch: 1 });
+    await system.node({ to: web, providers: [works(ran)], concurrency: 1, prefetch: 0 });
     expect(await Promise.all(jobs.map((job) => job.result({ timeout: '30s' })))).toEqual(numbers(MANY));
     expect(ran.all.map(({ n }) => n).toSorted((a, b) => a - b)).toEqual(numbers(MANY));
-    // One that is on its way already is not overtaken.
+    // The node takes one at a time: what is on its way is not overtaken.
     const priorities = ran.all.map(({ priority }) => priority);
     expect(priorities).toEqual(priorities.toSorted((a, b) => b - a));
     await heard.count(MANY / 5);
@@ -154,7 +154,7 @@ describe.each(databaseKinds)('more jobs wait for a node than are held whole, out
     await new Promise((resolve) => setTimeout(resolve, 500)); // nothing is to happen: there is no event to wait for
     expect([before > 0, statements.slice(before)]).toEqual([true, []]);
     const ran = new Facts<Ran>();
-    await system.node({ to: second, providers: [works(ran)], concurrency: 1, prefetch: 1 });
+    await system.node({ to: second, providers: [works(ran)], concurrency: 1, prefetch: 0 });
     await ran.count(MANY);
     expect(ran.all.map(({ n }) => n)).toEqual(numbers(MANY).toReversed());
     await eventually('nothing is left', () => second.distributor.backlog().unconfirmed === 0);

@@ -18,6 +18,7 @@ export const TABLES = {
   tombstones: 'tombstones',
   storage: 'storage',
   leases: 'leases',
+  schedules: 'schedules',
 };
 
 /** A transaction that is open; only one is at a time, which is more than any isolation level promises. */

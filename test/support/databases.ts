@@ -30,7 +30,7 @@ function mysql(url: string): TestDatabase {
     kind: 'MySQL/MariaDB',
     make() {
       const entityPrefix = `${unique()}_`;
-      const tables = ['jobs', 'feedbacks', 'tombstones', 'storage', 'leases', 'migrations'];
+      const tables = ['jobs', 'feedbacks', 'tombstones', 'storage', 'leases', 'schedules', 'migrations'];
       const drops = tables.map((table) => `DROP TABLE IF EXISTS ${entityPrefix}job_reactor_${table}`);
       return { storage: { type: 'mariadb', url, entityPrefix }, drop: () => run({ type: 'mariadb', url }, drops) };
     },

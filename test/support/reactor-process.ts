@@ -14,6 +14,7 @@ import {
   OnSuccessFeedback,
   type JobHandle,
   type JobReactorOptions,
+  type ScheduleOptions,
   Snooze,
 } from '../../lib/index.js';
 import { smallWindow } from './small-window.js';
@@ -76,7 +77,7 @@ export type FromParent =
   | { enqueue: number; name: string; args: unknown; options: Record<string, unknown> }
   | { resultOf: string }
   | { heed: Heed }
-  | { ask: number; method: 'parked' | 'redeliver' | 'drop'; about: unknown };
+  | { ask: number; method: 'parked' | 'redeliver' | 'drop' | 'schedule'; about: unknown };
 
 const KILLS: Record<Kill, () => unknown> = {
   'process.exit': () => process.exit(7),
@@ -195,7 +196,12 @@ async function main(options: JobReactorOptions, declared?: Heed): Promise<void> 
     if ('heed' in message) return void (heed = message.heed);
     if ('ask' in message) {
       const answered = message.ask;
-      return void client.feedbacks[message.method](message.about as never).then(
+      const ask = (method: typeof message.method): Promise<unknown> => {
+        if (method !== 'schedule') return client.feedbacks[method](message.about as never);
+        const { name, args, options } = message.about as { name: string; args: unknown; options: ScheduleOptions };
+        return client.schedule(name, args, options);
+      };
+      return void ask(message.method).then(
         (value) => tell({ answered, value }),
         (error: Error) => tell({ answered, error: error.message }),
       );

@@ -32,6 +32,7 @@ const ROOT = [
   'job-reactor.read-security',
   'job-reactor.read-threads',
   'job-reactor.logger',
+  'job-reactor.refusal-advice',
 ];
 
 /** Made by spines and stages alike: they know nothing of what is done with them. */

@@ -2,7 +2,7 @@ import type { DataSource, DataSourceOptions } from 'typeorm';
 import type { StoredJob } from '../../job/job.js';
 import type { Enlisted, JobPage, JobWrite, StorageOwner, StoragePeers, WriteResult } from '../job-storage.js';
 import type { Row, RowValue } from './job-rows.js';
-import type { JobReads } from './job-reads.js';
+import type { JobReads, Read } from './job-reads.js';
 import type { TableNames } from './table-names.js';
 
 /**
@@ -34,6 +34,11 @@ export interface Dialect {
   all(sql: string, params: readonly RowValue[]): Promise<Row[]>;
   /** See JobStorage.commit(). */
   commit(writes: readonly JobWrite[]): Promise<WriteResult[]>;
+  /**
+   * In one transaction a statement that has to change one row, and inserts of jobs. Null: it changed none, and nothing was
+   * written.
+   */
+  commitWith(guard: Read, jobs: readonly StoredJob[]): Promise<WriteResult[] | null>;
   /** See JobStorage.enlist(). Absent where a transaction of others can't hold our rows. */
   enlist?(manager: object, jobs: readonly StoredJob[], changed: () => void): Promise<Enlisted>;
   /** See JobStorage.unfinished(). */

@@ -5,6 +5,7 @@ export interface TableNames {
   readonly tombstones: string;
   readonly storage: string;
   readonly leases: string;
+  readonly schedules: string;
 }
 
 export interface TablePlace {
@@ -26,5 +27,6 @@ export function tableNames(place: TablePlace, quote: '"' | '`'): TableNames {
     tombstones: table('tombstones'),
     storage: table('storage'),
     leases: table('leases'),
+    schedules: table('schedules'),
   };
 }

@@ -140,6 +140,26 @@ describe('more jobs wait than the window holds', () => {
     expect(sent).toEqual(all.map(({ spec }) => spec.id));
   });
 
+  it('the larger the jobs are the fewer are whole, and one at least', () => {
+    const jobs = waiting(1_000);
+    const mebi = 2 ** 20;
+    const ids = Array.from(
+      { length: 64 },
+      (_, n) => jobs.add({ args: 'x'.repeat(n === 0 ? mebi * 40 : mebi) }).spec.id,
+    );
+    expect(jobs.whole()).toBeGreaterThan(0);
+    expect(jobs.whole()).toBeLessThanOrEqual(33);
+    const sent = [];
+    let most = 0;
+    for (let id = jobs.send(); id !== undefined; id = jobs.send()) {
+      sent.push(id);
+      jobs.load();
+      most = Math.max(most, jobs.whole());
+    }
+    expect(sent).toEqual(ids);
+    expect(most).toBeLessThanOrEqual(33);
+  });
+
   it('of many groups each has its share, and one at least', () => {
     const jobs = waiting(4);
     for (let n = 0; n < 60; n++) jobs.add({ name: `job ${n % 20}` });

@@ -5,7 +5,7 @@ import type { StoredJob } from '../../../job/job.js';
 import { CommitInDoubt } from '../../commit-in-doubt.js';
 import type { Enlisted, JobPage, JobWrite, StorageOwner, WriteResult } from '../../job-storage.js';
 import type { Dialect } from '../dialect.js';
-import type { JobReads } from '../job-reads.js';
+import type { JobReads, Read } from '../job-reads.js';
 import { toStoredJob, type Row, type RowValue } from '../job-rows.js';
 import type { TableNames } from '../table-names.js';
 import { CallersTransactions, sessionOf } from './callers-transaction.js';
@@ -24,7 +24,7 @@ import { InDoubt } from './in-doubt.js';
 import { Lease } from './lease.js';
 import { thisMachine, type Machine } from './process-mark.js';
 import { ServerPeers } from './server-peers.js';
-import { refusal } from './storable.js';
+import { inserts, refusing } from './storable.js';
 
 /** How often a group is tried, after a deadlock or the like. */
 const TRIES = 5;
@@ -124,7 +124,7 @@ export class ServerDialect implements Dialect {
     const manager = given as EntityManager;
     const session = sessionOf(manager, (sql) => this.engine.text(sql));
     await this.transactions.assertSameDatabase(manager, session, this.tables.storage, this.peers.database);
-    const writes = jobs.map((job): JobWrite => ({ kind: 'insert', job }));
+    const writes = inserts(jobs);
     const apply = (good: readonly JobWrite[]): Promise<WriteResult[]> => this.held(() => this.apply(session, good));
     const results = await refusing(writes, apply).catch((cause: unknown) => Promise.reject(notEnlisted(cause)));
     return { results, state: this.transactions.watch(manager, changed) };
@@ -134,6 +134,13 @@ export class ServerDialect implements Dialect {
     const results = await refusing(writes, (good) => this.storage(() => this.commitGood(good), good));
     await this.prune();
     return results;
+  }
+
+  async commitWith(guard: Read, jobs: readonly StoredJob[]): Promise<WriteResult[] | null> {
+    const writes = inserts(jobs);
+    const commit = (good: readonly JobWrite[]): Promise<WriteResult[] | null> =>
+      this.held(() => this.again(() => this.engine.session((session) => this.guarded(session, guard, good))));
+    return refusing(writes, (good) => this.storage(() => commit(good), good));
   }
 
   async retire(): Promise<void> {
@@ -187,6 +194,13 @@ export class ServerDialect implements Dialect {
 
   private apply(session: Session, writes: readonly JobWrite[]): Promise<WriteResult[]> {
     return this.engine.apply(session, this.open().owner, writes, this.clock.now());
+  }
+
+  private guarded(session: Session, { sql, params }: Read, writes: readonly JobWrite[]): Promise<WriteResult[] | null> {
+    return transaction(session, async () => {
+      if ((await session.query(sql, params)).count !== 1) return null;
+      return writes.length === 0 ? [] : this.apply(session, writes);
+    });
   }
 
   private async look(ids: readonly string[]): Promise<Row[]> {
@@ -264,18 +278,6 @@ export class ServerDialect implements Dialect {
       throw new JobReactorError(code, message, { cause: error });
     }
   }
-}
-
-/** What can't be stored is refused one by one; the rest goes on. */
-async function refusing(
-  writes: readonly JobWrite[],
-  commit: (good: readonly JobWrite[]) => Promise<WriteResult[]>,
-): Promise<WriteResult[]> {
-  const refused = writes.map(refusal);
-  const good = writes.filter((_, i) => !refused[i]);
-  const answers = good.length === 0 ? [] : await commit(good);
-  let next = 0;
-  return refused.map((error) => (error ? { error } : (answers[next++] as WriteResult)));
 }
 
 /** The caller's transaction is broken by it as by any failed statement, and the caller rolls it back. */

@@ -1,16 +1,32 @@
 import type { FeedbackRecord, StoredJob } from '../../../job/job.js';
-import type { JobChange, JobWrite } from '../../job-storage.js';
+import type { JobChange, JobWrite, WriteResult } from '../../job-storage.js';
 import { isUuid } from '../job-rows.js';
 
 const INT = 2 ** 31;
 /** No text of PostgreSQL has the first; the others separate values in a statement. JSON escapes all of them. */
 const FORBIDDEN = ['\0', '\x1d', '\x1e'];
 
+export const inserts = (jobs: readonly StoredJob[]): JobWrite[] =>
+  jobs.map((job): JobWrite => ({ kind: 'insert', job }));
+
+/** What can't be stored is refused one by one; the rest goes on. Null when that was not written either. */
+export async function refusing<Answers extends WriteResult[] | null>(
+  writes: readonly JobWrite[],
+  commit: (good: readonly JobWrite[]) => Promise<Answers>,
+): Promise<Answers | WriteResult[]> {
+  const refused = writes.map(refusal);
+  const good = writes.filter((_, i) => !refused[i]);
+  const answers = good.length === 0 && writes.length > 0 ? [] : await commit(good);
+  if (answers === null) return answers;
+  let next = 0;
+  return refused.map((error) => (error ? { error } : (answers[next++] as WriteResult)));
+}
+
 /**
  * Why a write can't be stored, or undefined. Said here because a server refuses the whole statement for one bad value,
  * and some replace what they can't keep without a word.
  */
-export function refusal(write: JobWrite): Error | undefined {
+function refusal(write: JobWrite): Error | undefined {
   switch (write.kind) {
     case 'insert':
       return ofJob(write.job);

@@ -83,6 +83,11 @@ export function commitGroup(
   return once(applyAlone);
 }
 
+/** In a transaction of the caller's. */
+export function insertAll(at: SqlitePlace, jobs: readonly StoredJob[], now: number): WriteResult[] {
+  return jobs.map((job) => applyAlone(at, { kind: 'insert', job }, now));
+}
+
 function inOrder(writes: readonly JobWrite[], applyOne: (write: JobWrite) => WriteResult): WriteResult[] {
   const results: WriteResult[] = [];
   for (const kind of ORDER) {

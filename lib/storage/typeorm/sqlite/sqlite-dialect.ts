@@ -8,12 +8,12 @@ import type { StoredJob } from '../../../job/job.js';
 import type { JobPage, JobWrite, StorageOwner, WriteResult } from '../../job-storage.js';
 import type { SqliteStorageOptions, StorageHooks } from '../../storage-option.js';
 import type { Dialect } from '../dialect.js';
-import type { JobReads } from '../job-reads.js';
+import type { JobReads, Read } from '../job-reads.js';
 import type { Row, RowValue } from '../job-rows.js';
 import { MIGRATIONS_TABLE, jobReactorMigrations } from '../schema.js';
 import { statementLogger } from '../statement-logger.js';
 import { tableNames, type TableNames } from '../table-names.js';
-import { SqliteStatements, commitGroup } from './sqlite-commit.js';
+import { SqliteStatements, commitGroup, insertAll } from './sqlite-commit.js';
 import { SqliteConnection } from './sqlite-connection.js';
 import type { SqliteDatabase } from './sqlite-database.js';
 import { loadSqliteDriver, type LoadedDriver } from './sqlite-driver.js';
@@ -113,6 +113,16 @@ export class SqliteDialect implements Dialect {
       const now = this.clock.now();
       const at = { connection, statements: this.statements };
       return commitGroup(at, writes, now, () => this.pruning.prune(connection, now));
+    });
+  }
+
+  commitWith(guard: Read, jobs: readonly StoredJob[]): Promise<WriteResult[] | null> {
+    return this.insist(() => {
+      const connection = this.open();
+      const at = { connection, statements: this.statements };
+      return connection.transaction(() =>
+        connection.run(guard.sql, guard.params) === 1 ? insertAll(at, jobs, this.clock.now()) : null,
+      );
     });
   }
 
