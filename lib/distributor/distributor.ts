@@ -222,7 +222,7 @@ export class Distributor implements JobGateway {
     this.#stages.questions.joined(node);
     this.#stages.asked.joined(node);
     this.#stages.forwarder.joined(node);
-    this.#stages.peers.joined();
+    this.#stages.peers.joined(node);
   }
 
   #lost(node: ConnectedNode): void {

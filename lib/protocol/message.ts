@@ -6,8 +6,7 @@ import type { ResultCredit } from './result-credit.js';
 
 /*
  * Every message of the protocol. protocol/README.md is the specification; messages.ts beside this file is the table
- * (numbers, direction, limits) that the codec works from. Text fields that hold serialised args or results travel as
- * raw parts behind the header, so that a side which only stores them never parses them.
+ * (numbers, direction, limits) that the codec works from. Serialised args and results travel as parts behind the header.
  */
 
 export interface Hello {
@@ -221,9 +220,10 @@ export interface ParkedAnswered {
   /** Names of nodes the answer does not speak of. */
   missing: string[];
 }
-/** A node or distributor that keeps its jobs in this database was lost, said to those who share it. */
+/** A node or distributor that keeps its jobs in this database was lost, or is back; said to those who share it. */
 export interface PeerLost {
   type: 'peer-lost';
+  back?: boolean;
   database: string;
   instance: string;
   name: string;

@@ -234,7 +234,7 @@ export const MESSAGES: { readonly [T in MessageType]: Entry<MessageOf<T>> } = {
     number: 19,
     from: 'both',
     state: 'after',
-    fields: { database: uuid, instance: uuid, name },
+    fields: { database: uuid, instance: uuid, name, back: optional(flag) },
     parts: [],
   },
   ping: { ...nothing, number: 20 },

@@ -128,7 +128,7 @@ export class NodeStages {
       scheduler,
       recoverer,
       receiver: this.receiver,
-      announce: (database) => this.links.peerLost(database, { name: node, instance }),
+      announce: (database, back) => this.links.peerLost(database, { name: node, instance }, back),
       back: (stored) => flow.back(stored),
     });
     const conclude = (completed: Completed, settled: boolean): void => flow.concluded(completed, settled);

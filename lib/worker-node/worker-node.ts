@@ -249,7 +249,7 @@ export class WorkerNode {
 
   #closed(link: DistributorLink, instance: string): void {
     this.#stages.reporter.closed(link, instance);
-    this.#stages.adopter.look();
+    this.#stages.adopter.closed(link);
     this.submitter.closed(link);
   }
 
@@ -271,7 +271,7 @@ export class WorkerNode {
       case 'parked-query':
         return void this.#stages.answers.query(link, message);
       case 'peer-lost':
-        return this.#stages.adopter.look();
+        return this.#stages.adopter.heard(message, link);
       default:
         return this.submitter.message(link, message);
     }

@@ -302,7 +302,10 @@ export const ARBITRARY: { [T in MessageType]: fc.Arbitrary<MessageOf<T>> } = {
     count,
     missing: names,
   }),
-  'peer-lost': fc.record({ type: fc.constant('peer-lost'), database: uuid, instance: uuid, name }),
+  'peer-lost': fc.record(
+    { type: fc.constant('peer-lost'), database: uuid, instance: uuid, name, back: fc.boolean() },
+    { requiredKeys: ['type', 'database', 'instance', 'name'] },
+  ),
   ping: fc.constant({ type: 'ping' }),
   pong: fc.constant({ type: 'pong' }),
   drain: fc.constant({ type: 'drain' }),
