@@ -20,6 +20,7 @@ import type {
 } from './job-reactor.options.js';
 import { isInsecureBind, isInsecureLink, readAuth, readSecrets, readTls } from './job-reactor.read-security.js';
 import { readThreads } from './job-reactor.read-threads.js';
+import { LONGEST_HANDOFF } from './protocol/frame.js';
 import type { StorageOption } from './storage/storage-option.js';
 import type { Address } from './transport/connection.js';
 
@@ -141,7 +142,12 @@ function readNode(options: NodeOptions, hasDistributor: boolean): NodeSettings {
     labels: readList(options.labels ?? [], 'node.labels').map((label, i) => readName(label, `node.labels[${i}]`, CODE)),
     drainTimeout: parseDuration(options.drainTimeout ?? 20_000, 'node.drainTimeout'),
     maxCrashes: atLeast(1, options.maxCrashes ?? 3, 'node.maxCrashes'),
-    handoffTimeout: parsePositiveDuration(options.handoffTimeout ?? 30_000, 'node.handoffTimeout'),
+    handoffTimeout: parsePositiveDuration(
+      options.handoffTimeout ?? 30_000,
+      'node.handoffTimeout',
+      CODE,
+      LONGEST_HANDOFF,
+    ),
     auth: readAuth(options.auth, 'node.auth'),
     tls,
     insecure: isInsecureLink(distributors, tls, isMeant),

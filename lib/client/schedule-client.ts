@@ -9,6 +9,7 @@ import type { ScheduleGateway } from '../job/schedule-gateway.js';
 import { readSchedule, type ScheduleOptions } from '../job/schedule-options.js';
 import { nextSlot, ScheduleTimes, type MissedSlots, type StoredSchedule } from '../job/schedule.js';
 import { deserialise, serialise } from '../job/serialise.js';
+import { TimeZone } from '../job/time-zone.js';
 import { JobReactorError } from '../job-reactor.error.js';
 import { JobHandle } from './job-handle.js';
 import type { JobIds } from './job-ids.js';
@@ -59,7 +60,13 @@ export class ScheduleClient {
 
   /** In the order of their keys, those that are paused or over as well. */
   async list(): Promise<Schedule[]> {
-    return (await this.#gateway().list()).map(scheduleOf);
+    const known = new Map<string, TimeZone>();
+    const zone = (name: string): TimeZone => {
+      const found = known.get(name) ?? new TimeZone(name);
+      known.set(name, found);
+      return found;
+    };
+    return (await this.#gateway().list()).map((schedule) => scheduleOf(schedule, zone));
   }
 
   async get(key: string): Promise<Schedule | null> {
@@ -120,7 +127,7 @@ const readKey = (key: unknown): string => readName(key, 'The key of a schedule',
 
 const view = (schedule: StoredSchedule | null): Schedule | null => schedule && scheduleOf(schedule);
 
-function scheduleOf(stored: StoredSchedule): Schedule {
+function scheduleOf(stored: StoredSchedule, zone?: (name: string) => TimeZone): Schedule {
   const { key, rule, job, paused, runs, lastSlot, changedAt, since } = stored;
   return {
     key,
@@ -131,7 +138,7 @@ function scheduleOf(stored: StoredSchedule): Schedule {
     paused,
     runs,
     lastAt: lastSlot,
-    nextAt: nextSlot(stored, new ScheduleTimes(rule, since)),
+    nextAt: nextSlot(stored, new ScheduleTimes(rule, since, zone)),
     changedAt,
   };
 }

@@ -1,6 +1,7 @@
 import { isInstant, type JobSpec } from '../job/job.js';
 import type { NodeFacts } from '../job-reactor.events.js';
 import type { Credit, Hello, Message, Offer } from '../protocol/message.js';
+import { FIRST_RESULTS } from '../protocol/result-credit.js';
 import type { Connection } from '../transport/connection.js';
 
 /** One node that has joined: what it can do and how much it may still be sent. */
@@ -22,6 +23,8 @@ export class ConnectedNode {
   readonly #accepts: Set<string> | null;
   #credit = { instant: 0, stored: 0, bytes: Infinity };
   #sent = { instant: 0, stored: 0, bytes: 0 };
+  /** Bytes of its results: that came on this connection, that may come, and that wait for the application's code. */
+  readonly results = { received: 0, granted: FIRST_RESULTS, waiting: 0 };
   draining = false;
   /** It said goodbye: whatever it never confirmed may go elsewhere at once. */
   leaving = false;
@@ -111,6 +114,11 @@ export class ConnectedNode {
 
   send(message: Message): void {
     this.#connection.send(message);
+  }
+
+  /** It did what no node does. */
+  breaks(message: string): void {
+    this.#connection.close({ type: 'error', code: 'PROTOCOL', message });
   }
 
   get connection(): Connection {

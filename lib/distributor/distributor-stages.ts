@@ -30,6 +30,7 @@ import { NodeRequests } from './node-requests.js';
 import { Outbox } from './outbox.js';
 import { ParkedQueries } from './parked-queries.js';
 import { ResultAcks } from './result-acks.js';
+import { ResultBudget } from './result-budget.js';
 import { ResultForwarder } from './result-forwarder.js';
 import { ScheduledJobs } from './scheduled-jobs.js';
 import { StoredSchedules } from './stored-schedules.js';
@@ -103,6 +104,7 @@ export class DistributorStages {
   readonly forwarder: ResultForwarder;
   readonly settled: TickBatch;
   readonly acks: ResultAcks;
+  readonly results = new ResultBudget();
   readonly peers: OutboxPeers;
   readonly storedSchedules: StoredSchedules;
   readonly schedules: JobSchedules;

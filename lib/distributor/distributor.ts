@@ -75,7 +75,6 @@ export class Distributor implements JobGateway {
     this.#stages.schedules.start();
   }
 
-  /** Where a node of the same process finds it, once it listens. */
   address(): Promise<Address> {
     return this.#stages.listener.address();
   }
@@ -90,7 +89,6 @@ export class Distributor implements JobGateway {
     return { unconfirmed: this.#stages.held.unconfirmed, pending: pending.size, byName: pending.names() };
   }
 
-  /** From memory: nobody is asked. */
   health(): { listens: boolean; storage: StorageHealth; oldest: number | null } {
     const { listener, outbox, held } = this.#stages;
     return { listens: listener.listens, storage: outbox.health, oldest: held.pending.oldest };
@@ -167,10 +165,14 @@ export class Distributor implements JobGateway {
 
   // 11
   #results(node: ConnectedNode, message: Result): void {
-    const { jobId, origin, assignment, id } = message.feedback;
-    const { held, proofs, acks } = this.#stages;
-    if (!held.isRepeat(jobId, assignment) && !proofs.admits(node, { id: jobId, mac: origin.mac, origin })) return;
-    acks.when(id, this.#result(node, feedbackFrom(message)), node);
+    const feedback = feedbackFrom(message);
+    const { jobId, origin, assignment, id } = feedback;
+    const { held, proofs, acks, results } = this.#stages;
+    const done = results.arrived(node, feedback);
+    if (done === null) return node.breaks('result came without credit');
+    if (!held.isRepeat(jobId, assignment) && !proofs.admits(node, { id: jobId, mac: origin.mac, origin }))
+      return done();
+    acks.when(id, this.#result(node, feedback), node, done);
   }
 
   // 12
@@ -201,7 +203,6 @@ export class Distributor implements JobGateway {
     return (job && endings.end(job, node)?.then(() => told)) ?? told;
   }
 
-  /** At once where nobody has to be waited for, as of most jobs. */
   #tell(feedback: FeedbackRecord): Promise<Told> | Told {
     const { runner, forwarder } = this.#stages;
     const isOwn = feedback.origin.submitter === null;
@@ -221,7 +222,7 @@ export class Distributor implements JobGateway {
     this.#stages.questions.joined(node);
     this.#stages.asked.joined(node);
     this.#stages.forwarder.joined(node);
-    this.#stages.peers.joined();
+    this.#stages.peers.joined(node);
   }
 
   #lost(node: ConnectedNode): void {

@@ -10,6 +10,7 @@ import {
   type NewSchedule,
   type StoredSchedule,
 } from '../job/schedule.js';
+import { TimeZone } from '../job/time-zone.js';
 import type { EmitEvent } from '../job-reactor.events.js';
 import type { WriteResult } from '../storage/job-storage.js';
 import { TimerQueue } from '../timer-queue.js';
@@ -18,6 +19,8 @@ import type { StoredSchedules } from './stored-schedules.js';
 
 const FIRST_WAIT = 1_000;
 const LONGEST_WAIT = 60_000;
+/** Schedules that are read into timers before the event loop goes on. */
+const IN_ONE_TICK = 64;
 
 type Commit = (rows: StoredJob[]) => Promise<WriteResult[] | 'stale'>;
 
@@ -49,9 +52,11 @@ interface Armed {
 export class JobSchedules {
   readonly #parts: JobSchedulesParts;
   readonly #armed = new Map<string, Armed>();
+  /** Few, for many schedules; each takes a while to make. */
+  readonly #zones = new Map<string, TimeZone>();
   readonly #slots: TimerQueue;
   readonly #going = new Set<Promise<unknown>>();
-  /** One commit after another: thousands of slots at one moment must not keep jobs from theirs. */
+  /** One after another, a tick each: thousands of slots at one moment must not keep jobs from their commits. */
   #turn: Promise<unknown> = Promise.resolve();
   #takingUp: 'no' | 'now' | 'again' = 'no';
   #started = false;
@@ -87,7 +92,7 @@ export class JobSchedules {
     if (known && known.row.revision > row.revision) return;
     let times: ScheduleTimes;
     try {
-      times = new ScheduleTimes(row.rule, row.since);
+      times = new ScheduleTimes(row.rule, row.since, (name) => this.#zone(name));
     } catch (error) {
       // Whoever made it has a runtime that knows more time zones.
       this.forget(row.id);
@@ -120,7 +125,11 @@ export class JobSchedules {
     do {
       this.#takingUp = 'now';
       const all = await this.#insist(() => this.#parts.stored.list());
-      for (const row of all ?? []) this.keep(row);
+      for (const [index, row] of (all ?? []).entries()) {
+        this.keep(row);
+        if (index % IN_ONE_TICK === 0) await this.#tick();
+        if (this.#stopped) return;
+      }
     } while ((this.#takingUp as string) === 'again' && !this.#stopped);
     this.#takingUp = 'no';
   }
@@ -153,7 +162,7 @@ export class JobSchedules {
 
   async #fireNow(armed: Armed): Promise<void> {
     const { clock, distributor, emit } = this.#parts;
-    const due = dueSlots(armed.row, armed.times, clock.now());
+    const due = await this.#inTurn(async () => dueSlots(armed.row, armed.times, clock.now()));
     if (due.until === armed.row.doneUntil) return;
     // One by one: a backlog may have room for some of them.
     const last = due.slots.at(-1);
@@ -180,15 +189,25 @@ export class JobSchedules {
     return !this.#stopped;
   }
 
+  #zone(name: string): TimeZone {
+    const zone = this.#zones.get(name) ?? new TimeZone(name);
+    this.#zones.set(name, zone);
+    return zone;
+  }
+
   #failed({ key }: StoredSchedule, error: unknown): void {
     const { distributor, emit } = this.#parts;
     if (!this.#stopped) emit({ event: 'schedule failed', distributor, key, error });
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const turn = this.#turn.then(work);
+    const turn = this.#turn.then(() => this.#tick()).then(work);
     this.#turn = turn.catch(() => undefined);
     return turn;
+  }
+
+  #tick(): Promise<void> {
+    return new Promise((resolve) => this.#parts.clock.endOfTick(resolve));
   }
 
   /** Again until it succeeds; undefined once this has been stopped. */

@@ -10,6 +10,7 @@ import type { NodeRegistry } from './node-registry.js';
 
 /** Jobs looked at in one statement. */
 const PAGE = 1_000;
+const MOST_LOST = 1_000;
 
 export interface OutboxPeersParts {
   distributor: string;
@@ -36,6 +37,8 @@ export interface OutboxPeersParts {
 export class OutboxPeers {
   readonly #parts: OutboxPeersParts;
   #watch: PeerWatch | undefined;
+  /** Nodes that were lost and said no goodbye, by instance; of those that never come back the first go one day. */
+  readonly #lost = new Map<string, ConnectedNode>();
 
   constructor(parts: OutboxPeersParts) {
     this.#parts = parts;
@@ -71,26 +74,30 @@ export class OutboxPeers {
     this.#watch.look();
   }
 
-  joined(): void {
+  joined(node: ConnectedNode): void {
     this.#watch?.look();
+    if (this.#lost.delete(node.instance)) this.#tellOthers(node, true);
+    for (const lost of this.#lost.values()) tell(node, lost, false);
   }
 
   /** Those who share its database are to see whether it comes back. */
-  lost({ database, instance, name }: ConnectedNode): void {
-    if (database === undefined) return;
-    for (const peer of this.#parts.registry.nodes()) {
-      if (peer.database === database) peer.send({ type: 'peer-lost', database, instance, name });
-    }
+  lost(node: ConnectedNode): void {
+    this.#watch?.forget(node);
+    const [first] = this.#lost.keys();
+    if (this.#lost.size >= MOST_LOST && first !== undefined) this.#lost.delete(first);
+    if (node.database !== undefined && !node.leaving) this.#lost.set(node.instance, node);
+    this.#tellOthers(node, false);
   }
 
   /** Of itself, which those who share its database are told, or of another distributor. */
-  peerLost(node: ConnectedNode, { database, instance }: PeerLost): void {
-    if (database === this.id) this.#watch?.look();
-    if (instance !== node.instance || database !== node.database) return;
-    for (const peer of this.#parts.registry.nodes()) {
-      if (peer !== node && peer.database === database)
-        peer.send({ type: 'peer-lost', database, instance, name: node.name });
-    }
+  peerLost(node: ConnectedNode, { database, instance, back = false }: PeerLost): void {
+    if (database === this.id && back) this.#watch?.back(instance, node);
+    else if (database === this.id) this.#watch?.lost(instance, node);
+    if (instance === node.instance && database === node.database) this.#tellOthers(node, back);
+  }
+
+  #tellOthers(node: ConnectedNode, back: boolean): void {
+    for (const peer of this.#parts.registry.nodes()) if (peer !== node) tell(peer, node, back);
   }
 
   async stop(): Promise<void> {
@@ -117,4 +124,9 @@ export class OutboxPeers {
       emit({ event: 'storage failed', role: `distributor '${distributor}'`, error });
     }
   }
+}
+
+function tell(peer: ConnectedNode, { database, instance, name }: ConnectedNode, back: boolean): void {
+  if (database === undefined || peer.database !== database) return;
+  peer.send({ type: 'peer-lost', database, instance, name, ...(back ? { back } : {}) });
 }

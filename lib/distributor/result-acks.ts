@@ -18,17 +18,22 @@ export class ResultAcks {
     this.#batch = new TickBatch(clock, (node, ids) => node.send({ type: 'result-ack', ids }));
   }
 
-  /** Says to the node what came of it. */
-  when(id: string, told: Promise<Told> | Told, node: ConnectedNode): void {
-    if (!(told instanceof Promise)) return this.#say(id, told, node);
+  /** Says to the node what came of it; `done` is called when nothing of it is needed any more. */
+  when(id: string, told: Promise<Told> | Told, node: ConnectedNode, done: () => void): void {
+    if (!(told instanceof Promise)) {
+      this.#say(id, told, node);
+      return done();
+    }
     this.#running.add(told);
     void told.then(
       (what) => {
         this.#running.delete(told);
         this.#say(id, what, node);
+        done();
       },
       (error: unknown) => {
         this.#running.delete(told);
+        done();
         throw error;
       },
     );

@@ -16,11 +16,11 @@ export class CronTimes {
   readonly #everyHour: boolean;
 
   /** @throws {Error} for an expression or a zone that is none */
-  constructor(expression: string, zone: string) {
+  constructor(expression: string, zone: string | TimeZone) {
     this.#cron = new Cron(expression, { mode: MODE, utcOffset: 0, paused: true });
     const { hour } = new CronPattern(expression, undefined, { mode: MODE });
     this.#everyHour = hour.every(Boolean);
-    this.#zone = new TimeZone(zone);
+    this.#zone = typeof zone === 'string' ? new TimeZone(zone) : zone;
   }
 
   /** The first time after `instant`; null when there is none. */

@@ -21,9 +21,15 @@ export function parseDuration(value: Duration, what: string, code: RefusalCode =
 }
 
 /** As `parseDuration`, where a duration of 0 makes no sense either: a timeout, a period. */
-export function parsePositiveDuration(value: Duration, what: string, code: RefusalCode = 'INVALID_OPTIONS'): number {
+export function parsePositiveDuration(
+  value: Duration,
+  what: string,
+  code: RefusalCode = 'INVALID_OPTIONS',
+  longest = Infinity,
+): number {
   const parsed = parseDuration(value, what, code);
   if (parsed === 0) throw refusal(value, what, code, 'is too short');
+  if (parsed > longest) throw refusal(value, what, code, `is longer than ${ms(longest, { long: true })}`);
   return parsed;
 }
 

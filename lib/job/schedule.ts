@@ -1,5 +1,6 @@
 import { CronTimes } from './cron-times.js';
 import type { JobOptions } from './job.js';
+import { TimeZone } from './time-zone.js';
 
 /** What becomes of slots whose time passed while nobody could enqueue their jobs. */
 export type MissedSlots = 'skip' | 'once' | 'all';
@@ -76,11 +77,14 @@ export class ScheduleTimes {
   readonly #anchor: number;
   readonly #cron: CronTimes | null;
 
-  /** `anchor`: where counting by `every` begins when the rule has no start. @throws {Error} for a cron or a zone that is none */
-  constructor(rule: ScheduleRule, anchor: number) {
+  /**
+   * `anchor`: where counting by `every` begins when the rule has no start. `zone`: for those who have many rules in few
+   * zones. @throws {Error} for a cron or a zone that is none
+   */
+  constructor(rule: ScheduleRule, anchor: number, zone = (name: string): TimeZone => new TimeZone(name)) {
     this.#rule = rule;
     this.#anchor = rule.start ?? anchor;
-    this.#cron = rule.cron === null ? null : new CronTimes(rule.cron, rule.timezone ?? 'UTC');
+    this.#cron = rule.cron === null ? null : new CronTimes(rule.cron, zone(rule.timezone ?? 'UTC'));
   }
 
   /** The first slot after this time; null when there is none. */

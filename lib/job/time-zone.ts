@@ -12,12 +12,13 @@ const KEPT = 64;
  * shows the same.
  */
 export class TimeZone {
-  readonly #format: Intl.DateTimeFormat | null;
+  readonly #format: Intl.DateTimeFormat | null = null;
   /** By number of the stretch (of length STEP): its offset, null where that changes. Asking Intl costs 20 µs. */
   readonly #stretches = new Map<number, number | null>();
 
   /** @throws {RangeError} for a zone that the runtime does not know */
   constructor(name: string) {
+    if (name === 'UTC') return;
     const format = new Intl.DateTimeFormat('en-US', {
       timeZone: name,
       hourCycle: 'h23',

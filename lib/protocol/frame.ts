@@ -19,3 +19,6 @@ export const HANDSHAKE_FRAME = 4 * 1024;
 export const DEFAULT_FRAME = 2 * 1024 * 1024;
 /** No setting can go beyond this. */
 export const LARGEST_FRAME = 16 * 1024 * 1024;
+
+/** Milliseconds a lost node may ask to be waited for, a week: so long a distributor may have to remember it. */
+export const LONGEST_HANDOFF = 604_800_000;

@@ -2,11 +2,11 @@ import type { JobPageQuery, RetryAnswer } from '../job/job-query.js';
 import type { ParkedFeedback, ParkedPageQuery } from '../job/parked-feedback.js';
 import type { ErrorData, FeedbackRecord, JobOrigin, JobSpec, JobView, Listeners } from '../job/job.js';
 import type { CancelAnswer } from '../job/job-control.js';
+import type { ResultCredit } from './result-credit.js';
 
 /*
  * Every message of the protocol. protocol/README.md is the specification; messages.ts beside this file is the table
- * (numbers, direction, limits) that the codec works from. Text fields that hold serialised args or results travel as
- * raw parts behind the header, so that a side which only stores them never parses them.
+ * (numbers, direction, limits) that the codec works from. Serialised args and results travel as parts behind the header.
  */
 
 export interface Hello {
@@ -18,7 +18,6 @@ export interface Hello {
   instance: string;
   storage: { id: string; durable: boolean };
 }
-/** What the node can do: its first word after the welcome, so that strangers learn nothing of it. */
 export interface Offer {
   type: 'offer';
   /** When others may share the database its jobs are in: the id of that database. */
@@ -126,7 +125,7 @@ export interface Progress {
   id: string;
   /** Of the job's origin. */
   mac?: string | undefined;
-  value: string; // serialised
+  value: string;
 }
 export interface Result {
   type: 'result';
@@ -221,9 +220,10 @@ export interface ParkedAnswered {
   /** Names of nodes the answer does not speak of. */
   missing: string[];
 }
-/** A node or distributor that keeps its jobs in this database was lost, said to those who share it. */
+/** A node or distributor that keeps its jobs in this database was lost, or is back; said to those who share it. */
 export interface PeerLost {
   type: 'peer-lost';
+  back?: boolean;
   database: string;
   instance: string;
   name: string;
@@ -242,7 +242,6 @@ export interface Drain {
 export interface Goodbye {
   type: 'goodbye';
 }
-/** The connection ends because of this. */
 export interface ErrorMessage {
   type: 'error';
   code: WireErrorCode;
@@ -267,6 +266,7 @@ export type Message =
   | Proof
   | Welcome
   | Credit
+  | ResultCredit
   | Submit
   | Accepted
   | JobMessage

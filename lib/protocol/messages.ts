@@ -14,6 +14,7 @@ import {
   record,
   uuid,
 } from './field.js';
+import { LONGEST_HANDOFF } from './frame.js';
 import type { RetryAnswer } from '../job/job-query.js';
 import type { Entry, MessageOf } from './message-entry.js';
 import type { Hello, MessageType, QueryKind, RefuseCode, Undelivered } from './message.js';
@@ -233,7 +234,7 @@ export const MESSAGES: { readonly [T in MessageType]: Entry<MessageOf<T>> } = {
     number: 19,
     from: 'both',
     state: 'after',
-    fields: { database: uuid, instance: uuid, name },
+    fields: { database: uuid, instance: uuid, name, back: optional(flag) },
     parts: [],
   },
   ping: { ...nothing, number: 20 },
@@ -278,7 +279,7 @@ export const MESSAGES: { readonly [T in MessageType]: Entry<MessageOf<T>> } = {
       labels: optional(list(name, 1000)),
       slots: integer(0, 1_000_000),
       threads: optional(flag),
-      handoffTimeout: integer(0),
+      handoffTimeout: integer(0, LONGEST_HANDOFF),
     },
     parts: [],
   },
@@ -295,4 +296,5 @@ export const MESSAGES: { readonly [T in MessageType]: Entry<MessageOf<T>> } = {
     pick: (message) => ({ id: message.id, code: message.code, error: pickError(message.error) }),
   },
   ...PARKED_MESSAGES,
+  'result-credit': { number: 31, from: 'distributor', state: 'after', fields: { bytes: count }, parts: [] },
 };

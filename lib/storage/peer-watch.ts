@@ -8,6 +8,9 @@ const AGAIN_AFTER = 1_000;
 /** Those who are to have the first choice of what a dead peer left take it at once, if they can do something with it. */
 const FIRST_CHOICE_FOR = 5_000;
 
+/** One that nobody has a connection to may be dead before long: for so many leases it is looked at again, about an hour. */
+const LOOKS_AT_AWAY = 120;
+
 /** Whether a row is taken over. `later`: if nobody who is to have the first choice has taken it by then. */
 export type Wants = 'yes' | 'no' | 'later';
 
@@ -29,7 +32,8 @@ export interface PeerWatchParts {
 /**
  * Takes over what dead processes left in a shared database, without polling: the leases are read when something happened
  * that may have been a death. Each lease that is alive then is read once more when it has run out; if it was renewed
- * meanwhile its process is well, and nothing is read until something happens again. What others are to have the first
+ * meanwhile its process is well, and nothing is read until something happens again. Of one that somebody has lost and
+ * that is not back, nobody would hear when it dies: it is read again at the end of each lease. What others are to have the first
  * choice of is looked at once more a while later: they may be alive and yet have no use for it.
  */
 export class PeerWatch {
@@ -40,6 +44,8 @@ export class PeerWatch {
   readonly #done = new Map<string, { life: string; for: string | null }>();
   /** Until when others have the first choice of what one of the dead left, while something is left for them. */
   readonly #left = new Map<string, { life: string; until: number }>();
+  /** Instances that somebody has lost: by whose word, and how often they are looked at yet. */
+  readonly #away = new Map<string, { by: Set<object>; looks: number }>();
   #timer: ClockTimer | undefined;
   #lastCall: ClockTimer | undefined;
   /** `all`: every lease is in doubt. `suspects`: those that are due. */
@@ -56,6 +62,23 @@ export class PeerWatch {
   look(): void {
     this.#wanted = 'all';
     this.#start();
+  }
+
+  /** Somebody has lost this instance: it is looked at until the same somebody says that it is back, or is gone as well. */
+  lost(instance: string, by: object): void {
+    const sources = this.#away.get(instance)?.by ?? new Set();
+    this.#away.set(instance, { by: sources.add(by), looks: LOOKS_AT_AWAY });
+    this.look();
+  }
+
+  back(instance: string, by: object): void {
+    const away = this.#away.get(instance);
+    if (away?.by.delete(by) && away.by.size === 0) this.#away.delete(instance);
+  }
+
+  /** What it said holds no more: when it is there again it says anew who is not. */
+  forget(by: object): void {
+    for (const instance of this.#away.keys()) this.back(instance, by);
   }
 
   /** Resolves when nothing is being taken over any more. */
@@ -155,13 +178,22 @@ export class PeerWatch {
     let next = Infinity;
     const before = new Map(this.#suspects);
     this.#suspects.clear();
-    for (const { id, left, expiresAt } of alive) {
-      if (!all && before.get(id) !== expiresAt) continue;
+    for (const instance of this.#away.keys())
+      if (!alive.some((peer) => peer.instance === instance)) this.#away.delete(instance);
+    for (const { id, instance, left, expiresAt } of alive) {
+      const isDue = before.get(id) === expiresAt;
+      if (!all && !isDue && !this.#isAway(instance)) continue;
       this.#suspects.set(id, expiresAt);
       next = Math.min(next, left);
     }
     this.#timer?.cancel();
     if (next < Infinity) this.#arm(next + SLACK, 'suspects');
+  }
+
+  #isAway(instance: string): boolean {
+    const away = this.#away.get(instance);
+    if (away && --away.looks === 0) this.#away.delete(instance);
+    return away !== undefined;
   }
 
   #arm(delay: number, wanted: 'all' | 'suspects'): void {

@@ -1,6 +1,9 @@
 import type { Clock, ClockTimer } from '../clock.js';
+import type { FeedbackRecord } from '../job/job.js';
 import type { EmitEvent } from '../job-reactor.events.js';
 import type { Hello, Message, Offer, Welcome } from '../protocol/message.js';
+import { FIRST_RESULTS, resultBytes } from '../protocol/result-credit.js';
+import { resultMessage } from '../protocol/result-message.js';
 import type { Address, CloseReason, Connection, Transport } from '../transport/connection.js';
 import { Heartbeat } from '../transport/heartbeat.js';
 import type { AuthSettings } from '../transport/authentication.js';
@@ -64,6 +67,8 @@ export class DistributorLink {
   /** Jobs received on this connection, for the absolute credits. */
   received: JobCount = { ...NONE };
   granted: JobCount = { ...NONE };
+  /** Bytes of results sent on this connection, and those that may be. */
+  #results = { sent: 0, granted: FIRST_RESULTS };
   /** Assignments refused on this connection: a repeat of one is refused as well, since the job is elsewhere by then. */
   readonly refused = new Set<string>();
 
@@ -92,6 +97,19 @@ export class DistributorLink {
 
   send(message: Message): void {
     if (this.#welcome) this.#connection?.send(message);
+  }
+
+  /** Sends it, unless that has to wait: for the other side to take what was sent, or to want more. */
+  report(feedback: FeedbackRecord): boolean {
+    const results = this.#results;
+    if (this.congested || results.sent >= results.granted) return false;
+    results.sent += resultBytes(feedback);
+    this.send(resultMessage(feedback));
+    return true;
+  }
+
+  resultCredit(bytes: number): void {
+    this.#results.granted = Math.max(bytes, this.#results.granted);
   }
 
   /** Says goodbye and dials no more. */
@@ -151,6 +169,7 @@ export class DistributorLink {
     this.#refusal = null;
     this.received = { ...NONE };
     this.granted = { ...NONE };
+    this.#results = { sent: 0, granted: FIRST_RESULTS };
     this.refused.clear();
     this.#heartbeat = new Heartbeat(connection, this.#parts.clock);
     const { node, emit, offer } = this.#parts;

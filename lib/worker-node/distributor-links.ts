@@ -17,6 +17,9 @@ import type { Resolve } from '../transport/resolver.js';
 import { DistributorDiscovery } from './distributor-discovery.js';
 import { DistributorLink, type JobCount } from './distributor-link.js';
 
+/** Lost distributors remembered at most. */
+const MOST_LOST = 1_000;
+
 /** Bytes of args that each distributor may have on the way to the storage: the largest jobs some 16 at a time. */
 const BYTES_ON_THE_WAY = 16 * 1024 * 1024;
 
@@ -50,6 +53,8 @@ export class DistributorLinks {
   readonly #links = new Set<DistributorLink>();
   readonly #discoveries: DistributorDiscovery[] = [];
   readonly #open = new Map<DistributorLink, Welcome | undefined>();
+  /** Distributors that were lost and may be back one day, by instance. */
+  readonly #lost = new Map<string, Welcome>();
   readonly #acks = new Map<DistributorLink, StoredEntry[]>();
   #grantNext: { instant: number; stored: number } | undefined;
   #draining = false;
@@ -189,9 +194,10 @@ export class DistributorLinks {
   }
 
   /** Those who share the database are to look whether this node's lease, or that of a distributor, still holds. */
-  peerLost(database: string, lost: { instance: string; name: string }): void {
+  peerLost(database: string, lost: { instance: string; name: string }, back = false): void {
     const { instance, name } = lost;
-    for (const link of this.#open.keys()) link.send({ type: 'peer-lost', database, instance, name });
+    const more = back ? { back } : {};
+    for (const link of this.#open.keys()) link.send({ type: 'peer-lost', database, instance, name, ...more });
   }
 
   drain(): void {
@@ -205,7 +211,12 @@ export class DistributorLinks {
   }
 
   #opened(link: DistributorLink): void {
-    this.#open.set(link, link.distributor);
+    const welcome = link.distributor;
+    if (welcome?.database !== undefined && this.#lost.delete(welcome.instance))
+      this.peerLost(welcome.database, welcome, true);
+    for (const { database, instance, name } of this.#lost.values())
+      if (database !== undefined) link.send({ type: 'peer-lost', database, instance, name });
+    this.#open.set(link, welcome);
     if (this.#draining) link.send({ type: 'drain' });
     this.#events.opened(link);
   }
@@ -214,7 +225,11 @@ export class DistributorLinks {
     const welcome = this.#open.get(link);
     this.#open.delete(link);
     this.#acks.delete(link);
-    if (welcome?.database !== undefined) this.peerLost(welcome.database, welcome);
+    if (welcome?.database !== undefined) {
+      if (this.#lost.size >= MOST_LOST) this.#lost.clear();
+      this.#lost.set(welcome.instance, welcome);
+      this.peerLost(welcome.database, welcome);
+    }
     this.#events.closed(link, welcome?.instance ?? '');
   }
 }

@@ -2,8 +2,8 @@ import type { Clock } from '../clock.js';
 import { undelivered, type FeedbackRecord, type KeptFeedback } from '../job/job.js';
 import type { EmitEvent } from '../job-reactor.events.js';
 import type { JobsSettings } from '../job-reactor.options.js';
-import type { Undelivered } from '../protocol/message.js';
-import { resultMessage } from '../protocol/result-message.js';
+import type { ResultAck, Undelivered } from '../protocol/message.js';
+import type { ResultCredit } from '../protocol/result-credit.js';
 import { DeliverySchedule } from '../storage/delivery-schedule.js';
 import { StoredFeedbacks } from '../storage/feedback-rows.js';
 import type { GroupCommit } from '../storage/group-commit.js';
@@ -13,6 +13,7 @@ import type { JobStorage } from '../storage/job-storage.js';
 import type { DistributorLink } from './distributor-link.js';
 import { FeedbackQueues, type Outstanding } from './feedback-queues.js';
 import { FeedbackRoutes } from './feedback-routes.js';
+import { UnheardBytes } from './unheard-bytes.js';
 
 export interface ReporterParts {
   node: string;
@@ -21,6 +22,8 @@ export interface ReporterParts {
   commit: GroupCommit;
   clock: Clock;
   emit: EmitEvent;
+  /** Jobs may start again, after so much was unheard that none did. */
+  heardMore: () => void;
 }
 
 /**
@@ -35,6 +38,7 @@ export class FeedbackReporter {
   readonly #schedule: DeliverySchedule;
   readonly #queues: FeedbackQueues;
   readonly #routes: FeedbackRoutes;
+  readonly #unheard: UnheardBytes;
   /** Names of jobs whose feedback was told to have nobody. */
   readonly #unwanted = new Set<string>();
   /** Called whenever less may be waiting for its acknowledgement. */
@@ -46,7 +50,11 @@ export class FeedbackReporter {
     this.#parts = parts;
     const failed = (error: unknown): void => emit({ event: 'storage failed', role: `node ${node}`, error });
     this.#commit = new InsistentCommit(commit, clock, failed);
-    this.#rows = new StoredFeedbacks(storage, (write) => this.#commit.write(write));
+    this.#unheard = new UnheardBytes(storage.durable, parts.heardMore);
+    this.#rows = new StoredFeedbacks(storage, async (write) => {
+      await this.#commit.write(write);
+      if (write.kind === 'forget-feedback') this.#unheard.forget(write.ids);
+    });
     this.#schedule = new DeliverySchedule({
       role: `node '${node}'`,
       rows: this.#rows,
@@ -65,6 +73,19 @@ export class FeedbackReporter {
     });
   }
 
+  /** So much is kept in memory for applications that do not hear it that nothing more is to come. */
+  get isFull(): boolean {
+    return this.#unheard.isFull;
+  }
+
+  /** What a distributor says of results. */
+  message(link: DistributorLink, message: ResultAck | ResultCredit | Undelivered): void {
+    if (message.type === 'result-ack') return void this.acknowledged(link, message.ids);
+    if (message.type === 'undelivered') return void this.undelivered(link, message);
+    link.resultCredit(message.bytes);
+    this.flush();
+  }
+
   /** Looks for what an earlier process left unacknowledged. */
   start(): void {
     void this.#schedule.scan();
@@ -77,7 +98,8 @@ export class FeedbackReporter {
 
   /** `kept`: it has a row and is sent until acknowledged. */
   report(feedback: FeedbackRecord, kept: boolean): void {
-    if (!kept) return void this.#routes.exact(feedback)?.send(resultMessage(feedback));
+    if (!kept) return this.#reportOnce(feedback);
+    this.#unheard.add(feedback);
     // A run that ends twice has its last word in the row.
     this.#schedule.forget(feedback.id);
     if (this.#queues.remove(feedback.id)) this.#queues.settled([feedback.id]);
@@ -106,6 +128,7 @@ export class FeedbackReporter {
 
   closed(link: DistributorLink, instance: string | undefined): void {
     this.#routes.closed(link, instance);
+    this.#unheard.lost(link);
     for (const entry of this.#queues.entries()) if (entry.sentOn === link) entry.sentOn = null;
     this.flush();
     this.#whenAcknowledged?.();
@@ -113,6 +136,7 @@ export class FeedbackReporter {
 
   /** Sends whatever can be sent now. */
   flush(): void {
+    this.#unheard.flush();
     for (const entry of this.#queues.entries()) if (!entry.sentOn) this.#send(entry);
     this.#queues.refill();
   }
@@ -179,9 +203,13 @@ export class FeedbackReporter {
 
   #send(entry: Outstanding): void {
     const link = this.#routes.to(entry.feedback);
-    if (!link || link.congested) return;
-    entry.sentOn = link;
-    link.send(resultMessage(entry.feedback));
+    if (link?.report(entry.feedback)) entry.sentOn = link;
+  }
+
+  /** While its connection is there. One that has to wait for credit waits here. */
+  #reportOnce(feedback: FeedbackRecord): void {
+    const link = this.#routes.exact(feedback);
+    if (link && !link.report(feedback)) this.#unheard.wait(link, feedback);
   }
 
   /** This instance has no method for it; another of the same application may have one, now or after its next deployment. */

@@ -3,6 +3,7 @@ import type { JobOptions, StoredJob } from '../job/job.js';
 import type { EmitEvent } from '../job-reactor.events.js';
 import type { NodeSettings } from '../job-reactor.options.js';
 import type { Clock } from '../clock.js';
+import type { PeerLost } from '../protocol/message.js';
 import type { Adopted, JobStorage, StoragePeer } from '../storage/job-storage.js';
 import { PeerWatch, type Wants } from '../storage/peer-watch.js';
 
@@ -50,6 +51,18 @@ export class JobAdopter {
   /** Somebody who shares the database may have died. */
   look(): void {
     this.#watch?.look();
+  }
+
+  /** A distributor has lost one of them, or has it back. */
+  heard({ instance, back }: PeerLost, by: object): void {
+    if (back) this.#watch?.back(instance, by);
+    else this.#watch?.lost(instance, by);
+  }
+
+  /** A distributor was lost, and with it what it would have said. */
+  closed(link: object): void {
+    this.#watch?.forget(link);
+    this.look();
   }
 
   /** What is being taken over is taken over; nothing more. */

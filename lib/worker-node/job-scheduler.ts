@@ -29,6 +29,8 @@ export interface SchedulerParts {
   storage: Pick<JobStorage, 'durable'>;
   /** A free worker thread is kept for the job that starts next; false when there is none. */
   reserveThread: () => boolean;
+  /** False while nothing is to start; `wake` says when that has changed. Default: jobs may start. */
+  mayStart?: () => boolean;
   /** True when something in this process waits for the end of this job. */
   awaited: (id: string) => boolean;
   /** Default: none, whatever is due may start. */
@@ -40,6 +42,8 @@ export interface SchedulerParts {
 
 /** Args of a job that is due later than this are not kept in memory by a node with a durable storage. */
 const KEEP_ARGS_FOR = 1_000;
+/** Beyond so many characters of args no more are kept either: they are read again when their jobs start. */
+const MOST_ARGS = 64 * 1024 * 1024;
 
 /**
  * Decides when a job may start: its time has come, a slot is free and it is its turn. One timer over a heap, no look at
@@ -57,10 +61,13 @@ export class JobScheduler {
   readonly #ready: ReadyJobs<WaitingJob>;
   readonly #held = new Heap<WaitingJob>(goesFirst);
   readonly #gate: StartGate | undefined;
+  readonly #mayStart: () => boolean;
   #timer: ClockTimer | undefined;
   #timerFor = Infinity;
   #taken = 0;
   #order = 0;
+  /** Characters of the args that are kept. */
+  #args = 0;
   #paused = true;
 
   constructor(parts: SchedulerParts) {
@@ -71,12 +78,18 @@ export class JobScheduler {
     this.#start = parts.start;
     this.#expired = parts.expired;
     this.#timers = new TimerQueue(parts.clock, 'wall');
+    this.#mayStart = parts.mayStart ?? (() => true);
     this.#gate = parts.gate;
     this.#gate?.attach(() => this.#askAgain());
   }
 
   get size(): number {
     return this.#waiting.size;
+  }
+
+  /** Characters of args in memory. */
+  get argsKept(): number {
+    return this.#args;
   }
 
   get readyCount(): number {
@@ -117,12 +130,13 @@ export class JobScheduler {
       thread,
       alone,
       settled,
-      job: this.#dropArgs && wait > KEEP_ARGS_FOR ? null : job,
+      job: this.#dropArgs && (wait > KEEP_ARGS_FOR || this.#args >= MOST_ARGS) ? null : job,
       expiry: null,
       position: -1,
     };
     const expires = expiryOf(job);
     if (expires !== undefined) entry.expiry = this.#timers.at(expires, () => this.#expire(entry));
+    this.#args += entry.job?.args.length ?? 0;
     this.#waiting.set(job.id, entry);
     entry.held = entry.ready && this.#isHeld(entry);
     this.#placeOf(entry).push(entry);
@@ -135,6 +149,7 @@ export class JobScheduler {
     const entry = this.#waiting.get(id);
     if (!entry) return undefined;
     this.#waiting.delete(id);
+    this.#args -= entry.job?.args.length ?? 0;
     entry.expiry?.cancel();
     this.#placeOf(entry).remove(entry);
     this.#arm();
@@ -176,7 +191,7 @@ export class JobScheduler {
     this.#fill();
   }
 
-  /** A thread is free. */
+  /** A thread is free, or what may start is more. */
   wake(): void {
     this.#fill();
   }
@@ -196,10 +211,11 @@ export class JobScheduler {
   }
 
   #fill(): void {
-    while (!this.#paused && this.#taken < this.#slots) {
+    while (!this.#paused && this.#taken < this.#slots && this.#mayStart()) {
       const entry = this.#ready.take(this.#taken);
       if (!entry) return;
       this.#waiting.delete(entry.id);
+      this.#args -= entry.job?.args.length ?? 0;
       entry.expiry?.cancel();
       this.#taken++;
       this.#start(entry);

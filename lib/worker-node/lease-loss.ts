@@ -19,8 +19,8 @@ export interface LeaseLossParts {
   receiver: JobReceiver;
   recoverer: JobRecoverer;
   running: ReadonlyMap<string, RunningJob>;
-  /** Others are to know that this node may be as good as dead. */
-  announce: (database: string) => void;
+  /** Others are to know that this node may be as good as dead, or is not. */
+  announce: (database: string, back: boolean) => void;
   /** The node goes on, with so many jobs stored. */
   back: (stored: number) => void;
 }
@@ -57,9 +57,9 @@ export class LeaseLoss {
     scheduler.pause();
     receiver.fenced = true;
     const turn = ++this.#turn;
+    if (storage.peers) announce(storage.peers.database, change === 'regained');
     if (change === 'regained') return void this.#comeBack(turn);
     for (const attempt of running.values()) attempt.abort(interrupted());
-    if (storage.peers) announce(storage.peers.database);
   }
 
   async #comeBack(turn: number): Promise<void> {

@@ -96,6 +96,7 @@ export class NodeStages {
     const scheduler = new JobScheduler({
       ...common,
       reserveThread: () => threads?.reserve() ?? false,
+      mayStart: () => !this.reporter.isFull,
       start: (job) => flow.run(job),
       expired: (job) => void this.unrun.expired(job),
     });
@@ -104,7 +105,7 @@ export class NodeStages {
     this.executor = new JobExecutor(common);
     const completer = new JobCompleter(common);
     this.completer = completer;
-    this.reporter = new FeedbackReporter(common);
+    this.reporter = new FeedbackReporter({ ...common, heardMore: () => scheduler.wake() });
     const recoverer = new JobRecoverer({
       ...common,
       scheduler,
@@ -127,7 +128,7 @@ export class NodeStages {
       scheduler,
       recoverer,
       receiver: this.receiver,
-      announce: (database) => this.links.peerLost(database, { name: node, instance }),
+      announce: (database, back) => this.links.peerLost(database, { name: node, instance }, back),
       back: (stored) => flow.back(stored),
     });
     const conclude = (completed: Completed, settled: boolean): void => flow.concluded(completed, settled);

@@ -249,7 +249,7 @@ export class WorkerNode {
 
   #closed(link: DistributorLink, instance: string): void {
     this.#stages.reporter.closed(link, instance);
-    this.#stages.adopter.look();
+    this.#stages.adopter.closed(link);
     this.submitter.closed(link);
   }
 
@@ -262,16 +262,16 @@ export class WorkerNode {
       case 'refuse':
         return void this.#stages.answers.superseded(message.id);
       case 'result-ack':
-        return void this.#stages.reporter.acknowledged(link, message.ids);
+      case 'result-credit':
       case 'undelivered':
-        return void this.#stages.reporter.undelivered(link, message);
+        return this.#stages.reporter.message(link, message);
       case 'cancel':
         return void this.#stages.answers.cancel(link, message);
       case 'query':
       case 'parked-query':
         return void this.#stages.answers.query(link, message);
       case 'peer-lost':
-        return this.#stages.adopter.look();
+        return this.#stages.adopter.heard(message, link);
       default:
         return this.submitter.message(link, message);
     }

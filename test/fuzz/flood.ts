@@ -52,13 +52,13 @@ async function flood(): Promise<void> {
     if (n % 500 === 0) await after(50);
   }
   let rss = 0;
-  let [stall, stall999, slowest] = [0, 0, 0];
+  let [stall, stallOfAll, slowest] = [0, 0, 0];
   for (let second = 0; second < FLOOD_SECONDS; second++) {
     await after(1000);
     const now = await application.stats();
     rss = Math.max(rss, now.rss);
     stall = Math.max(stall, now.stall);
-    stall999 = Math.max(stall999, now.stall999);
+    stallOfAll = Math.max(stallOfAll, now.stallOfAll);
     slowest = Math.max(slowest, now.slowest);
   }
   done = true;
@@ -69,7 +69,7 @@ async function flood(): Promise<void> {
     refused: end.refused,
     grownMB: megabytes(rss - before.rss),
     stall: Math.round(stall),
-    stall999: Math.round(stall999),
+    stallOfAll: Math.round(stallOfAll),
     jobs: end.done - before.done,
     slowestJob: Math.round(slowest),
     lost: end.lost,

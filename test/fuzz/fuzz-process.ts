@@ -1,6 +1,5 @@
 import 'reflect-metadata';
 import { randomUUID } from 'node:crypto';
-import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { Controller, Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { Payload } from '@nestjs/microservices';
@@ -12,6 +11,8 @@ import { MemoryStorage } from '../../lib/storage/memory-storage.js';
 import { tcpTransport } from '../../lib/transport/tcp-transport.js';
 import { WorkerNode } from '../../lib/worker-node/worker-node.js';
 import { FUZZED_JOB, POOL } from './fuzzed-jobs.js';
+import { mutate, type Mutation } from './mutations.js';
+import { Stalls } from './stalls.js';
 
 /*
  * The processes that are fuzzed and flooded. `application`: a distributor that keeps a steady trickle of jobs going.
@@ -22,6 +23,7 @@ export interface Settings {
   port: number;
   secret: string;
   nodes?: number;
+  mutation?: Mutation | undefined;
 }
 
 export interface Stats {
@@ -29,9 +31,9 @@ export interface Stats {
   rss: number;
   /** Of them, those in use after a collection. */
   used: number;
-  /** Milliseconds since the last time it was asked: the longest an event waited, and the longest but one in a thousand. */
+  /** Milliseconds since the last time it was asked: the longest that its thread ran without a look at what waits, and that something waited by the clock. */
   stall: number;
-  stall999: number;
+  stallOfAll: number;
   unhandled: string[];
   /** Of the trickle. */
   done: number;
@@ -53,7 +55,7 @@ const settings = JSON.parse(process.argv[2] as string) as Settings;
 const auth = { secret: settings.secret };
 /** What is kept of jobs on purpose is not to count as memory that was lost. */
 const jobs = { retention: { removeFailed: true, dedupRetention: '1s' } };
-const delay = monitorEventLoopDelay({ resolution: 5 });
+const stalls = new Stalls();
 const unhandled: string[] = [];
 for (const event of ['unhandledRejection', 'uncaughtException'] as const) {
   process.on(event, (error: unknown) => unhandled.push(error instanceof Error ? String(error.stack) : String(error)));
@@ -63,12 +65,10 @@ const tell = (message: FromFuzzProcess): void => void process.send?.(message);
 
 let stats: () => Partial<Stats> = () => ({});
 process.on('message', (message: ToFuzzProcess) => {
-  // A timer of 5 ms that comes 5 ms after the last has not been late.
-  const late = (nanoseconds: number): number => Math.max(0, nanoseconds / 1e6 - 5);
   const all: Stats = {
     ...memory(message.collect),
-    stall: late(delay.max),
-    stall999: late(delay.percentile(99.9)),
+    stall: stalls.longest,
+    stallOfAll: stalls.longestOfAll,
     unhandled,
     done: 0,
     failed: [],
@@ -78,7 +78,7 @@ process.on('message', (message: ToFuzzProcess) => {
     refused: {},
     ...stats(),
   };
-  delay.reset();
+  stalls.reset();
   tell({ stats: all });
 });
 
@@ -89,11 +89,12 @@ function memory(collect: boolean): Pick<Stats, 'rss' | 'used'> {
   return { rss, used: heapUsed + external };
 }
 
+if (settings.mutation) mutate(settings.mutation);
 if (settings.role === 'application') await application();
 else if (settings.role === 'node') await honestNode();
 else if (settings.role === 'nodes') await manyNodes();
 else fuzzedNodes(settings.port);
-delay.enable();
+stalls.start();
 
 async function application(): Promise<void> {
   const distributor = { name: 'web', port: settings.port, auth, maxPending: 2000 };

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
@@ -11,6 +12,7 @@ import { ScriptedSide } from '../support/wire.js';
 import { Bursts, type Burst } from './bursts.js';
 import { corpusBursts } from './corpus.js';
 import { FUZZED_JOB, POOL } from './fuzzed-jobs.js';
+import type { Mutation } from './mutations.js';
 import { fuzzProcess, type FuzzProcess } from './processes.js';
 import type { Stats } from './fuzz-process.js';
 
@@ -26,6 +28,8 @@ export interface FuzzSettings {
   seed: number;
   /** Only this burst of it, to look at it closely. */
   only?: { to: Side; burst: number };
+  /** Of the application and of the nodes. */
+  mutation?: Mutation;
   log?: (line: string) => void;
 }
 
@@ -38,21 +42,40 @@ export interface FuzzReport {
   stats: Stats;
   /** Bytes that each has grown by, from when it was warm, and those of them that are in use. */
   grown: Record<Target, { rss: number; used: number }>;
-  /** Milliseconds. */
+  /** Milliseconds, of the application's event loop. */
   longestStall: number;
-  /** Of each second all but one in a thousand were shorter. */
-  longest999: number;
+  /** By the clock, with the time in which others had the processor. */
+  longestOfAll: number;
 }
+
+/** What did not hold, in words. */
+export function verdict({ stats, grown }: FuzzReport): string[] {
+  const { unhandled, failed, lost, refused, done } = stats;
+  const wrong = [...unhandled, ...failed.map((why) => `a job failed: ${why}`)];
+  wrong.push(...lost.map((why) => `an honest node was lost: ${why}`));
+  if (done < 20) wrong.push(`only ${done} honest jobs were done`);
+  // Where these are not refused the fuzzing tests nothing, or something is wrong.
+  for (const code of ['PROTOCOL', 'TOO_LARGE']) if (!refused[code]) wrong.push(`nothing was refused as ${code}`);
+  // In use after a collection: what the system has given to a young process says little.
+  for (const target of ['application', 'nodes'] as const)
+    if (grown[target].used > MOST_GROWN) wrong.push(`${target} holds ${Math.round(grown[target].used / 1e6)} MB more`);
+  return wrong;
+}
+
+/** Bytes. */
+export const MOST_GROWN = 50e6;
 
 /** An application with its honest node, and somebody who sends it, and eight nodes that dial, all that can be sent. */
 export async function fuzz(settings: FuzzSettings): Promise<FuzzReport> {
-  const application = await fuzzProcess({ role: 'application', port: 0, secret: SECRET });
+  const { mutation } = settings;
+  const application = await fuzzProcess({ role: 'application', port: 0, secret: SECRET, mutation });
   const { port } = application;
   const node = await fuzzProcess({ role: 'node', port, secret: SECRET });
   const all = [application, node];
   const fuzzer = new Fuzzer(settings, port);
   try {
-    const nodes = await fuzzProcess({ role: 'fuzzed nodes', port: await fuzzer.listen(), secret: SECRET });
+    const listening = await fuzzer.listen();
+    const nodes = await fuzzProcess({ role: 'fuzzed nodes', port: listening, secret: SECRET, mutation });
     all.push(nodes);
     return await Promise.race([fuzzer.run({ application, nodes }), ...all.map((one) => fuzzer.failed(one))]);
   } finally {
@@ -121,9 +144,9 @@ class Fuzzer {
         warm = await memory();
         await application.stats();
       }
-      const { rss, stall, stall999 } = await application.stats();
+      const { rss, stall, stallOfAll } = await application.stats();
       stalls[0] = Math.max(stalls[0]!, stall);
-      stalls[1] = Math.max(stalls[1]!, stall999);
+      stalls[1] = Math.max(stalls[1]!, stallOfAll);
       if (performance.now() - shown < 10_000) return;
       shown = performance.now();
       log(`${this.#frames} frames, ${Math.round(rss / 1e6)} MB, longest stall ${Math.round(stalls[0]!)} ms`);
@@ -148,14 +171,14 @@ class Fuzzer {
     const end = await memory();
     const seconds = (performance.now() - began) / 1000;
     const connections = { ...this.#connections };
-    const [longestStall = 0, longest999 = 0] = stalls;
+    const [longestStall = 0, longestOfAll = 0] = stalls;
     const since = (i: 0 | 1): { rss: number; used: number } => ({
       rss: end[i].rss - (warm ?? end)[i].rss,
       used: end[i].used - (warm ?? end)[i].used,
     });
     const stats = { ...end[0], unhandled: [...end[0].unhandled, ...end[1].unhandled] };
     const grown = { application: since(0), nodes: since(1) };
-    return { frames: this.#frames, connections, seconds, stats, grown, longestStall, longest999 };
+    return { frames: this.#frames, connections, seconds, stats, grown, longestStall, longestOfAll };
   }
 
   /** What the target does never rejects; that it does not end a connection, or says what is no message, does. */
@@ -180,10 +203,23 @@ class Fuzzer {
     return socket;
   }
 
+  /** A deadline that passed while this process stood still says nothing: what came meanwhile has not been read yet. */
+  async #gone(side: ScriptedSide): Promise<void> {
+    const { localPort, remotePort } = side.socket;
+    const due = performance.now() + GONE_WITHIN;
+    const late = (): boolean => performance.now() > due + 1000;
+    await side
+      .ended(GONE_WITHIN)
+      .catch((error: unknown) => (late() ? side.ended(GONE_WITHIN) : Promise.reject(error)))
+      .catch((error: unknown) => {
+        throw new Error(`${String(error)} Both ends of it:\n${endsOf(localPort, remotePort)}`);
+      });
+  }
+
   async #play({ to, state, chunks, reset }: Burst, socket: Socket): Promise<void> {
     let nonsense: unknown;
     const side = new ScriptedSide(socket, to, (error) => (nonsense ??= error));
-    const gone = side.ended(GONE_WITHIN);
+    const gone = this.#gone(side);
     gone.catch(() => {});
     // It may be let go on the way there, as one of too many.
     const there = to === 'distributor' ? asNode(side, state) : asDistributor(side, state);
@@ -198,6 +234,13 @@ class Fuzzer {
     // Whatever it is sent, what it says itself is by the book.
     if (nonsense) throw nonsense;
   }
+}
+
+/** What the system says of a connection, by its ports. */
+function endsOf(...ports: (number | undefined)[]): string {
+  const { stdout = '', error } = spawnSync('ss', ['-tanoi'], { encoding: 'utf8', timeout: 5000 });
+  const lines = stdout.split(/\n(?=\S)/).filter((line) => ports.every((port) => line.includes(`:${port}`)));
+  return error ? String(error) : lines.join('\n') || 'none is left';
 }
 
 /** Brings a connection to a distributor to this state. */

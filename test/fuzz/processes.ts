@@ -33,10 +33,14 @@ export async function fuzzProcess(settings: Settings): Promise<FuzzProcess> {
   });
   const next = async <K extends 'ready' | 'stats'>(key: K): Promise<Extract<FromFuzzProcess, Record<K, unknown>>> => {
     const message = await said.next((one) => key in one || 'exited' in one, `${key} of the ${settings.role}`, 120_000);
-    if ('exited' in message) throw new Error(await died);
+    if ('exited' in message) {
+      // Whoever asks next is told too.
+      said.tell(message);
+      throw new Error(await died);
+    }
     return message as Extract<FromFuzzProcess, Record<K, unknown>>;
   };
-  const send = (message: ToFuzzProcess): void => void child.send(message);
+  const send = (message: ToFuzzProcess): void => void (child.connected && child.send(message));
   const { ready } = await next('ready');
   return {
     port: ready,

@@ -165,7 +165,7 @@ export const ARBITRARY: { [T in MessageType]: fc.Arbitrary<MessageOf<T>> } = {
       labels: names,
       slots: fc.integer({ min: 0, max: 1_000_000 }),
       threads: fc.boolean(),
-      handoffTimeout: count,
+      handoffTimeout: fc.integer({ min: 0, max: 604_800_000 }),
     },
     { requiredKeys: ['type', 'jobs', 'slots', 'handoffTimeout'] },
   ),
@@ -209,6 +209,7 @@ export const ARBITRARY: { [T in MessageType]: fc.Arbitrary<MessageOf<T>> } = {
     assignment,
     args: serialised,
   }),
+  'result-credit': fc.record({ type: fc.constant('result-credit'), bytes: count }),
   stored: fc.record({
     type: fc.constant('stored'),
     jobs: fc.array(fc.oneof(fc.tuple(uuid, assignment), fc.tuple(uuid, assignment, mac))),
@@ -301,7 +302,10 @@ export const ARBITRARY: { [T in MessageType]: fc.Arbitrary<MessageOf<T>> } = {
     count,
     missing: names,
   }),
-  'peer-lost': fc.record({ type: fc.constant('peer-lost'), database: uuid, instance: uuid, name }),
+  'peer-lost': fc.record(
+    { type: fc.constant('peer-lost'), database: uuid, instance: uuid, name, back: fc.boolean() },
+    { requiredKeys: ['type', 'database', 'instance', 'name'] },
+  ),
   ping: fc.constant({ type: 'ping' }),
   pong: fc.constant({ type: 'pong' }),
   drain: fc.constant({ type: 'drain' }),

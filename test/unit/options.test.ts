@@ -249,6 +249,7 @@ describe('the options of forRoot', () => {
     [{ node: { ...node, maxCrashes: 0 } }, 'node.maxCrashes must be a whole number of at least 1'],
     [{ node: { ...node, drainTimeout: 'soon' } }, "node.drainTimeout: 'soon' is no duration"],
     [{ node: { ...node, handoffTimeout: 0 } }, 'node.handoffTimeout: 0 is too short'],
+    [{ node: { ...node, handoffTimeout: '8 days' } }, "node.handoffTimeout: '8 days' is longer than 7 days"],
     [{ node: { ...node, accepts: [7] } }, 'node.accepts[0] must be a name'],
     [{ node: { ...node, labels: 'x' } }, "node.labels must be a list, not 'x'."],
     [{ node: { ...node, threads: {} } }, '`node.threads.module` is missing: the file each thread imports'],

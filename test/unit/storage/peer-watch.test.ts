@@ -90,6 +90,44 @@ describe('a watch over the peers in a database', () => {
     expect(leases.adopts).toBe(0);
   });
 
+  it('looks at one that was lost again at the end of each lease until it is back, and not for ever', async () => {
+    const leases = new Leases();
+    leases.renew('a', 'b');
+    leases.rows.set('a', ['x']);
+    const { watch } = watched(leases);
+    const minutes = async (count: number): Promise<void> => {
+      for (let turn = 0; turn < count * 3; turn++) {
+        leases.renew('a', 'b');
+        await pass(leases, 20_000);
+      }
+    };
+    const [one, other] = [{}, {}];
+    watch.lost('a', one);
+    await settle();
+    await minutes(10);
+    expect(leases.lists).toBeGreaterThan(10);
+    expect(leases.lists).toBeLessThan(35);
+    watch.lost('a', other);
+    watch.back('a', one);
+    await minutes(2);
+    const byOther = leases.lists;
+    await minutes(10);
+    expect(leases.lists).toBeGreaterThan(byOther + 5);
+    watch.forget(other);
+    await minutes(2);
+    const whenBack = leases.lists;
+    await minutes(10);
+    expect(leases.lists).toBe(whenBack);
+    watch.lost('a', one);
+    await minutes(120);
+    expect(leases.lists - whenBack).toBeLessThan(125);
+    watch.lost('a', one);
+    await minutes(5);
+    leases.expires.set('a', 0);
+    await pass(leases, LEASE + 100);
+    expect(leases.taken).toEqual(['x']);
+  });
+
   it('takes over when the lease has run out, and not before', async () => {
     const leases = new Leases();
     leases.renew('a', 'b');

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { FeedbackRecord } from '../../../lib/job/job.js';
 import type { JobReactorEvent } from '../../../lib/job-reactor.events.js';
 import { readOptions } from '../../../lib/job-reactor.read-options.js';
-import type { Message, Undelivered } from '../../../lib/protocol/message.js';
+import type { Undelivered } from '../../../lib/protocol/message.js';
 import { GroupCommit } from '../../../lib/storage/group-commit.js';
 import { MemoryStorage } from '../../../lib/storage/memory-storage.js';
 import type { JobStorage } from '../../../lib/storage/job-storage.js';
@@ -27,11 +27,12 @@ class Instance {
     readonly instance: string = randomUUID(),
     storage: string | null = null,
   ) {
-    const send = (message: Message): void => {
-      if (message.type === 'result') this.sent.push(message.feedback.id);
+    const report = ({ id }: FeedbackRecord): true => {
+      this.sent.push(id);
+      return true;
     };
     const distributor = { type: 'welcome', protocol: 1, name, instance, storage };
-    this.link = { distributor, congested: false, send } as unknown as DistributorLink;
+    this.link = { distributor, congested: false, report } as unknown as DistributorLink;
   }
 }
 
@@ -59,7 +60,15 @@ async function node(maxDeliveries = 20) {
     reads,
     start(): FeedbackReporter {
       started.pop()?.stop();
-      const reporter = new FeedbackReporter({ node: 'one', jobs, storage: counted, commit, clock, emit });
+      const reporter = new FeedbackReporter({
+        node: 'one',
+        jobs,
+        storage: counted,
+        commit,
+        clock,
+        emit,
+        heardMore: () => {},
+      });
       reporter.start();
       started.push(reporter);
       return reporter;

@@ -294,3 +294,33 @@ describe('a node that holds jobs back never stands still', () => {
     }
   });
 });
+
+it('of jobs that wait in a durable storage 64 MiB of args are in memory, the rest is read when they start', () => {
+  const clock = new ManualClock();
+  const started: WaitingJob[] = [];
+  const scheduler = new JobScheduler({
+    clock,
+    settings: { concurrency: 1 },
+    storage: { durable: true },
+    reserveThread: () => true,
+    awaited: () => false,
+    start: (job) => started.push(job),
+    expired: () => undefined,
+  });
+  const args = JSON.stringify('x'.repeat(1024 * 1024));
+  const ids = Array.from({ length: 200 }, () => {
+    const job = sampleJob({ dueAt: clock.now(), args });
+    scheduler.add(job, { settled: false, thread: false, alone: false });
+    return job.id;
+  });
+  const most = 64 * 1024 * 1024 + args.length;
+  expect(scheduler.argsKept).toBeGreaterThan(most - 2 * args.length);
+  expect(scheduler.argsKept).toBeLessThan(most);
+  scheduler.remove(ids[0]!);
+  scheduler.resume();
+  for (let n = 1; n < 200; n++) scheduler.freeSlot(started[n - 1]!);
+  expect(started).toHaveLength(199);
+  expect(started.map(({ id }) => id)).toEqual(ids.slice(1));
+  expect(started.filter(({ job }) => job === null).length).toBeGreaterThan(100);
+  expect(scheduler.argsKept).toBe(0);
+});
