@@ -116,7 +116,9 @@ export class JobScheduler {
     return latest.at(-1)?.dueAt ?? null;
   }
 
+  /** One that waits already takes its place anew: with two places it would be begun twice. */
   add(job: StoredJob, { settled, thread, alone }: Pick<WaitingJob, 'settled' | 'thread' | 'alone'>): void {
+    this.remove(job.id);
     const wait = job.dueAt - this.#clock.now();
     const entry: WaitingJob = {
       id: job.id,

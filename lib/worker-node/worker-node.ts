@@ -8,7 +8,6 @@ import type { Completed } from './job-completer.js';
 import type { WaitingJob } from './job-scheduler.js';
 import { NodeStages, type WorkerNodeParts } from './node-stages.js';
 import { RunningJob } from './running-jobs.js';
-
 export type { WorkerNodeParts };
 
 /** Milliseconds a node has, once it has drained, to give back what it ran and to have its last results acknowledged. */
@@ -118,6 +117,7 @@ export class WorkerNode {
 
   // 6
   #schedule(job: StoredJob, settled: boolean): void {
+    if (this.#running.has(job.id) || this.#starting.has(job.id)) return; // Its row was read while it was on its way here.
     const { handlers, threads } = this.#parts;
     const thread = this.#stages.completer.thread(job);
     if (!handlers.find(job.name) || (thread && !threads))

@@ -28,7 +28,7 @@ async function found(mutation: Mutation, seeds: number, dangers?: Fault[], what 
 
 /** Each bites with what it alone guards. */
 it.each<[Mutation, number, RegExp, Fault[]?]>([
-  ['no owner', 2_000, /two final states|lost/, ['frozen']],
+  ['no owner', 1_500, /fence|at once|two final states|lost/, ['frozen', 'without distributors']],
   ['no fence', 200, /fence|ended|ran again/],
   ['adopts the living', 100, /at once/],
   ['no self-fence', 1_500, /at once/, ['without database', 'without database', 'joined', 'cut']],

@@ -54,6 +54,17 @@ function scheduling({
   };
 }
 
+it('a job that comes again while it waits has one place, and starts once', () => {
+  const { add, end, running, order, scheduler, clock } = scheduling({ slots: 1 });
+  add('first');
+  const job = sampleJob({ name: 'twice', dueAt: clock.now() });
+  for (let i = 0; i < 2; i++) scheduler.add(job, { settled: false, thread: false, alone: false });
+  expect([scheduler.size, scheduler.readyCount]).toEqual([1, 1]);
+  end('first');
+  end('twice');
+  expect([order, running(), scheduler.size]).toEqual([['first', 'twice'], [], 0]);
+});
+
 describe('a gate', () => {
   function gated() {
     const shut = new Set<string>();
