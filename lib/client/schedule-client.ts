@@ -7,7 +7,7 @@ import type { JobGateway, NewJob } from '../job/job-gateway.js';
 import { readName } from '../job/read-option.js';
 import type { ScheduleGateway } from '../job/schedule-gateway.js';
 import { readSchedule, type ScheduleOptions } from '../job/schedule-options.js';
-import { nextSlot, ScheduleTimes, type MissedSlots, type StoredSchedule } from '../job/schedule.js';
+import { nextSlot, ScheduleTimes, type ScheduleRule, type StoredSchedule } from '../job/schedule.js';
 import { deserialise, serialise } from '../job/serialise.js';
 import { TimeZone } from '../job/time-zone.js';
 import { JobReactorError } from '../job-reactor.error.js';
@@ -15,7 +15,7 @@ import { JobHandle } from './job-handle.js';
 import type { JobIds } from './job-ids.js';
 
 /** A schedule as it is at this moment. Times are milliseconds since the epoch, durations milliseconds. */
-export interface Schedule {
+export interface Schedule extends ScheduleRule {
   key: string;
   /** Name of the job. */
   job: string;
@@ -23,13 +23,6 @@ export interface Schedule {
   args: unknown;
   /** Whether a method with `@JobSchedule` makes its args. */
   declared: boolean;
-  cron: string | null;
-  timezone: string | null;
-  every: number | null;
-  start: number | null;
-  end: number | null;
-  limit: number | null;
-  missed: MissedSlots;
   paused: boolean;
   /** Times whose job was enqueued; those of `runNow()` are not counted. */
   runs: number;

@@ -10,6 +10,7 @@ import { signal } from '../support/deadline.js';
 import { eventually, Facts, reactors, type Application } from '../support/reactor.js';
 import { dial, scriptedDistributor, type ScriptedSide } from '../support/wire.js';
 import { wrapped } from '../support/wrapped-storage.js';
+import { resultByHand } from '../support/result-by-hand.js';
 import { bytesOf, Ear, hello, jobMessage, readAll, Wires } from '../unit/transport/tcp.js';
 
 /*
@@ -56,28 +57,8 @@ async function byHand(app: Application, credit: Omit<Credit, 'type'>): Promise<S
 const heardOfAll = (app: Application): Promise<unknown> => app.client.find(randomUUID());
 
 /** What the node says at the end of a job. */
-function resultOf({ job, assignment }: JobMessage, result: string): Result {
-  const { id, name, origin, priority, enqueuedAt, runAt } = job;
-  const info = { id, name, attempt: 1, run: 1, node: 'one', distributor: 'web', priority, enqueuedAt, runAt };
-  return {
-    type: 'result',
-    feedback: {
-      id: `${id}:1`,
-      jobId: id,
-      name,
-      origin,
-      listeners: 'closures',
-      assignment,
-      status: 'succeeded',
-      final: true,
-      side: 'success',
-      error: null,
-      job: { ...info, startedAt: null, failedAt: null, lastError: null, period: null },
-    },
-    args: '{}',
-    result: JSON.stringify(result),
-  };
-}
+const resultOf = (message: JobMessage, result: string): Result =>
+  resultByHand(message, result, { listeners: 'closures' });
 
 const jobsOf = ({ heard }: ScriptedSide): Message[] => heard.all.filter(({ type }) => type === 'job');
 

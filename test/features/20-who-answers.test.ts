@@ -6,6 +6,7 @@ import type { JobMessage, JobOrigin, JobView, Offer, Result, Submit } from '../.
 import { keptLog } from '../support/log.js';
 import { eventually, Facts, reactors, type Application } from '../support/reactor.js';
 import { dial, type ScriptedSide } from '../support/wire.js';
+import { resultByHand } from '../support/result-by-hand.js';
 import { hello } from '../unit/transport/tcp.js';
 
 /*
@@ -31,28 +32,8 @@ async function byHand(app: Application, name: string, jobs: string[], durable = 
 }
 
 /** What the node says at the end of a job. */
-function resultOf({ job, assignment }: JobMessage, result: unknown, origin = job.origin): Result {
-  const { id, name, priority, enqueuedAt, runAt } = job;
-  const info = { id, name, attempt: 1, run: 1, node: 'one', distributor: 'web', priority, enqueuedAt, runAt };
-  return {
-    type: 'result',
-    feedback: {
-      id: `${id}:1`,
-      jobId: id,
-      name,
-      origin,
-      listeners: 'declared',
-      assignment,
-      status: 'succeeded',
-      final: true,
-      side: 'success',
-      error: null,
-      job: { ...info, startedAt: null, failedAt: null, lastError: null, period: null },
-    },
-    args: '{}',
-    result: JSON.stringify(result),
-  };
-}
+const resultOf = (message: JobMessage, result: unknown, origin = message.job.origin): Result =>
+  resultByHand(message, result, { origin, listeners: 'declared' });
 
 const without = ({ distributor, instance, storage, submitter }: JobOrigin): JobOrigin => ({
   distributor,

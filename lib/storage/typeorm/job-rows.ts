@@ -5,10 +5,13 @@ import type { JobChange } from '../job-storage.js';
 /** What a column can be given. */
 export type RowValue = string | number | null;
 
+/** What a job has to say that has not run yet, in the order of `newJobValues`. */
+export const NEW_JOB_COLUMNS =
+  'id, name, args, options, priority, enqueued_at, run_at, origin, listeners, given_id, assignment, holder';
+
 /** What makes a StoredJob, in the order of `jobValues`. */
 export const JOB_COLUMNS =
-  'id, name, args, options, priority, enqueued_at, run_at, origin, listeners, given_id, ' +
-  'assignment, holder, fence, status, run, attempt, crashes, due_at, ' +
+  `${NEW_JOB_COLUMNS}, fence, status, run, attempt, crashes, due_at, ` +
   'started_at, failed_at, finished_at, last_error, result, unfinished';
 
 /** Columns of job_reactor_jobs in the order of `changeValues`. */
@@ -23,7 +26,7 @@ export const FEEDBACK_COLUMNS =
 /** More columns of job_reactor_feedbacks, in the order of `deliveryValues`. A new row has the defaults of the schema. */
 export const DELIVERY_COLUMNS = 'failures, due_at, last_error';
 
-export function jobValues(job: StoredJob): RowValue[] {
+export function newJobValues(job: StoredJob): RowValue[] {
   return [
     job.id,
     job.name,
@@ -37,6 +40,12 @@ export function jobValues(job: StoredJob): RowValue[] {
     job.givenId ? 1 : 0,
     job.assignment,
     job.holder,
+  ];
+}
+
+export function jobValues(job: StoredJob): RowValue[] {
+  const values = newJobValues(job);
+  values.push(
     job.fence,
     job.status,
     job.run,
@@ -49,7 +58,8 @@ export function jobValues(job: StoredJob): RowValue[] {
     errorText(job.lastError),
     job.result,
     isFinal(job.status) ? 0 : 1,
-  ];
+  );
+  return values;
 }
 
 export function changeValues(change: JobChange): RowValue[] {

@@ -5,10 +5,12 @@ import {
   DELIVERY_COLUMNS,
   FEEDBACK_COLUMNS,
   JOB_COLUMNS,
+  NEW_JOB_COLUMNS,
   changeValues,
   deliveryValues,
   feedbackValues,
   jobValues,
+  newJobValues,
   type Row,
   type RowValue,
 } from '../job-rows.js';
@@ -21,10 +23,7 @@ const JOB = columnsOf(JOB_COLUMNS);
 const CHANGE = columnsOf(CHANGE_COLUMNS);
 // A feedback's id is no UUID.
 const FEEDBACK: Column[] = [{ name: 'id', type: 'text' }, ...columnsOf(FEEDBACK_COLUMNS).slice(1)];
-/** What a job that has not run yet has to say; the rest is `NEVER_RUN`. */
-const FRESH: Column[] = columnsOf(
-  'id, name, args, options, priority, enqueued_at, run_at, origin, listeners, given_id, assignment, holder',
-);
+const NEW_JOB = columnsOf(NEW_JOB_COLUMNS);
 /** The values of `JOB_COLUMNS` behind those: of most inserts, so they are said once and not for each row. */
 const NEVER_RUN = "0, 'queued', 1, 0, 0, v.run_at, NULL, NULL, NULL, NULL, NULL, TRUE";
 const CLAIM: Column[] = columnsOf('id, fence, assignment');
@@ -91,7 +90,7 @@ export class PostgresCommit {
     switch (part) {
       case 'inserted':
         return (
-          `INSERT INTO ${jobs} AS job (${JOB_COLUMNS}, owner) SELECT v.*, ${fresh ? `${NEVER_RUN}, ` : ''}?::uuid FROM ${unnest(fresh ? FRESH : JOB)} ` +
+          `INSERT INTO ${jobs} AS job (${JOB_COLUMNS}, owner) SELECT v.*, ${fresh ? `${NEVER_RUN}, ` : ''}?::uuid FROM ${unnest(fresh ? NEW_JOB : JOB)} ` +
           `WHERE ${mine} AND NOT EXISTS (SELECT FROM ${feedbacks} f WHERE f.job_id = v.id) ` +
           `AND NOT EXISTS (SELECT FROM ${tombstones} t WHERE t.id = v.id AND t.expires_at > ?::bigint) ` +
           `ON CONFLICT (id) DO ${role === 'node' ? this.takeOver() : 'NOTHING'} RETURNING job.id`
@@ -161,7 +160,11 @@ export class PostgresCommit {
   private params(part: Part, group: Group, owner: Owner, now: number, fresh: boolean): unknown[] {
     switch (part) {
       case 'inserted':
-        return [owner.id, ...listParams(fresh ? FRESH : JOB, group.inserts.map(fresh ? freshValues : jobValues)), now];
+        return [
+          owner.id,
+          ...listParams(fresh ? NEW_JOB : JOB, group.inserts.map(fresh ? newJobValues : jobValues)),
+          now,
+        ];
       case 'claimed':
         return [
           owner.id,
@@ -279,19 +282,3 @@ function isFresh(job: StoredJob): boolean {
     result === null
   );
 }
-
-/** In the order of `FRESH`. */
-const freshValues = (job: StoredJob): RowValue[] => [
-  job.id,
-  job.name,
-  job.args,
-  JSON.stringify(job.options),
-  job.priority,
-  job.enqueuedAt,
-  job.runAt,
-  JSON.stringify(job.origin),
-  job.listeners,
-  job.givenId ? 1 : 0,
-  job.assignment,
-  job.holder,
-];
