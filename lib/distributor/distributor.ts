@@ -286,14 +286,14 @@ export class Distributor implements JobGateway {
     await this.#stages.schedules.stop();
     await this.#stages.listener.close();
     await this.#stages.acks.finish();
-    this.#stages.registry.stop();
+    const sayGoodbye = this.#stages.registry.stop();
     this.#stages.timers.stop();
     this.#stages.window.stop();
     this.#stages.endings.stop();
     this.#stages.own.stop();
     await this.#stages.acceptor.idle();
     await this.#stages.peers.stop();
-    await this.#stages.outbox.close();
+    await this.#stages.outbox.close().finally(sayGoodbye);
     const lost = this.#stages.outbox.durable ? 0 : this.#stages.held.unconfirmed;
     emit({ event: 'distributor stopped', distributor: settings.name, lost });
   }

@@ -71,15 +71,21 @@ export class NodeRegistry {
     this.#admission.refusals.add(somebody);
   }
 
-  /** Says goodbye to everyone. */
-  stop(): void {
+  /** Hears nobody any more. What it returns says goodbye to everyone: from then on others may take over. */
+  stop(): () => void {
     this.#admission.stop();
-    for (const { node, heartbeat } of this.#members.values()) {
+    const members = [...this.#members.values()];
+    this.#members.clear();
+    for (const { node, heartbeat } of members) {
       heartbeat.stop();
-      this.#members.delete(node);
-      node.send({ type: 'goodbye' });
-      node.connection.close();
+      node.connection.onMessage = () => undefined;
     }
+    return () => {
+      for (const { node } of members) {
+        node.send({ type: 'goodbye' });
+        node.connection.close();
+      }
+    };
   }
 
   /** Two live instances on one private storage would both run its jobs: the incumbent stays if it shows a sign of life. */

@@ -8,6 +8,8 @@ const AGAIN_AFTER = 1_000;
 /** Those who are to have the first choice of what a dead peer left take it at once, if they can do something with it. */
 const FIRST_CHOICE_FOR = 5_000;
 
+/** One that was lost may be about to end: its connections go first, then its lease, then its process. */
+const SECOND_LOOK = 1_000;
 /** One that nobody has a connection to may be dead before long: for so many leases it is looked at again, about an hour. */
 const LOOKS_AT_AWAY = 120;
 
@@ -33,7 +35,7 @@ export interface PeerWatchParts {
  * Takes over what dead processes left in a shared database, without polling: the leases are read when something happened
  * that may have been a death. Each lease that is alive then is read once more when it has run out; if it was renewed
  * meanwhile its process is well, and nothing is read until something happens again. Of one that somebody has lost and
- * that is not back, nobody would hear when it dies: it is read again at the end of each lease. What others are to have the first
+ * that is not back, nobody would hear when it dies: it is read again a second later and at the end of each lease. What others are to have the first
  * choice of is looked at once more a while later: they may be alive and yet have no use for it.
  */
 export class PeerWatch {
@@ -182,18 +184,21 @@ export class PeerWatch {
       if (!alive.some((peer) => peer.instance === instance)) this.#away.delete(instance);
     for (const { id, instance, left, expiresAt } of alive) {
       const isDue = before.get(id) === expiresAt;
-      if (!all && !isDue && !this.#isAway(instance)) continue;
+      const away = this.#seenAway(instance);
+      if (!all && !isDue && !away) continue;
       this.#suspects.set(id, expiresAt);
-      next = Math.min(next, left);
+      next = Math.min(next, away === 'first' ? SECOND_LOOK : left);
     }
     this.#timer?.cancel();
     if (next < Infinity) this.#arm(next + SLACK, 'suspects');
   }
 
-  #isAway(instance: string): boolean {
+  #seenAway(instance: string): 'first' | 'again' | false {
     const away = this.#away.get(instance);
-    if (away && --away.looks === 0) this.#away.delete(instance);
-    return away !== undefined;
+    if (!away) return false;
+    const isFirst = away.looks === LOOKS_AT_AWAY;
+    if (--away.looks === 0) this.#away.delete(instance);
+    return isFirst ? 'first' : 'again';
   }
 
   #arm(delay: number, wanted: 'all' | 'suspects'): void {

@@ -1,12 +1,11 @@
 import { once } from 'node:events';
-import { createServer } from 'node:net';
+import { connect, createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { Injectable, type LoggerService } from '@nestjs/common';
 import { Payload } from '@nestjs/microservices';
 import { describe, expect, it } from 'vitest';
 import { Job } from '../../lib/index.js';
 import type { Mistake } from '../support/mistake-process.js';
-import { freePort } from '../support/free-port.js';
 import { programs, type Program } from '../support/program.js';
 import { Facts, reactors } from '../support/reactor.js';
 
@@ -44,21 +43,23 @@ describe('a worker', () => {
   });
 
   it('whose distributor is not there says so once, with the address, stays quiet, and says when it is connected', async () => {
-    const port = await freePort();
     const attempts = new Facts<void>();
-    const nobody = createServer((socket) => {
+    let application: number | undefined;
+    const entrance = createServer((socket) => {
+      if (application !== undefined) return void socket.pipe(connect(application)).pipe(socket);
       socket.destroy();
       attempts.tell();
-    }).listen(port, '127.0.0.1');
-    await once(nobody, 'listening');
+    }).listen(0, '127.0.0.1');
+    await once(entrance, 'listening');
+    const { port } = entrance.address() as AddressInfo;
     const node = worker({ mistake: 'none', port });
     const line = await node.says("can't reach its distributor");
     expect(line).toContain(`127.0.0.1:${port}`);
     expect(line).toContain('Start the application, or correct host and port in `node.distributors`.');
     await attempts.count(5);
-    nobody.close();
-    await system.application({ port });
+    application = (await system.application()).port;
     await node.says("is connected to distributor 'web'");
+    entrance.close();
     expect(node.lines("can't reach")).toHaveLength(1);
     expect(node.lines('WARN')).toHaveLength(1);
   });

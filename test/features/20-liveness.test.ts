@@ -2,10 +2,13 @@ import { randomUUID } from 'node:crypto';
 import { execFileSync, fork } from 'node:child_process';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { systemClock } from '../../lib/clock.js';
+import { MemoryStorage } from '../../lib/storage/memory-storage.js';
 import type { ErrorMessage, Hello, Message } from '../../lib/protocol/message.js';
 import { keptLog } from '../support/log.js';
 import { eventually, Facts, reactors, type Application } from '../support/reactor.js';
 import { dial, scriptedDistributor } from '../support/wire.js';
+import { wrapped } from '../support/wrapped-storage.js';
 import { hello } from '../unit/transport/tcp.js';
 
 /*
@@ -218,5 +221,34 @@ describe('a link that ends in good order', () => {
     await eventually('it has joined', () => app.distributor.nodes().length === 1);
     await app.close();
     expect((await other.ended()).at(-1)).toEqual({ type: 'goodbye' });
+  });
+
+  it('is not told before the outbox is closed: whoever hears of it may take over what is in it', async () => {
+    const storage = new MemoryStorage(systemClock);
+    const closing = new Facts<void>();
+    let close = (): void => undefined;
+    const outbox = wrapped(storage, {
+      close: async () => {
+        const closed = new Promise<void>((resolve) => (close = resolve));
+        closing.tell();
+        await closed;
+        await storage.close();
+      },
+    });
+    const app = await system.application({ outbox: Object.assign(outbox, { durable: true }) });
+    const side = await dial(app.port);
+    side.send({ ...hello, instance: randomUUID(), storage: { id: randomUUID(), durable: true } });
+    await side.next('welcome');
+    side.send({ type: 'offer', jobs: [], slots: 1, handoffTimeout: 1000 });
+    await eventually('it has joined', () => app.distributor.nodes().length === 1);
+    const stopped = app.close();
+    await closing.next();
+    const heard = side.heard.all.length;
+    for (let turn = 0; turn < 50; turn++) await new Promise(setImmediate);
+    expect(side.heard.all.slice(heard)).toEqual([]);
+    expect(side.socket.readyState).toBe('open');
+    close();
+    await stopped;
+    expect((await side.ended()).at(-1)).toEqual({ type: 'goodbye' });
   });
 });

@@ -312,6 +312,19 @@ describeEachDatabase('applications that share a database', ({ kind }) => {
     await eventually('nothing is left', () => second.distributor.backlog().unconfirmed === 0);
   });
 
+  it('stopped with jobs that no node had: another instance of it has them at once', async () => {
+    const outbox = await system.database(kind);
+    const ran = new Facts<Ran>();
+    const first = await system.application({ outbox });
+    const second = await system.application({ outbox });
+    await system.node({ name: 'one', to: [first, second], providers: [works(ran)], accepts: ['other'] });
+    await first.client.enqueueMany(Array.from({ length: 20 }, () => ({ job: 'work', args: {} })));
+    await first.close();
+    const stopped = performance.now();
+    await eventually('they have been taken over', () => second.distributor.backlog().pending === 20);
+    expect(performance.now() - stopped).toBeLessThan(5_000);
+  });
+
   it('a node that loses one of them tells the other, which takes over', async () => {
     const outbox = await system.database(kind);
     const ran = new Facts<Ran>();

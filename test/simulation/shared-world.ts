@@ -1,6 +1,6 @@
 import type { Distributor } from '../../lib/distributor/distributor.js';
 import type { NewJob } from '../../lib/job/job-gateway.js';
-import type { JobStorage } from '../../lib/storage/job-storage.js';
+import type { JobStorage, LeaseChange } from '../../lib/storage/job-storage.js';
 import type { Machine } from '../../lib/storage/typeorm/server/process-mark.js';
 import type { WorkerNode } from '../../lib/worker-node/worker-node.js';
 import { wrapped } from '../support/wrapped-storage.js';
@@ -12,6 +12,19 @@ import { World, type Life } from './world.js';
 /** The product, or the server, with one guard taken out. */
 export type Mutation =
   'no owner' | 'no fence' | 'peers called dead' | 'adopts the living' | 'no self-fence' | 'ack before commit';
+
+/** What a schedule is to be like. */
+export interface Weather {
+  mutation?: Mutation | null;
+  /** What may befall them. Default: everything. */
+  dangers?: readonly Fault[];
+  /** Milliseconds a fault lasts at least. Default: 1,000. */
+  faultsLast?: number;
+  /** Milliseconds a message is on its way at most. Default: 50. */
+  latency?: number;
+  /** Probability that a statement gets no answer, whether it did its work or not. Default: 0. */
+  trouble?: number;
+}
 
 /** Faults begin within so many milliseconds. */
 const TROUBLE_LASTS = 60_000;
@@ -32,6 +45,9 @@ export class SharedWorld {
   readonly apps: Member<Distributor>[] = [];
   readonly nodes: Member<WorkerNode>[] = [];
   readonly violations: string[] = [];
+  private readonly mutation: Mutation | null;
+  private readonly dangers: readonly Fault[];
+  private readonly faultsLast: number;
   /** What befell them, for the report. */
   readonly faults: string[] = [];
   /** When a process lost its lease or had it back. */
@@ -48,16 +64,15 @@ export class SharedWorld {
 
   constructor(
     seed: number,
-    readonly mutation: Mutation | null = null,
-    /** What may befall them. */
-    readonly dangers: readonly Fault[] = FAULTS,
-    /** Probability that a statement gets no answer, whether it did its work or not. */
-    trouble = 0,
+    { mutation = null, dangers = FAULTS, faultsLast = 1_000, latency = 50, trouble = 0 }: Weather = {},
   ) {
     const world = new World(seed);
     this.world = world;
+    this.mutation = mutation;
+    this.dangers = dangers;
+    this.faultsLast = faultsLast;
     this.server = new SimulatedServer(world);
-    this.cluster = new Cluster(world, { latency: world.between(1, 50), duplicate: world.random() * 0.2 }, 10);
+    this.cluster = new Cluster(world, { latency: world.between(1, latency), duplicate: world.random() * 0.2 }, 10);
     this.#oneMachine = world.chance(0.2);
     this.server.trouble = trouble;
     const { guards } = this.server;
@@ -226,7 +241,7 @@ export class SharedWorld {
     const member = all[world.between(0, all.length - 1)];
     if (!member) return;
     const { life } = member;
-    const lasts = world.between(1_000, 50_000);
+    const lasts = world.between(this.faultsLast, 50_000);
     const until = (run: () => void): void => {
       this.#quietAt = Math.max(this.#quietAt, world.now + lasts);
       world.at(lasts, run);
@@ -310,14 +325,13 @@ export class SharedWorld {
     const { mutation } = this;
     if (mutation === 'no self-fence') {
       const { peers } = storage;
-      const tells =
-        (tell: (typeof peers)['onLease']): (typeof peers)['onLease'] =>
-        (change) =>
-          change === 'lost' || tell(change);
-      const set = (tell: (typeof peers)['onLease']): void => {
-        Object.defineProperty(peers, 'onLease', { value: tells(tell) });
-      };
-      Object.defineProperty(peers, 'onLease', { set, configurable: true });
+      let tell = peers.onLease;
+      Object.defineProperty(peers, 'onLease', {
+        get: () => (change: LeaseChange) => change === 'lost' || tell(change),
+        set: (next: typeof tell) => {
+          tell = next;
+        },
+      });
     }
     if (mutation !== 'ack before commit') return storage;
     return wrapped(storage, {

@@ -128,6 +128,25 @@ describe('a watch over the peers in a database', () => {
     expect(leases.taken).toEqual(['x']);
   });
 
+  it('looks at one that was lost a second later, once: it may not have been quite gone', async () => {
+    const leases = new Leases();
+    leases.renew('a', 'b');
+    leases.rows.set('a', ['x']);
+    const { watch } = watched(leases);
+    watch.lost('a', {});
+    await settle();
+    leases.expires.set('a', -1);
+    await pass(leases, 999);
+    expect(leases.taken).toEqual([]);
+    await pass(leases, 60);
+    expect(leases.taken).toEqual(['x']);
+    expect(leases.lists).toBe(2);
+    watch.lost('b', {});
+    await settle();
+    for (let second = 0; second < 20; second++) await pass(leases, 1_000);
+    expect(leases.lists).toBe(4);
+  });
+
   it('takes over when the lease has run out, and not before', async () => {
     const leases = new Leases();
     leases.renew('a', 'b');

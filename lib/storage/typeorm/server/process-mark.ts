@@ -28,10 +28,17 @@ async function isGone(mark: string): Promise<boolean> {
   if (!Number.isInteger(pid) || pid <= 0 || mark.slice(0, end) !== (await machine())) return false;
   try {
     process.kill(pid, 0);
-    return false;
   } catch (error) {
-    return (error as { code?: unknown }).code === 'ESRCH';
+    if ((error as { code?: unknown }).code === 'ESRCH') return true;
   }
+  return isZombie(pid);
+}
+
+/** It runs no more, but whoever started it has not asked for its end: on a busy machine that takes a while, or for ever. */
+async function isZombie(pid: number): Promise<boolean> {
+  // Where there is no /proc, or it hides the processes of others, nothing is known.
+  const stat = await readFile(`/proc/${pid}/stat`, 'latin1').catch(() => '');
+  return /^ [ZX]/.test(stat.slice(stat.lastIndexOf(')') + 1));
 }
 
 async function machine(): Promise<string> {
