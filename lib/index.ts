@@ -18,6 +18,7 @@ export { JobReactorClient } from './client/job-reactor-client.js';
 export type { AnyJob, ArgsOfJob, EnqueueEntry } from './job/any-job.js';
 export type { Schedule, ScheduleClient } from './client/schedule-client.js';
 export type { FoundJobs, JobSnapshot, RetriedJob } from './client/job-snapshot.js';
+export type { RetriedJobs } from './client/retry-jobs.js';
 export type { FeedbackClient, ParkedFeedbacks } from './client/feedback-client.js';
 export { JobHandle } from './client/job-handle.js';
 export type { ResultOfJob, WaitOptions } from './client/job-handle.js';

@@ -1,44 +1,29 @@
 import { ClientProxy, type ReadPacket, type WritePacket } from '@nestjs/microservices';
 import type { Clock } from '../clock.js';
-import { AsyncMoment } from '../job/async-context.js';
 import type { AnyJob, ArgsOfJob, EnqueueEntry } from '../job/any-job.js';
-import { checkArgs } from '../job/check-args.js';
-import { isJobDefinition } from '../job/define-job.js';
-import {
-  readEnqueueOptions,
-  type EnqueueDefaults,
-  type EnqueueOptions,
-  type EnqueueRequest,
-} from '../job/enqueue-options.js';
-import { readFeedback } from '../job/feedback.js';
+import type { EnqueueDefaults, EnqueueOptions } from '../job/enqueue-options.js';
 import type { CancelAnswer } from '../job/job-control.js';
-import type { Intake, JobGateway, NewJob } from '../job/job-gateway.js';
+import type { JobGateway } from '../job/job-gateway.js';
 import type { JobInterest } from '../job/job-listeners.js';
-import { readJobId, readJobsQuery, readSelection, type JobSelection, type JobsQuery } from '../job/job-filter.js';
+import {
+  readJobId,
+  readJobsQuery,
+  readRetrySelection,
+  readSelection,
+  type JobSelection,
+  type JobsQuery,
+} from '../job/job-filter.js';
 import type { RemovedJobs, RetryAnswer } from '../job/job-query.js';
-import type { FeedbackRecord } from '../job/job.js';
-import { readName } from '../job/read-option.js';
 import type { ScheduleOptions } from '../job/schedule-options.js';
-import { serialise } from '../job/serialise.js';
 import type { Telemetry } from '../job/telemetry.js';
 import { JobReactorError } from '../job-reactor.error.js';
 import { FeedbackClient } from './feedback-client.js';
+import { JobEnqueuer } from './job-enqueuer.js';
 import { JobHandle, type ResultOfJob } from './job-handle.js';
 import { JobIds } from './job-ids.js';
+import { retryJobs, type RetriedJobs } from './retry-jobs.js';
 import { ScheduleClient, type Schedule } from './schedule-client.js';
 import { snapshot, type FoundJobs, type JobSnapshot, type RetriedJob } from './job-snapshot.js';
-
-interface Prepared {
-  job: NewJob;
-  request: EnqueueRequest;
-}
-
-/** One that is listened for. */
-interface Expected extends Prepared {
-  interest: JobInterest;
-  /** Nobody in this process listened to its id before. */
-  isNew: boolean;
-}
 
 /**
  * Enqueues jobs and asks after them. In an application it stands on the process's distributor; in a process that is only
@@ -50,10 +35,8 @@ export class JobReactorClient extends ClientProxy {
   /** Looks at schedules, pauses and removes them. */
   readonly schedules: ScheduleClient;
   readonly #gateway: JobGateway;
-  readonly #jobs: EnqueueDefaults;
+  readonly #enqueuer: JobEnqueuer;
   readonly #clock: Clock;
-  readonly #telemetry: () => Telemetry | null;
-  readonly #ids = new JobIds();
 
   constructor(
     gateway: JobGateway,
@@ -64,10 +47,10 @@ export class JobReactorClient extends ClientProxy {
     super();
     this.#gateway = gateway;
     this.feedbacks = new FeedbackClient(gateway.feedbacks);
-    this.#jobs = jobs;
     this.#clock = clock;
-    this.#telemetry = telemetry;
-    this.schedules = new ScheduleClient({ gateway, jobs, clock, ids: this.#ids });
+    const ids = new JobIds();
+    this.#enqueuer = new JobEnqueuer({ gateway, jobs, clock, ids, telemetry });
+    this.schedules = new ScheduleClient({ gateway, jobs, clock, ids });
   }
 
   /**
@@ -78,7 +61,7 @@ export class JobReactorClient extends ClientProxy {
    * @throws {EnqueueUnknown} when that can't be known; repeat it with the same id
    */
   async enqueue<D extends AnyJob>(job: D, args: ArgsOfJob<D>, options?: EnqueueOptions<D>): Promise<JobHandle<D>> {
-    const [handle] = await this.#handOver([{ job, args, options } as EnqueueEntry], false);
+    const [handle] = await this.#enqueuer.handOver([{ job, args, options } as EnqueueEntry], false);
     return handle as JobHandle<D>;
   }
 
@@ -86,7 +69,7 @@ export class JobReactorClient extends ClientProxy {
   async enqueueMany<const Jobs extends readonly AnyJob[]>(entries: {
     [K in keyof Jobs]: EnqueueEntry<Jobs[K]>;
   }): Promise<{ -readonly [K in keyof Jobs]: JobHandle<Jobs[K]> }> {
-    const handles = await this.#handOver(entries as unknown as readonly EnqueueEntry[], false);
+    const handles = await this.#enqueuer.handOver(entries as unknown as readonly EnqueueEntry[], false);
     return handles as unknown as { -readonly [K in keyof Jobs]: JobHandle<Jobs[K]> };
   }
 
@@ -97,7 +80,7 @@ export class JobReactorClient extends ClientProxy {
         'run() waits for a result, and with `manager` the job starts only after your transaction: enqueue it.';
       throw new JobReactorError('INVALID_JOB', why);
     }
-    const [handle] = await this.#handOver([{ job, args, options } as EnqueueEntry], true);
+    const [handle] = await this.#enqueuer.handOver([{ job, args, options } as EnqueueEntry], true);
     return (handle as JobHandle<D>).result();
   }
 
@@ -169,6 +152,14 @@ export class JobReactorClient extends ClientProxy {
   }
 
   /**
+   * {@link retry} for all that fit: by default those that failed or are dead; `status` may also say `cancelled`.
+   * @throws {JobReactorError} INVALID_QUERY; in a process that is only a node also NOT_CONNECTED, STOPPED
+   */
+  async retryAll(which: JobSelection): Promise<RetriedJobs> {
+    return retryJobs(this.#gateway.queries, readRetrySelection(which));
+  }
+
+  /**
    * Runs a job now that waits on a node for its time: deferred, retrying, snoozed, or a periodic one between two runs.
    * `queued`: that is committed. `not-final`: it runs, or its time has come, or no node has it yet; or it has failed or was
    * cancelled, see {@link retry}.
@@ -209,92 +200,4 @@ export class JobReactorClient extends ClientProxy {
   protected async dispatchEvent<T>(packet: ReadPacket): Promise<T> {
     return (await this.enqueue(packet.pattern as AnyJob, packet.data)) as T;
   }
-
-  /** `awaited`: somebody waits for the result already, so it is to survive a lost connection. */
-  async #handOver(entries: readonly EnqueueEntry[], awaited: boolean): Promise<JobHandle[]> {
-    const prepared = entries.map((entry) => this.#prepare(entry, awaited));
-    for (const { job, args } of entries) if (isJobDefinition(job) && job.schema) await checkArgs(job, args);
-    const expected = prepared.map((one) => this.#listen(one));
-    const accept = (): Promise<Intake[]> => this.#accept(expected);
-    const telemetry = this.#telemetry();
-    const jobs = telemetry && expected.map(({ job }) => job);
-    const answers = await (jobs ? telemetry.enqueue(jobs, accept) : accept()).catch((error: unknown) => {
-      for (const { job, isNew } of expected) if (isNew) this.#gateway.listeners.drop(job.id, 'it was not accepted.');
-      throw error;
-    });
-    for (const [index, one] of expected.entries()) if (answers[index] === 'duplicate') await this.#dropIfEnded(one);
-    const handles = expected.map(({ job, interest }, index) => {
-      const parts = { gateway: this.#gateway, clock: this.#clock, interest };
-      return new JobHandle(job.id, job.name, answers[index] === 'duplicate', parts);
-    });
-    const confirmed = handles.filter((_, index) => expected[index]?.request.confirm === 'stored');
-    if (confirmed.length > 0) await Promise.all(confirmed.map((handle) => handle.stored()));
-    return handles;
-  }
-
-  #prepare({ job, args, options }: EnqueueEntry, awaited: boolean): Prepared {
-    const definition = isJobDefinition(job) ? job : undefined;
-    const name = definition ? definition.name : readName(job, 'The job', 'INVALID_JOB');
-    const now = this.#clock.now();
-    const request = readEnqueueOptions(options as EnqueueOptions | undefined, definition, now, this.#jobs);
-    return {
-      request,
-      job: {
-        id: request.id ?? this.#ids.next(now),
-        name,
-        args: serialise(args, 'args'),
-        options: request.options,
-        priority: request.priority,
-        enqueuedAt: now,
-        runAt: request.runAt,
-        givenId: request.id !== undefined,
-        closures: awaited || request.onSuccess !== undefined || request.onError !== undefined,
-      },
-    };
-  }
-
-  /** Before the job is sent: no answer can come too early. */
-  #listen({ job, request }: Prepared): Expected {
-    const { listeners } = this.#gateway;
-    const { interest, isNew } = listeners.register(job.id);
-    if (isNew && listeners.keepsMoment(job.name)) interest.moment = new AsyncMoment();
-    const { onSuccess, onError } = request;
-    if (onSuccess || onError) {
-      listeners.onFeedback(job.id, async (record) => {
-        const closure = isSuccess(record) ? onSuccess : onError;
-        await closure?.(readFeedback(record));
-      });
-    }
-    return { job, request, interest, isNew };
-  }
-
-  #accept(prepared: readonly Expected[]): Promise<Intake[]> {
-    const jobs = prepared.map(({ job }) => job);
-    const distributor = prepared.find(({ request }) => request.distributor)?.request.distributor;
-    const manager = prepared[0]?.request.manager;
-    if (prepared.some(({ request }) => request.manager !== manager)) {
-      return refused('Jobs enqueued together need the same `manager`, or none has one.');
-    }
-    if (!manager) return this.#gateway.accept(jobs, distributor);
-    if (this.#gateway.acceptWithin) return this.#gateway.acceptWithin(jobs, manager);
-    return refused(
-      '`manager` needs a distributor in this process, with its outbox in the database of the transaction.',
-    );
-  }
-
-  /** A repeat of a job that has ended: no feedback will come, and its result is asked for when somebody wants it. */
-  async #dropIfEnded({ job: { id }, isNew }: Expected): Promise<void> {
-    if (!isNew) return;
-    const found = await this.#gateway.find(id);
-    if (!found || found.view.finishedAt !== null) this.#gateway.listeners.drop(id, 'it had ended before.');
-    else if (found.view.node !== null) this.#gateway.listeners.stored(id);
-  }
-}
-
-function refused(why: string): Promise<never> {
-  return Promise.reject(new JobReactorError('INVALID_JOB', why));
-}
-
-function isSuccess({ status, side }: FeedbackRecord): boolean {
-  return status === 'succeeded' || (status === 'cancelled' && side === 'success');
 }

@@ -24,6 +24,7 @@ export interface JobsQuery extends JobSelection {
 
 const CODE = 'INVALID_QUERY';
 const CONDITIONS = ['node', 'name', 'status'];
+const RETRIED: readonly JobStatus[] = ['failed', 'dead', 'cancelled'];
 const MOST = 1000;
 const UUID = /^[\da-f]{8}-[\da-f]{4}-[\da-f]{4}-[\da-f]{4}-[\da-f]{12}$/i;
 
@@ -40,10 +41,23 @@ export function readJobsQuery(given: JobsQuery): JobPageQuery {
 
 /** For what is to be removed: at least one condition, since "all there is" is more often a slip than a wish. @throws INVALID_QUERY */
 export function readSelection(given: JobSelection): JobFilter {
-  refuseUnknown(readObject(given, 'What remove() is about', CODE), CONDITIONS, '', CODE);
+  return readSome(given, 'remove() needs an id or a condition', 'remove()');
+}
+
+/** For what is to run again: by default what failed and is dead, of those that are selected. @throws INVALID_QUERY */
+export function readRetrySelection(given: JobSelection): JobFilter {
+  const filter = readSome(given, 'retryAll() needs a condition', 'retryAll()');
+  filter.status ??= ['failed', 'dead'];
+  const [other] = filter.status.filter((status) => !RETRIED.includes(status));
+  if (other === undefined) return filter;
+  refuse(CODE, `status: retryAll() is about jobs that are ${RETRIED.join(', ')}, not '${other}'.`);
+}
+
+function readSome(given: JobSelection, needs: string, call: string): JobFilter {
+  refuseUnknown(readObject(given, `What ${call} is about`, CODE), CONDITIONS, '', CODE);
   const filter = readConditions(given);
   if (Object.keys(filter).length > 0) return filter;
-  refuse(CODE, "remove() needs an id or a condition: `{ node }`, `{ name }` or `{ status: ['failed', 'dead'] }`.");
+  refuse(CODE, `${needs}: \`{ node }\`, \`{ name }\` or \`{ status: ['failed', 'dead'] }\`.`);
 }
 
 /** @throws {JobReactorError} INVALID_QUERY */

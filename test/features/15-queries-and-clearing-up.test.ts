@@ -344,6 +344,73 @@ describe.each(['memory', ...databaseKinds] as const)('with two nodes that keep j
       }
     });
   });
+
+  describe('client.retryAll()', () => {
+    const again = (): string[] => works.started.all.flatMap(({ id, run }) => (run === 2 ? [id] : []));
+
+    it('runs all again that failed, on every node, page after page, and nothing else; as often as somebody wants', async () => {
+      const many = Array.from({ length: 250 }, () => ({ job: 'work' as const, args: { do: 'fail' }, options: once }));
+      const jobs = await web.client.enqueueMany(many);
+      await Promise.allSettled(jobs.map((job) => job.result({ timeout: '60s' })));
+      const waits = await web.client.enqueue('work', {}, on('two', { after: '1h' }));
+      await web.client.enqueue('nobody has this', {});
+      expect(await web.client.retryAll({ name: 'work' })).toEqual({ retried: 250, skipped: 0, missing: [] });
+      await eventually('all have failed again', async () => {
+        const left = await all(web.client, { status: 'failed' });
+        return left.length === 250 && left.every(({ run }) => run === 2);
+      });
+      expect(again().sort()).toEqual(ids(jobs).sort());
+      expect(new Set(works.started.all.map(({ node }) => node))).toEqual(new Set(['one', 'two']));
+      works.broken = false;
+      expect(await web.client.retryAll({ name: 'work' })).toEqual({ retried: 250, skipped: 0, missing: [] });
+      await eventually('none is left', async () => (await web.client.jobs({ status: 'failed' })).jobs.length === 0);
+      expect(await web.client.find(waits.id)).toMatchObject({ status: 'queued', run: 1 });
+    });
+
+    it('takes name, node and status; cancelled ones only when they are asked for', async () => {
+      const on1 = await failed(web.client, { do: 'fail' }, { node: 'one', strictNode: true });
+      const on2 = await failed(web.client, { do: 'fail' }, { node: 'two', strictNode: true });
+      const other = await web.client.enqueue(Other, { do: 'fail' }, { ...once, node: 'one', strictNode: true });
+      await expect(other.result({ timeout: '60s' })).rejects.toMatchObject({ code: 'JOB_FAILED' });
+      const jobs = { retention: { removeCancelled: false } };
+      await system.node({ name: 'keeps', to: web, providers: [work(works)], storage: storage('keeps'), jobs });
+      const cancelled = await web.client.enqueue('work', {}, on('keeps', { after: '1h' }));
+      await cancelled.cancel();
+      works.broken = false;
+      expect(await web.client.retryAll({ name: Other, node: 'two' })).toMatchObject({ retried: 0 });
+      expect(await web.client.retryAll({ name: Other })).toMatchObject({ retried: 1 });
+      expect(await web.client.retryAll({ node: ['two'] })).toMatchObject({ retried: 1 });
+      expect(await web.client.retryAll({ status: ['cancelled', 'dead'] })).toMatchObject({ retried: 1 });
+      await eventually('they run', () => again().length === 3);
+      expect(again().sort()).toEqual([other.id, on2.id, cancelled.id].sort());
+      expect(await web.client.find(on1.id)).toMatchObject({ status: 'failed', run: 1 });
+      expect(await web.client.retryAll({ node: null })).toEqual({ retried: 0, skipped: 0, missing: [] });
+    });
+
+    it('of two at once each job is had by one', async () => {
+      for (let n = 0; n < 20; n++) await web.client.enqueue('work', { do: 'fail' }, once);
+      await eventually('all have failed', async () => (await all(web.client, { status: 'failed' })).length === 20);
+      works.broken = false;
+      const both = [web.client.retryAll({ name: 'work' }), web.client.retryAll({ status: 'failed' })];
+      const [one, other] = await Promise.all(both);
+      expect(one!.retried + other!.retried).toBe(20);
+      await eventually('they run', () => again().length === 20);
+      expect(works.started.all).toHaveLength(40);
+    });
+
+    it('leaves what is removed at the same moment', async () => {
+      const failing = await Promise.all(Array.from({ length: 20 }, () => failed(web.client)));
+      works.broken = false;
+      const [{ retried, skipped }, { removed }] = await Promise.all([
+        web.client.retryAll({ status: 'failed' }),
+        web.client.remove({ name: 'work' }),
+      ]);
+      expect(retried + skipped).toBeLessThanOrEqual(failing.length);
+      expect(retried + removed).toBeGreaterThanOrEqual(failing.length);
+      await eventually('nothing is left', async () => (await web.client.jobs()).jobs.length === 0);
+      for (const id of again()) expect(ids(failing)).toContain(id);
+    });
+  });
 });
 
 describe('a job that is run again', () => {
@@ -461,14 +528,16 @@ describe('a node that does not answer', () => {
     const there = await web.client.enqueue('work', {}, { ...stay, node: 'two' });
     process.kill(one.child.pid!, 'SIGSTOP');
     try {
-      const [page, others, named, lost, gone, again] = await Promise.all([
+      const [page, others, named, lost, gone, again, all] = await Promise.all([
         web.client.jobs(),
         web.client.jobs({ node: 'two' }),
         web.client.jobs({ node: ['one', 'nobody'] }),
         web.client.remove({ name: 'work', node: 'one' }),
         web.client.remove(frozen.id),
         web.client.retry(UNKNOWN),
+        web.client.retryAll({ name: 'work' }),
       ]);
+      expect(all).toEqual({ retried: 0, skipped: 0, missing: ['one'] });
       expect([ids(page.jobs), page.missing]).toEqual([[there.id], ['one']]);
       expect([ids(others.jobs), others.missing]).toEqual([[there.id], []]);
       expect([named.jobs, named.missing]).toEqual([[], ['nobody', 'one']]);
@@ -510,7 +579,7 @@ describe('a node that does not answer', () => {
 describe('from a process that is only a node', () => {
   const system = reactors();
 
-  it('jobs, remove and retry work over a distributor it is connected to', async () => {
+  it('jobs, remove, retry and retryAll work over a distributor it is connected to', async () => {
     const works = new Works();
     const web = await system.application({ name: 'web' });
     await system.node({ name: 'one', to: web, providers: [work(works)] });
@@ -533,6 +602,12 @@ describe('from a process that is only a node', () => {
     expect(await job!.result({ timeout: '60s' })).toBeUndefined();
     expect(await client.retry(waits.id)).toEqual({ answer: 'not-final', job: null, missing: [] });
     expect(await client.retry(UNKNOWN)).toEqual({ answer: 'unknown', job: null, missing: [] });
+
+    works.broken = true;
+    const { id } = await failed(client);
+    works.broken = false;
+    expect(await client.retryAll({ status: 'failed' })).toEqual({ retried: 1, skipped: 0, missing: [] });
+    await eventually('it runs', () => works.started.all.some((start) => start.id === id && start.run === 2));
 
     expect(await client.remove(waits.id)).toEqual({ removed: 1, skipped: 0, missing: [] });
     expect(await client.remove({ node: null })).toEqual({ removed: 1, skipped: 0, missing: [] });
@@ -655,6 +730,9 @@ describe('one clear error for', () => {
     ['remove of nothing', (jobs) => jobs.remove(wrong(undefined)), /must be an object/],
     ['remove with a limit', (jobs) => jobs.remove(wrong({ name: 'work', limit: 5 })), /no option `limit`/],
     ['remove of what is no id', (jobs) => jobs.remove('all'), /must be the id of a job, a UUID, not 'all'/],
+    ['retryAll of everything', (jobs) => jobs.retryAll({}), /retryAll\(\) needs a condition/],
+    ['retryAll of an id', (jobs) => jobs.retryAll(wrong(UNKNOWN)), /What retryAll\(\) is about must be an object/],
+    ['retryAll of what succeeded', (jobs) => jobs.retryAll({ status: ['failed', 'succeeded'] }), /not 'succeeded'/],
     ['retry of what is no id', (jobs) => jobs.retry(wrong(7)), /must be the id of a job, a UUID, not 7/],
   ])('%s', async (_what, ask, message) => {
     const asked = ask(client);

@@ -27,6 +27,7 @@ import {
   type RemovedJobs,
   type RetryAnswer,
   type ResultOf,
+  type RetriedJobs,
 } from '../../lib/index.js';
 
 type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
@@ -183,6 +184,8 @@ export async function looking(): Promise<void> {
   same<Awaited<ReturnType<typeof client.remove>>, RemovedJobs>();
   await client.remove('id');
   await client.remove({ name: Mail, status: ['failed'] });
+  const retriedJobs: RetriedJobs = await client.retryAll({ name: Mail, status: ['failed', 'dead'] });
+  void retriedJobs.missing;
   const { answer, job } = await client.retry<typeof Resize>('id');
   same<typeof answer, RetryAnswer>();
   same<typeof job, JobHandle<typeof Resize> | null>();

@@ -1,0 +1,146 @@
+import type { Clock } from '../clock.js';
+import type { EnqueueEntry } from '../job/any-job.js';
+import { AsyncMoment } from '../job/async-context.js';
+import { checkArgs } from '../job/check-args.js';
+import { isJobDefinition } from '../job/define-job.js';
+import {
+  readEnqueueOptions,
+  type EnqueueDefaults,
+  type EnqueueOptions,
+  type EnqueueRequest,
+} from '../job/enqueue-options.js';
+import { readFeedback } from '../job/feedback.js';
+import type { Intake, JobGateway, NewJob } from '../job/job-gateway.js';
+import type { JobInterest } from '../job/job-listeners.js';
+import type { FeedbackRecord } from '../job/job.js';
+import { readName } from '../job/read-option.js';
+import { serialise } from '../job/serialise.js';
+import type { Telemetry } from '../job/telemetry.js';
+import { JobReactorError } from '../job-reactor.error.js';
+import { JobHandle } from './job-handle.js';
+import { JobIds } from './job-ids.js';
+
+interface Prepared {
+  job: NewJob;
+  request: EnqueueRequest;
+}
+
+/** One that is listened for. */
+interface Expected extends Prepared {
+  interest: JobInterest;
+  /** Nobody in this process listened to its id before. */
+  isNew: boolean;
+}
+
+export interface EnqueuerParts {
+  gateway: JobGateway;
+  jobs: EnqueueDefaults;
+  clock: Clock;
+  ids: JobIds;
+  telemetry: () => Telemetry | null;
+}
+
+/** Checks what is to be enqueued, listens for its end, and hands it over. */
+export class JobEnqueuer {
+  readonly #gateway: JobGateway;
+  readonly #jobs: EnqueueDefaults;
+  readonly #clock: Clock;
+  readonly #ids: JobIds;
+  readonly #telemetry: () => Telemetry | null;
+
+  constructor({ gateway, jobs, clock, ids, telemetry }: EnqueuerParts) {
+    this.#gateway = gateway;
+    this.#jobs = jobs;
+    this.#clock = clock;
+    this.#ids = ids;
+    this.#telemetry = telemetry;
+  }
+
+  /** Resolves when all are accepted. `awaited`: somebody waits for the result already, so it is to survive a lost connection. */
+  async handOver(entries: readonly EnqueueEntry[], awaited: boolean): Promise<JobHandle[]> {
+    const prepared = entries.map((entry) => this.#prepare(entry, awaited));
+    for (const { job, args } of entries) if (isJobDefinition(job) && job.schema) await checkArgs(job, args);
+    const expected = prepared.map((one) => this.#listen(one));
+    const accept = (): Promise<Intake[]> => this.#accept(expected);
+    const telemetry = this.#telemetry();
+    const jobs = telemetry && expected.map(({ job }) => job);
+    const answers = await (jobs ? telemetry.enqueue(jobs, accept) : accept()).catch((error: unknown) => {
+      for (const { job, isNew } of expected) if (isNew) this.#gateway.listeners.drop(job.id, 'it was not accepted.');
+      throw error;
+    });
+    for (const [index, one] of expected.entries()) if (answers[index] === 'duplicate') await this.#dropIfEnded(one);
+    const handles = expected.map(({ job, interest }, index) => {
+      const parts = { gateway: this.#gateway, clock: this.#clock, interest };
+      return new JobHandle(job.id, job.name, answers[index] === 'duplicate', parts);
+    });
+    const confirmed = handles.filter((_, index) => expected[index]?.request.confirm === 'stored');
+    if (confirmed.length > 0) await Promise.all(confirmed.map((handle) => handle.stored()));
+    return handles;
+  }
+
+  #prepare({ job, args, options }: EnqueueEntry, awaited: boolean): Prepared {
+    const definition = isJobDefinition(job) ? job : undefined;
+    const name = definition ? definition.name : readName(job, 'The job', 'INVALID_JOB');
+    const now = this.#clock.now();
+    const request = readEnqueueOptions(options as EnqueueOptions | undefined, definition, now, this.#jobs);
+    return {
+      request,
+      job: {
+        id: request.id ?? this.#ids.next(now),
+        name,
+        args: serialise(args, 'args'),
+        options: request.options,
+        priority: request.priority,
+        enqueuedAt: now,
+        runAt: request.runAt,
+        givenId: request.id !== undefined,
+        closures: awaited || request.onSuccess !== undefined || request.onError !== undefined,
+      },
+    };
+  }
+
+  /** Before the job is sent: no answer can come too early. */
+  #listen({ job, request }: Prepared): Expected {
+    const { listeners } = this.#gateway;
+    const { interest, isNew } = listeners.register(job.id);
+    if (isNew && listeners.keepsMoment(job.name)) interest.moment = new AsyncMoment();
+    const { onSuccess, onError } = request;
+    if (onSuccess || onError) {
+      listeners.onFeedback(job.id, async (record) => {
+        const closure = isSuccess(record) ? onSuccess : onError;
+        await closure?.(readFeedback(record));
+      });
+    }
+    return { job, request, interest, isNew };
+  }
+
+  #accept(prepared: readonly Expected[]): Promise<Intake[]> {
+    const jobs = prepared.map(({ job }) => job);
+    const distributor = prepared.find(({ request }) => request.distributor)?.request.distributor;
+    const manager = prepared[0]?.request.manager;
+    if (prepared.some(({ request }) => request.manager !== manager)) {
+      return refused('Jobs enqueued together need the same `manager`, or none has one.');
+    }
+    if (!manager) return this.#gateway.accept(jobs, distributor);
+    if (this.#gateway.acceptWithin) return this.#gateway.acceptWithin(jobs, manager);
+    return refused(
+      '`manager` needs a distributor in this process, with its outbox in the database of the transaction.',
+    );
+  }
+
+  /** A repeat of a job that has ended: no feedback will come, and its result is asked for when somebody wants it. */
+  async #dropIfEnded({ job: { id }, isNew }: Expected): Promise<void> {
+    if (!isNew) return;
+    const found = await this.#gateway.find(id);
+    if (!found || found.view.finishedAt !== null) this.#gateway.listeners.drop(id, 'it had ended before.');
+    else if (found.view.node !== null) this.#gateway.listeners.stored(id);
+  }
+}
+
+function refused(why: string): Promise<never> {
+  return Promise.reject(new JobReactorError('INVALID_JOB', why));
+}
+
+function isSuccess({ status, side }: FeedbackRecord): boolean {
+  return status === 'succeeded' || (status === 'cancelled' && side === 'success');
+}
