@@ -4,7 +4,7 @@ import { Test } from '@nestjs/testing';
 import { describe, expect, it } from 'vitest';
 import { Job, JobContext, JobReactorClient, OnError, OnSuccess, Snooze } from '../../lib/index.js';
 import { JobReactorTesting, JobReactorTestingModule } from '../../lib/testing/job-reactor-testing.module.js';
-import { databaseKinds } from '../support/databases.js';
+import { databaseKinds, describeEachDatabase } from '../support/databases.js';
 import { eventually, Facts, reactors } from '../support/reactor.js';
 
 const system = reactors();
@@ -61,6 +61,35 @@ describe.each(['memory', ...databaseKinds] as const)('Snooze, with a storage in 
       'call 4, attempt 1, run 1, seen undefined',
       'callback',
     ]);
+  });
+});
+
+describeEachDatabase('Snooze, on a database that nodes share', ({ kind }) => {
+  it('holds on another node when its own is killed: at its time, no attempt spent, and for its application', async () => {
+    const storage = await system.database(kind);
+    const ran = new Facts<{ at: number; attempt: number; run: number }>();
+    @Injectable()
+    class Work {
+      @Job('work')
+      work(@Ctx() { job }: JobContext): string {
+        ran.tell({ at: Date.now(), attempt: job.attempt, run: job.run });
+        return 'awake';
+      }
+    }
+    const web = await system.application();
+    const distributors = [{ host: '127.0.0.1', port: web.port }];
+    const first = await system.process({ node: { name: 'first', storage, distributors } }, [web]);
+    const job = await web.client.enqueue('work', { do: 'snooze', for: 4_000 });
+    await eventually('it snoozes', async () => {
+      const found = await web.client.find(job.id);
+      return found?.status === 'queued' && found.dueAt > found.enqueuedAt;
+    });
+    const { dueAt } = (await web.client.find(job.id))!;
+    await system.node({ name: 'second', to: web, storage, providers: [Work] });
+    await first.kill('SIGKILL');
+    expect(await job.result({ timeout: '60s' })).toBe('awake');
+    expect(ran.all).toMatchObject([{ attempt: 1, run: 1 }]);
+    expect(ran.all[0]!.at).toBeGreaterThanOrEqual(dueAt);
   });
 });
 

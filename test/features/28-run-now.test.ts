@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { Ctx } from '@nestjs/microservices';
 import { describe, expect, it } from 'vitest';
 import { Job, JobContext, Snooze } from '../../lib/index.js';
-import { databaseKinds } from '../support/databases.js';
+import { databaseKinds, describeEachDatabase } from '../support/databases.js';
 import { signal } from '../support/deadline.js';
 import { eventually, Facts, reactors } from '../support/reactor.js';
 
@@ -73,6 +73,39 @@ describe.each(['memory', ...databaseKinds] as const)('client.runNow(), with a st
     expect((await web.client.runNow(periodic.id)).answer).toBe('queued');
     await ran.next((one) => one === 'later 1 2');
     await periodic.cancel();
+  });
+});
+
+describeEachDatabase('client.runNow(), on a database that nodes share', ({ kind }) => {
+  it('has the owner of the job run it, once, whichever application asks; after a kill -9 the one that took it over', async () => {
+    const storage = await system.database(kind);
+    const ran = new Facts<string>();
+    const [web, other] = [await system.application(), await system.application({ name: 'other' })];
+    const distributors = [web, other].map(({ port }) => ({ host: '127.0.0.1', port }));
+    const first = await system.process({ node: { name: 'first', storage, distributors } }, [web, other]);
+    const stays = { after: '1h', confirm: 'stored' } as const;
+    const onFirst = await web.client.enqueue('work', { result: 'first' }, stays);
+    const left = await web.client.enqueue('work', { result: 'left' }, stays);
+    @Injectable()
+    class Work {
+      @Job('work')
+      work(@Ctx() { job }: JobContext): string {
+        ran.tell(job.id);
+        return 'second';
+      }
+    }
+    await system.node({ name: 'second', to: [web, other], storage, providers: [Work] });
+    const asked = await Promise.all([web, other, web].map(({ client }) => client.runNow(onFirst.id)));
+    expect(asked.map(({ answer }) => answer)).toContain('queued');
+    expect(await onFirst.result({ timeout: '60s' })).toBe('first');
+    expect(first.starts.filter(({ id }) => id === onFirst.id)).toHaveLength(1);
+
+    await first.kill('SIGKILL');
+    await eventually('it has been taken over', async () => (await web.client.find(left.id))?.node === 'second');
+    expect(ran.all).toEqual([]);
+    expect(await other.client.runNow(left.id)).toEqual({ answer: 'queued', missing: [] });
+    expect(await left.result({ timeout: '60s' })).toBe('second');
+    expect(ran.all).toEqual([left.id]);
   });
 });
 
