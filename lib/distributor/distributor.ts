@@ -157,10 +157,9 @@ export class Distributor implements JobGateway {
 
   /** 5, by the row itself, which the outbox has no more: nobody has to let go of anything. */
   #taken(job: HeldJob, by?: ConnectedNode): void {
-    const { held, forwarder } = this.#stages;
-    held.remove(job);
+    this.#stages.held.remove(job);
     this.listeners.stored(job.spec.id, by && job.holder === by.storage ? by.storage : null);
-    forwarder.stored(job.spec, job.assignment);
+    this.#stages.forwarder.stored(job.spec, job.assignment);
   }
 
   // 11
@@ -231,6 +230,7 @@ export class Distributor implements JobGateway {
     this.#stages.asked.lost(node);
     if (this.#stopping) return;
     this.#stages.dispatcher.lost(node);
+    this.#stages.forwarder.lost(node);
     this.#stages.peers.lost(node);
   }
 

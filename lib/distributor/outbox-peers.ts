@@ -8,6 +8,9 @@ import { fromOutboxRow, type HeldJob } from './held-job.js';
 import type { HeldJobs } from './held-jobs.js';
 import type { NodeRegistry } from './node-registry.js';
 
+/** What is said of a node; its connection is not to be kept for that. */
+type Peer = Pick<ConnectedNode, 'database' | 'instance' | 'name'>;
+
 /** Jobs looked at in one statement. */
 const PAGE = 1_000;
 const MOST_LOST = 1_000;
@@ -38,7 +41,7 @@ export class OutboxPeers {
   readonly #parts: OutboxPeersParts;
   #watch: PeerWatch | undefined;
   /** Nodes that were lost and said no goodbye, by instance; of those that never come back the first go one day. */
-  readonly #lost = new Map<string, ConnectedNode>();
+  readonly #lost = new Map<string, Peer>();
 
   constructor(parts: OutboxPeersParts) {
     this.#parts = parts;
@@ -85,7 +88,8 @@ export class OutboxPeers {
     this.#watch?.forget(node);
     const [first] = this.#lost.keys();
     if (this.#lost.size >= MOST_LOST && first !== undefined) this.#lost.delete(first);
-    if (node.database !== undefined && !node.leaving) this.#lost.set(node.instance, node);
+    const { database, instance, name, leaving } = node;
+    if (database !== undefined && !leaving) this.#lost.set(instance, { database, instance, name });
     this.#tellOthers(node, false);
   }
 
@@ -126,7 +130,7 @@ export class OutboxPeers {
   }
 }
 
-function tell(peer: ConnectedNode, { database, instance, name }: ConnectedNode, back: boolean): void {
+function tell(peer: ConnectedNode, { database, instance, name }: Peer, back: boolean): void {
   if (database === undefined || peer.database !== database) return;
   peer.send({ type: 'peer-lost', database, instance, name, ...(back ? { back } : {}) });
 }

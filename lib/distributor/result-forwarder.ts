@@ -1,3 +1,4 @@
+import type { ClockTimer } from '../clock.js';
 import type { FeedbackRecord, JobOrigin, JobSpec } from '../job/job.js';
 import type { Result } from '../protocol/message.js';
 import { resultMessage } from '../protocol/result-message.js';
@@ -5,7 +6,7 @@ import type { TimerQueue } from '../timer-queue.js';
 import type { ConnectedNode } from './connected-node.js';
 import type { NodeRegistry } from './node-registry.js';
 
-/** For so long a result waits for the node that submitted its job; then its closures are gone with their process. */
+/** For so long a result waits for the node that submitted its job and is not connected; then its closures are gone with their process. */
 const ORPHANED_AFTER = 30_000;
 
 interface Forward {
@@ -13,6 +14,8 @@ interface Forward {
   submitter: string;
   told: Promise<void>;
   done: () => void;
+  /** Rings when its submitter was away for too long; null while it is connected. */
+  orphaned: ClockTimer | null;
 }
 
 /** Brings what happens to a job that a node submitted back to that node. */
@@ -60,16 +63,10 @@ export class ResultForwarder {
     node?.send(message);
     if (feedback.listeners !== 'closures') return null;
     let done: () => void = () => undefined;
-    const told = new Promise<void>((resolve) => {
-      const timer = this.#timers.after(ORPHANED_AFTER, () => {
-        if (!this.#registry.byInstance(submitter)) this.#done(feedback.id);
-      });
-      done = () => {
-        timer.cancel();
-        resolve();
-      };
-    });
-    this.#forwards.set(feedback.id, { message, submitter, told, done });
+    const told = new Promise<void>((resolve) => (done = resolve));
+    const forward: Forward = { message, submitter, told, done, orphaned: null };
+    this.#forwards.set(feedback.id, forward);
+    if (!node) this.#await(forward);
     return told;
   }
 
@@ -79,11 +76,30 @@ export class ResultForwarder {
   }
 
   joined(node: ConnectedNode): void {
-    for (const forward of this.#forwards.values()) if (forward.submitter === node.instance) node.send(forward.message);
+    for (const forward of this.#of(node)) {
+      forward.orphaned?.cancel();
+      forward.orphaned = null;
+      node.send(forward.message);
+    }
+  }
+
+  lost(node: ConnectedNode): void {
+    for (const forward of this.#of(node)) this.#await(forward);
+  }
+
+  *#of({ instance }: ConnectedNode): Iterable<Forward> {
+    for (const forward of this.#forwards.values()) if (forward.submitter === instance) yield forward;
+  }
+
+  #await(forward: Forward): void {
+    forward.orphaned ??= this.#timers.after(ORPHANED_AFTER, () => this.#done(forward.message.feedback.id));
   }
 
   #done(id: string): void {
-    this.#forwards.get(id)?.done();
+    const forward = this.#forwards.get(id);
+    if (!forward) return;
     this.#forwards.delete(id);
+    forward.orphaned?.cancel();
+    forward.done();
   }
 }
