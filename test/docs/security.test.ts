@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { readOptions } from '../../lib/job-reactor.read-options.js';
@@ -30,5 +30,17 @@ describe('docs/security.md', () => {
     const named = [...page.matchAll(/`npm run (test:[\w-]+)/g)].map(([, name]) => name);
     expect(named.length).toBeGreaterThan(1);
     expect(Object.keys(scripts)).toEqual(expect.arrayContaining(named));
+  });
+
+  it('names a test for each threat, and each is there', () => {
+    const table = page.slice(page.indexOf('## Threats'), page.indexOf('## Measured'));
+    for (const row of table
+      .split('\n')
+      .filter((line) => line.startsWith('| '))
+      .slice(2)) {
+      const named = [...row.matchAll(/`((?:features|unit|fuzz)\/[\w/-]+\.test\.ts)`/g)].map(([, file]) => file!);
+      if (!row.includes('no protection')) expect(named, row).not.toEqual([]);
+      for (const file of named) expect(existsSync(join(ROOT, 'test', file)), file).toBe(true);
+    }
   });
 });
