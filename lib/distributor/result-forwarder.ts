@@ -53,7 +53,9 @@ export class ResultForwarder {
    */
   result(feedback: FeedbackRecord, again: boolean): Promise<void> | null {
     const { submitter } = feedback.origin;
-    if (again) return this.#forwards.get(feedback.id)?.told ?? null;
+    // Also brought once more, over another connection, while its submitter has not answered yet.
+    const waiting = this.#forwards.get(feedback.id);
+    if (again || waiting) return waiting?.told ?? null;
     if (feedback.final) this.#submitted.delete(feedback.jobId);
     if (submitter === null) return null;
     // The MAC is for the node that runs the job; a later run is none of the submitter's.

@@ -89,3 +89,14 @@ it('is given up after 30 s when its submitter is not there to begin with', async
   await pass(1);
   expect(state.done).toBe(true);
 });
+
+it('is one, however often it is brought before its submitter has answered', async () => {
+  const { join, result, pass, sent } = forwarder();
+  const one = join('one');
+  const brought = [result('one', A), result('one', A), result('one', A)];
+  await pass(0);
+  brought[0]!.acknowledge(one);
+  await pass(0);
+  expect(brought.map(({ done }) => done)).toEqual([true, true, true]);
+  expect(sent).toEqual(['result']);
+});
