@@ -162,12 +162,13 @@ export class NodeAdmission {
     then: (message: Extract<Message, { type: T }>) => void,
   ): void {
     connection.onMessage = (message) => {
-      if (message.type === 'ping') return connection.send({ type: 'pong' });
-      if (message.type === 'goodbye') return connection.close();
+      if (isAlways(connection, message)) return;
       if (message.type !== type) {
         return this.refuse(connection, 'PROTOCOL', `${message.type} came where ${type} was due`);
       }
-      connection.onMessage = (early) => this.refuse(connection, 'PROTOCOL', `${early.type} came before its turn`);
+      connection.onMessage = (early) => {
+        if (!isAlways(connection, early)) this.refuse(connection, 'PROTOCOL', `${early.type} came before its turn`);
+      };
       then(message as Extract<Message, { type: T }>);
     };
   }
@@ -180,4 +181,12 @@ export class NodeAdmission {
     // Its words are not repeated: it may be anybody.
     else if (error) this.refusals.add({ remote, code: error.code, message: 'the other side broke off the handshake' });
   }
+}
+
+/** What may be said in every state, and is done with. */
+function isAlways(connection: Connection, { type }: Message): boolean {
+  if (type === 'ping') connection.send({ type: 'pong' });
+  else if (type === 'goodbye') connection.close();
+  else return type === 'pong';
+  return true;
 }

@@ -429,6 +429,12 @@ describe('a storage that two claim', () => {
     incumbent.send({ type: 'offer', jobs: [], slots: 1, handoffTimeout: 1 });
     const others = await Promise.all([join(), join(), join()]);
     await incumbent.next('ping');
+    // Those who wait for the answer may say what may be said at any time.
+    for (const other of others) {
+      other.send({ type: 'pong' });
+      other.send({ type: 'ping' });
+      await other.next('pong');
+    }
     incumbent.send({ type: 'pong' });
     for (const other of others) expect(errorOf(await other.ended())).toMatchObject({ code: 'STORAGE_IN_USE' });
     incumbent.send({ type: 'ping' });
