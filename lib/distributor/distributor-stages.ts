@@ -167,6 +167,10 @@ export class DistributorStages {
       mac: (id) => (this.peers.id === undefined ? undefined : this.proofs.mac(id)),
       declares: (name) => this.runner.declares(name),
       choose: (job) => this.dispatcher.choose(job),
+      reused: (id) => {
+        this.held.reused(id);
+        this.runner.reused(id);
+      },
       accepted: (job, node) => this.dispatcher.dispatch(job, node),
     });
     this.window = new OutboxWindow({

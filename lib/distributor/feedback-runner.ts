@@ -42,6 +42,9 @@ export class FeedbackRunner {
   readonly #telemetry: (() => Telemetry | null) | undefined;
   /** Of a feedback that failed: how many of its methods have returned, and where they are to run. */
   readonly #begun = new Recent<{ at: number; moment: AsyncMoment | null }>(REMEMBERED);
+  /** How often a job was accepted by an id that had been another's; of most ids there is none. */
+  readonly #reuses = new Recent<number>(REMEMBERED);
+  #hasReuses = false;
   readonly #running = new Map<string, Promise<Told>>();
   #isOpen = false;
   #opened: () => void = () => undefined;
@@ -69,13 +72,19 @@ export class FeedbackRunner {
     this.#opened();
   }
 
+  /** Another job has been accepted by the id of one whose feedbacks were told. */
+  reused(jobId: string): void {
+    this.#hasReuses = true;
+    this.#reuses.set(jobId, (this.#reuses.get(jobId) ?? 0) + 1);
+  }
+
   declares(name: string): boolean {
     return this.#declared.success(name).length > 0 || this.#declared.error(name).length > 0;
   }
 
   /** True when it has failed here: its closures, and whoever else was told of it, have had it. */
   hasBegun(feedback: FeedbackRecord): boolean {
-    return this.#begun.has(onceKey(feedback));
+    return this.#begun.has(this.#onceKey(feedback));
   }
 
   /**
@@ -88,7 +97,7 @@ export class FeedbackRunner {
       void this.#listeners.deliver(feedback);
       return 'told';
     }
-    const key = onceKey(feedback);
+    const key = this.#onceKey(feedback);
     if (this.#done.has(key)) return 'told';
     let running = this.#running.get(key);
     if (!running) {
@@ -150,12 +159,14 @@ export class FeedbackRunner {
   #failed({ name, jobId: id }: FeedbackRecord, error: unknown): void {
     this.#emit({ event: 'feedback failed', distributor: this.#distributor, name, id, error });
   }
-}
 
-/**
- * A job that was handed over may run its first run twice, once ending well and once ending the job: the end must not be
- * taken for a repeat of the run.
- */
-function onceKey({ id, final }: FeedbackRecord): string {
-  return final ? `${id} final` : id;
+  /**
+   * A job that was handed over may run its first run twice, once ending well and once ending the job: the end must not be
+   * taken for a repeat of the run. Nor must a job be taken for an earlier one that had its id.
+   */
+  #onceKey({ id, jobId, final }: FeedbackRecord): string {
+    const key = final ? `${id} final` : id;
+    const reuses = this.#hasReuses ? this.#reuses.get(jobId) : undefined;
+    return reuses === undefined ? key : `${key} ${reuses}`;
+  }
 }

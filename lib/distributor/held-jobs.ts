@@ -161,6 +161,11 @@ export class HeldJobs {
     if (this.hasEnded(id) && !this.isVoid(id, assignment)) this.#remember(id, assignment, false);
   }
 
+  /** Another job has been accepted by the id of one that had ended: nothing that was known of the id says anything of it. */
+  reused(id: string): void {
+    this.#remember(id, 0, false);
+  }
+
   hasEnded(id: string): boolean {
     return hasEnded(this.#void.get(id));
   }

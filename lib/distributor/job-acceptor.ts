@@ -20,6 +20,8 @@ export interface AcceptorParts extends SigningParts {
   listeners: JobListeners;
   /** A node that takes the job now; its credit is spent. */
   choose: (job: HeldJob) => ConnectedNode | null;
+  /** A new job has the id of one that has ended, and whose id is free again. */
+  reused: (id: string) => void;
   /** The job is here for good: it goes to the chosen node, or waits for one. */
   accepted: (job: HeldJob, node: ConnectedNode | null) => void;
   clock: Clock;
@@ -101,14 +103,14 @@ export class JobAcceptor {
 
   /** Here nothing has to be waited for, but the loop that enqueues must not be all that the process does. */
   async #acceptInMemory(jobs: readonly NewJob[], submitter: string | null): Promise<Intake[]> {
-    const { held, choose, accepted } = this.#parts;
+    const { held, choose } = this.#parts;
     this.#refuseBeyondLimit(jobs.length === 1 ? Number(this.#isFresh(jobs[0]!)) : this.#unknown(jobs).size);
     const answers = jobs.map((job): Intake => {
       if (!this.#isFresh(job)) return 'duplicate';
       const one = heldJob(this.#signing.sign(job, submitter));
       const node = choose(one);
       held.add(one);
-      accepted(one, node);
+      this.#accepted(one, node);
       return 'accepted';
     });
     const full = this.#ticks.took(jobs.length);
@@ -125,8 +127,9 @@ export class JobAcceptor {
     const fresh = this.#unknown(jobs);
     this.#refuseBeyondLimit(fresh.size);
     const added = [...fresh.values()].map((job) => heldJob(this.#signing.sign(job, null)));
+    const hadEnded = this.#ended(added);
     const results = await outbox.enlist(added, manager, {
-      committed: (job) => this.#found(job),
+      committed: (job) => this.#found(job, hadEnded.has(job.spec.id)),
       rolledBack: (id) => listeners.drop(id, 'its transaction was rolled back.'),
     });
     const answers = new Map(added.map(({ spec }, i) => [spec.id, results[i]]));
@@ -216,6 +219,7 @@ export class JobAcceptor {
 
   #committed(job: HeldJob, node: ConnectedNode | null, commit: Promise<WriteResult>): Promise<WriteResult> {
     const { id } = job.spec;
+    const hadEnded = this.#parts.held.hasEnded(id);
     const result = commit.then(
       (answer) => this.#answered(job, node, answer),
       (cause: unknown) => {
@@ -229,7 +233,7 @@ export class JobAcceptor {
           spec: { ...job.spec, givenId: true },
           asStored: job.spec.givenId,
         });
-        const found = (job: HeldJob): void => this.#found(remembered(job));
+        const found = (job: HeldJob): void => this.#found(remembered(job), hadEnded);
         this.#inDoubt.add(id);
         this.#parts.outbox.lookFor(id, found, () => this.#inDoubt.delete(id));
         throw new EnqueueUnknown(id, { cause });
@@ -244,21 +248,31 @@ export class JobAcceptor {
     return result;
   }
 
-  /** In the outbox, by a connection that saw it there. */
-  #found(job: HeldJob): void {
-    const { held, accepted } = this.#parts;
+  /** In the outbox, by a connection that saw it there. `reuses`: a job with its id had ended before it was enqueued. */
+  #found(job: HeldJob, reuses: boolean): void {
+    const { held } = this.#parts;
     const { id } = job.spec;
     const committing = this.#committing.get(id);
     // A repeat of it is on its way, and has the job if it gets there.
-    if (committing) return void committing.catch(() => undefined).then(() => this.#found(job));
+    if (committing) return void committing.catch(() => undefined).then(() => this.#found(job, reuses));
     this.#inDoubt.delete(id);
-    if (held.get(id) || held.hasEnded(id)) return;
+    if (held.get(id) || (held.hasEnded(id) && !reuses)) return;
     held.add(job);
-    accepted(job, null);
+    this.#accepted(job, null);
+  }
+
+  #accepted(job: HeldJob, node: ConnectedNode | null): void {
+    const { held, reused, accepted } = this.#parts;
+    if (held.hasEnded(job.spec.id)) reused(job.spec.id);
+    accepted(job, node);
+  }
+
+  #ended(jobs: readonly HeldJob[]): Set<string> {
+    return new Set(jobs.flatMap(({ spec }) => (this.#parts.held.hasEnded(spec.id) ? [spec.id] : [])));
   }
 
   #answered(job: HeldJob, node: ConnectedNode | null, result: WriteResult): WriteResult {
-    if (result === 'done') this.#parts.accepted(job, node);
+    if (result === 'done') this.#accepted(job, node);
     else this.#takeBack(job, node);
     return result;
   }
