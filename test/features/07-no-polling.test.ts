@@ -189,8 +189,7 @@ class Fails {
 
 const active = (): number => process.getActiveResourcesInfo().filter((kind) => kind === 'Timeout').length;
 
-/** What was under way has come to its end. */
-/** A statement may have to wait for a connection of its own, of which nothing is counted before it is there. */
+/** What was under way has come to its end, also what waits for a connection of its own: nothing is counted before that is there. */
 async function quiet(statements: Statements): Promise<void> {
   await eventually('no statement is under way', async () => (await statements.during(500)).length === 0);
 }
