@@ -46,7 +46,12 @@ describe('a worker', () => {
     const attempts = new Facts<void>();
     let application: number | undefined;
     const entrance = createServer((socket) => {
-      if (application !== undefined) return void socket.pipe(connect(application)).pipe(socket);
+      if (application !== undefined) {
+        const inside = connect(application);
+        socket.on('error', () => inside.destroy());
+        inside.on('error', () => socket.destroy());
+        return void socket.pipe(inside).pipe(socket);
+      }
       socket.destroy();
       attempts.tell();
     }).listen(0, '127.0.0.1');

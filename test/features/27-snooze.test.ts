@@ -79,7 +79,7 @@ describeEachDatabase('Snooze, on a database that nodes share', ({ kind }) => {
     const web = await system.application();
     const distributors = [{ host: '127.0.0.1', port: web.port }];
     const first = await system.process({ node: { name: 'first', storage, distributors } }, [web]);
-    const job = await web.client.enqueue('work', { do: 'snooze', for: 4_000 });
+    const job = await web.client.enqueue('work', { do: 'snooze', for: 8_000 });
     await eventually('it snoozes', async () => {
       const found = await web.client.find(job.id);
       return found?.status === 'queued' && found.dueAt > found.enqueuedAt;
@@ -136,7 +136,7 @@ it.each(databaseKinds)('the time of a snoozed job survives kill -9, with a stora
     node: { name: 'one', storage, distributors: [{ host: '127.0.0.1', port: web.port }] },
   };
   const node = await system.process(options, [web]);
-  const job = await web.client.enqueue('work', { do: 'snooze', for: 4_000 });
+  const job = await web.client.enqueue('work', { do: 'snooze', for: 8_000 });
   const first = await node.started();
   await eventually('it is committed', async () => (await web.client.find(job.id))?.status === 'queued');
   await node.kill('SIGKILL');
