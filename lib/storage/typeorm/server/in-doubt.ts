@@ -57,8 +57,11 @@ function isThere(write: JobWrite, row: Row | undefined): boolean {
       // Should it have been there before: who is told `done` for it twice starts it once, as the fence sees to.
       return row !== undefined && Number(row['fence']) === write.job.fence;
     case 'start':
-    case 'save':
-      return row !== undefined && Number(row['fence']) === write.change.fence;
+    case 'save': {
+      // Not by the fence alone: a start and a cancel that came at the same time wanted the same one.
+      const { fence, status } = write.change;
+      return row !== undefined && Number(row['fence']) === fence && row['status'] === status;
+    }
     case 'delete':
       return row === undefined;
     case 'save-delivery':

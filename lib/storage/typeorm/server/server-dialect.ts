@@ -204,7 +204,7 @@ export class ServerDialect implements Dialect {
   }
 
   private async look(ids: readonly string[]): Promise<Row[]> {
-    const sql = `SELECT id, fence FROM ${this.tables.jobs} WHERE owner = ? AND id IN (${ids.map(() => '?').join(', ')})`;
+    const sql = `SELECT id, fence, status FROM ${this.tables.jobs} WHERE owner = ? AND id IN (${ids.map(() => '?').join(', ')})`;
     const params = [this.open().owner.id, ...ids];
     try {
       return (await this.engine.session((session) => session.query(sql, params))).rows;
