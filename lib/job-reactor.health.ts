@@ -60,8 +60,7 @@ function ofDistributor(distributor: Distributor, now: number): DistributorHealth
   for (const node of nodes) {
     for (const name of node.jobs) if (node.can({ name, options: {} })) jobs[name] = (jobs[name] ?? 0) + 1;
   }
-  const { unconfirmed, pending } = distributor.backlog();
-  const { listens, storage, oldest } = distributor.health();
+  const { listens, storage, unconfirmed, pending, oldest } = distributor.health;
   const age = oldest === null ? 0 : Math.max(0, now - oldest);
   return { listens, nodes: nodes.length, jobs, unconfirmed, pending, oldest: age, storage };
 }

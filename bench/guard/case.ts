@@ -142,7 +142,7 @@ async function run(jobs: number): Promise<void> {
   for (let still = 0, last = ''; still < 200; still++) {
     await new Promise((resolve) => setImmediate(resolve));
     const now = JSON.stringify(counts);
-    if (now !== last || distributor.backlog().unconfirmed > 0) still = 0;
+    if (now !== last || distributor.health.unconfirmed > 0) still = 0;
     last = now;
   }
 }

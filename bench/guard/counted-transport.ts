@@ -1,6 +1,7 @@
 import { systemClock } from '../../lib/clock.js';
 import { FrameEncoder } from '../../lib/protocol/frame-encoder.js';
-import type { ErrorMessage, Message } from '../../lib/protocol/message.js';
+import type { ErrorMessage } from '../../lib/protocol/connection-messages.js';
+import type { Message } from '../../lib/protocol/message.js';
 import { MessageReader } from '../../lib/protocol/message-reader.js';
 import type { Side } from '../../lib/protocol/message-entry.js';
 import { STRANGER, type CloseReason, type Connection, type Transport } from '../../lib/transport/connection.js';

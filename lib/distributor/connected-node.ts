@@ -1,7 +1,9 @@
 import { isInstant, type JobSpec } from '../job/job.js';
 import type { NodeFacts } from '../job-reactor.events.js';
-import type { Credit, Hello, Message, Offer } from '../protocol/message.js';
-import { FIRST_RESULTS } from '../protocol/result-credit.js';
+import type { Hello, Offer } from '../protocol/handshake-messages.js';
+import type { Credit } from '../protocol/job-messages.js';
+import type { Message } from '../protocol/message.js';
+import { FIRST_RESULTS } from '../protocol/result-messages.js';
 import type { Connection } from '../transport/connection.js';
 
 /** One node that has joined: what it can do and how much it may still be sent. */

@@ -14,6 +14,7 @@ import type { Transport } from '../transport/connection.js';
 import { AskedNodes } from './asked-nodes.js';
 import { ClusterQueries } from './cluster-queries.js';
 import type { ConnectedNode } from './connected-node.js';
+import { DistributorHealth } from './distributor-health.js';
 import { FeedbackRunner, type DeclaredFeedbacks, type Told } from './feedback-runner.js';
 import type { HeldJob } from './held-job.js';
 import { HeldJobs } from './held-jobs.js';
@@ -87,6 +88,7 @@ export class DistributorStages {
   readonly timers: TimerQueue;
   readonly outbox: Outbox;
   readonly window: OutboxWindow;
+  readonly health: DistributorHealth;
   readonly listener: NodeListener;
   readonly registry: NodeRegistry;
   readonly acceptor: JobAcceptor;
@@ -126,6 +128,7 @@ export class DistributorStages {
     this.timers = new TimerQueue(clock, 'monotonic', false);
     this.outbox = new Outbox({ ...common, storage: parts.outbox, dedupRetention: jobs.dedupRetention });
     this.listener = new NodeListener(parts);
+    this.health = new DistributorHealth({ listener: this.listener, outbox: this.outbox, held: this.held });
     this.runner = new FeedbackRunner({
       ...common,
       declared,

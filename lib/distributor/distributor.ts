@@ -6,12 +6,13 @@ import { JobRejected } from '../job/job.errors.js';
 import type { FeedbackRecord } from '../job/job.js';
 import type { ScheduleGateway } from '../job/schedule-gateway.js';
 import type { TransactionManager } from '../job/transaction-manager.js';
-import type { Message, Progress, Result, StoredEntry } from '../protocol/message.js';
-import { feedbackFrom } from '../protocol/result-message.js';
-import type { StorageHealth } from '../storage/storage-health.js';
+import type { Progress, StoredEntry } from '../protocol/job-messages.js';
+import { type Result, feedbackFrom } from '../protocol/result-messages.js';
+import type { Message } from '../protocol/message.js';
 import type { Address } from '../transport/connection.js';
 import type { ClusterQueries } from './cluster-queries.js';
 import type { ConnectedNode } from './connected-node.js';
+import type { DistributorHealth } from './distributor-health.js';
 import { DistributorStages, type DistributorParts } from './distributor-stages.js';
 import type { Told } from './feedback-runner.js';
 import type { HeldJob } from './held-job.js';
@@ -34,6 +35,7 @@ export class Distributor implements JobGateway {
   readonly queries: ClusterQueries;
   readonly feedbacks: ParkedQueries;
   readonly schedules: ScheduleGateway;
+  readonly health: DistributorHealth;
   readonly #parts: DistributorParts;
   readonly #stages: DistributorStages;
   #storage: string | null = null;
@@ -59,6 +61,7 @@ export class Distributor implements JobGateway {
     this.queries = this.#stages.queries;
     this.feedbacks = this.#stages.parked;
     this.schedules = this.#stages.storedSchedules;
+    this.health = this.#stages.health;
   }
 
   /** Opens the outbox and takes up what an earlier process left in it. @throws STORAGE */
@@ -81,17 +84,6 @@ export class Distributor implements JobGateway {
 
   nodes(): ConnectedNode[] {
     return [...this.#stages.registry.nodes()];
-  }
-
-  /** Jobs that no node has stored, and how many of them wait for a node. */
-  backlog(): { unconfirmed: number; pending: number; byName: Map<string, number> } {
-    const { pending } = this.#stages.held;
-    return { unconfirmed: this.#stages.held.unconfirmed, pending: pending.size, byName: pending.names() };
-  }
-
-  health(): { listens: boolean; storage: StorageHealth; oldest: number | null } {
-    const { listener, outbox, held } = this.#stages;
-    return { listens: listener.listens, storage: outbox.health, oldest: held.pending.oldest };
   }
 
   /** Lets go of nodes and outbox. Twice is safe. */
@@ -158,48 +150,34 @@ export class Distributor implements JobGateway {
   /** 5, by the row itself, which the outbox has no more: nobody has to let go of anything. */
   #taken(job: HeldJob, by?: ConnectedNode): void {
     this.#stages.held.remove(job);
-    this.listeners.stored(job.spec.id, by && job.holder === by.storage ? by.storage : null);
-    this.#stages.forwarder.stored(job.spec, job.assignment);
+    const { spec, assignment, holder } = job;
+    this.listeners.stored(spec.id, by && holder === by.storage ? by.storage : null);
+    this.#stages.forwarder.stored(spec, assignment);
   }
 
   // 11
   #results(node: ConnectedNode, message: Result): void {
     const feedback = feedbackFrom(message);
-    const { jobId, origin, assignment, id } = feedback;
-    const { held, proofs, acks, results } = this.#stages;
+    const { jobId, origin, id } = feedback;
+    const { proofs, acks, results, endings } = this.#stages;
     const done = results.arrived(node, feedback);
     if (done === null) return node.breaks('result came without credit');
-    if (!held.isRepeat(jobId, assignment) && !proofs.admits(node, { id: jobId, mac: origin.mac, origin }))
-      return done();
-    acks.when(id, this.#result(node, feedback), node, done);
+    const repeat = endings.repeat(feedback);
+    if (!repeat && !proofs.admits(node, { id: jobId, mac: origin.mac, origin })) return done();
+    acks.when(id, repeat ?? this.#result(node, feedback), node, done);
   }
 
   // 12
   #result(node: ConnectedNode, feedback: FeedbackRecord): Promise<Told> | Told {
-    const { jobId, final, assignment } = feedback;
-    const { held, endings } = this.#stages;
-    if (held.isRepeat(jobId, assignment)) {
-      // Who brings it may forget that the job has ended once the outbox can't send it again.
-      return endings.leaving(jobId)?.then(() => 'told' as const) ?? 'told';
-    }
-    const job = held.get(jobId);
-    // A node without a storage may be gone before it is told; what has ended must not begin anew for that.
-    if (job && final && !node.durable) held.confirm(job, 'ended');
+    const job = this.#stages.endings.arrived(feedback, node);
     const telling = this.#tell(feedback);
     if (!(telling instanceof Promise)) return this.#told(node, feedback, job, telling);
     return telling.then((told) => this.#told(node, feedback, job, told));
   }
 
   #told(node: ConnectedNode, feedback: FeedbackRecord, job: HeldJob | undefined, told: Told): Promise<Told> | Told {
-    const { jobId, final, assignment } = feedback;
-    const { held, endings, questions } = this.#stages;
-    const here = job && final && !node.durable;
-    if (here && typeof told === 'object') return endings.keep(job, feedback, told.failed);
-    if (here && told === 'undeclared') held.confirm(job, 'kept');
-    if (told !== 'told' || !final) return told;
-    held.ended(jobId, Math.max(assignment, job?.assignment ?? 0));
-    questions.forget(jobId);
-    return (job && endings.end(job, node)?.then(() => told)) ?? told;
+    if (told === 'told' && feedback.final) this.#stages.questions.forget(feedback.jobId);
+    return this.#stages.endings.told(feedback, node, job, told);
   }
 
   #tell(feedback: FeedbackRecord): Promise<Told> | Told {

@@ -1,7 +1,7 @@
 import type { Clock } from '../clock.js';
 import { didYouMean } from '../job/did-you-mean.js';
 import type { EmitEvent } from '../job-reactor.events.js';
-import type { Refuse } from '../protocol/message.js';
+import type { Refuse } from '../protocol/job-messages.js';
 import type { TimerQueue } from '../timer-queue.js';
 import type { ConnectedNode } from './connected-node.js';
 import type { HeldJob } from './held-job.js';

@@ -5,6 +5,7 @@ import type { FeedbackRecord } from '../job/job.js';
 import type { EmitEvent } from '../job-reactor.events.js';
 import { TimerQueue } from '../timer-queue.js';
 import type { ConnectedNode } from './connected-node.js';
+import type { Told } from './feedback-runner.js';
 import { outboxRow, type HeldJob } from './held-job.js';
 import type { HeldJobs } from './held-jobs.js';
 import type { NodeRegistry } from './node-registry.js';
@@ -34,12 +35,32 @@ export class JobEndings {
     this.#expiries = new TimerQueue(parts.clock, 'wall', false);
   }
 
-  /** The first result that was accepted is final: a copy elsewhere is void. */
-  end(job: HeldJob, by: ConnectedNode): Promise<void> | null {
-    const { id } = job.spec;
-    const holder = job.holder === null ? undefined : this.#parts.registry.byStorage(job.holder);
-    if (holder && holder !== by) holder.send({ type: 'refuse', id, assignment: job.assignment, code: 'SUPERSEDED' });
-    return this.letGo(job);
+  /** What a result that came once more is answered with; null when it is none. */
+  repeat({ jobId, assignment }: FeedbackRecord): Promise<Told> | Told | null {
+    if (!this.#parts.held.isRepeat(jobId, assignment)) return null;
+    // Who brings it may forget that the job has ended once the outbox can't send it again.
+    return this.#leaving.get(jobId)?.then(() => 'told' as const) ?? 'told';
+  }
+
+  /** A result came, and is to be told now. @returns what is held of its job */
+  arrived({ jobId, final }: FeedbackRecord, by: ConnectedNode): HeldJob | undefined {
+    const { held } = this.#parts;
+    const job = held.get(jobId);
+    // A node without a storage may be gone before it is told; what has ended must not begin anew for that.
+    if (job && final && !by.durable) held.confirm(job, 'ended');
+    return job;
+  }
+
+  /** It was told, or in vain. @returns what its node is to be answered with */
+  told(feedback: FeedbackRecord, by: ConnectedNode, job: HeldJob | undefined, told: Told): Promise<Told> | Told {
+    const { held } = this.#parts;
+    const { jobId, final, assignment } = feedback;
+    const here = job && final && !by.durable;
+    if (here && typeof told === 'object') return this.#keep(job, feedback, told.failed);
+    if (here && told === 'undeclared') held.confirm(job, 'kept');
+    if (told !== 'told' || !final) return told;
+    held.ended(jobId, Math.max(assignment, job?.assignment ?? 0));
+    return (job && this.#end(job, by)?.then(() => told)) ?? told;
   }
 
   /** A job that waits for a node. @throws STORAGE when the outbox fails and is being closed */
@@ -83,24 +104,6 @@ export class JobEndings {
     return removing && removing.catch(() => undefined).then(() => held.remove(job));
   }
 
-  /**
-   * The result of a job on a node without a storage could not be told: it is kept here, as that node may be gone before
-   * it can be, and the job would begin anew.
-   */
-  async keep(job: HeldJob, feedback: FeedbackRecord, error: unknown): Promise<'told'> {
-    const { held, toldInVain } = this.#parts;
-    held.ended(job.spec.id, Math.max(feedback.assignment, job.assignment));
-    await this.#remove(job, feedback);
-    held.remove(job);
-    await toldInVain(feedback, error);
-    return 'told';
-  }
-
-  /** Until a job that was let go has left the outbox. */
-  leaving(id: string): Promise<void> | undefined {
-    return this.#leaving.get(id);
-  }
-
   /** Runs at that time of day or later, as long as jobs may end here. */
   at(time: number, run: () => void): ClockTimer {
     return this.#expiries.at(time, run);
@@ -108,6 +111,27 @@ export class JobEndings {
 
   stop(): void {
     this.#expiries.stop();
+  }
+
+  /** The first result that was accepted is final: a copy elsewhere is void. */
+  #end(job: HeldJob, by: ConnectedNode): Promise<void> | null {
+    const { id } = job.spec;
+    const holder = job.holder === null ? undefined : this.#parts.registry.byStorage(job.holder);
+    if (holder && holder !== by) holder.send({ type: 'refuse', id, assignment: job.assignment, code: 'SUPERSEDED' });
+    return this.letGo(job);
+  }
+
+  /**
+   * The result of a job on a node without a storage could not be told: it is kept here, as that node may be gone before
+   * it can be, and the job would begin anew.
+   */
+  async #keep(job: HeldJob, feedback: FeedbackRecord, error: unknown): Promise<'told'> {
+    const { held, toldInVain } = this.#parts;
+    held.ended(job.spec.id, Math.max(feedback.assignment, job.assignment));
+    await this.#remove(job, feedback);
+    held.remove(job);
+    await toldInVain(feedback, error);
+    return 'told';
   }
 
   /** Nobody is told of an end that is not committed: after a crash it would not have happened. */

@@ -74,8 +74,9 @@ export class JobReactorDistributor {
   }
 
   backlog(): Backlog {
-    const { unconfirmed, pending, byName } = this.#distributor.backlog();
-    return { unconfirmed, pending, byName: Object.fromEntries(byName) };
+    const { health } = this.#distributor;
+    const { unconfirmed, pending } = health;
+    return { unconfirmed, pending, byName: Object.fromEntries(health.pendingByName()) };
   }
 
   /** How many connections were refused since the start, by code: `AUTHENTICATION`, `TOO_MANY`, `HANDSHAKE_TIMEOUT`… */

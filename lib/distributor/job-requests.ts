@@ -2,8 +2,10 @@ import type { Clock, ClockTimer } from '../clock.js';
 import type { FoundJob } from '../job/found-job.js';
 import type { FoundPage, JobPageQuery } from '../job/job-query.js';
 import type { ParkedDone, ParkedPage, ParkedPageQuery } from '../job/parked-feedback.js';
-import type { Answer, Answered, Cancelled, Message, Parked, ParkedAnswered, Query } from '../protocol/message.js';
-import { foundFrom } from '../protocol/query-messages.js';
+import type { Cancelled } from '../protocol/job-messages.js';
+import type { Parked, ParkedAnswered } from '../protocol/parked-messages.js';
+import { type Answer, type Answered, type Query, foundFrom } from '../protocol/query-messages.js';
+import type { Message } from '../protocol/message.js';
 import type { ConnectedNode } from './connected-node.js';
 
 /** A node that has not answered by then counts as one that could not. */

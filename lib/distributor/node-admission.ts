@@ -1,15 +1,8 @@
 import type { Clock } from '../clock.js';
 import type { EmitEvent } from '../job-reactor.events.js';
-import {
-  PROTOCOL_VERSION,
-  type Challenge,
-  type Hello,
-  type Message,
-  type MessageType,
-  type Offer,
-  type Proof,
-  type WireErrorCode,
-} from '../protocol/message.js';
+import { type WireErrorCode } from '../protocol/connection-messages.js';
+import { type Challenge, type Hello, type Offer, type Proof } from '../protocol/handshake-messages.js';
+import { PROTOCOL_VERSION, type Message, type MessageType } from '../protocol/message.js';
 import { commonVersion } from '../protocol/version.js';
 import type { AuthSettings } from '../transport/authentication.js';
 import type { CloseReason, Connection } from '../transport/connection.js';

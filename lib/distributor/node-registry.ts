@@ -1,5 +1,7 @@
 import type { ClockTimer } from '../clock.js';
-import type { Message, Offer, WireErrorCode } from '../protocol/message.js';
+import type { WireErrorCode } from '../protocol/connection-messages.js';
+import type { Offer } from '../protocol/handshake-messages.js';
+import type { Message } from '../protocol/message.js';
 import type { CloseReason, Connection, TurnedAway } from '../transport/connection.js';
 import { Heartbeat } from '../transport/heartbeat.js';
 import { ConnectedNode } from './connected-node.js';

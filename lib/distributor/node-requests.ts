@@ -4,8 +4,9 @@ import type { JobOrigin } from '../job/job.js';
 import type { NewJob } from '../job/job-gateway.js';
 import type { FeedbackQueries } from '../job/parked-feedback.js';
 import { JobReactorError } from '../job-reactor.error.js';
-import type { Cancel, ParkedQueryMessage, Query, Submit } from '../protocol/message.js';
-import { answeredMessage, answerMessage, parkedAnswered, type AnsweredFacts } from '../protocol/query-messages.js';
+import type { Cancel, Submit } from '../protocol/job-messages.js';
+import { type ParkedQueryMessage, parkedAnswered } from '../protocol/parked-messages.js';
+import { type Query, answeredMessage, answerMessage, type AnsweredFacts } from '../protocol/query-messages.js';
 import type { ClusterQueries } from './cluster-queries.js';
 import type { ConnectedNode } from './connected-node.js';
 

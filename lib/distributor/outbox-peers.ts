@@ -1,6 +1,6 @@
 import type { Clock } from '../clock.js';
 import type { EmitEvent } from '../job-reactor.events.js';
-import type { PeerLost } from '../protocol/message.js';
+import type { PeerLost } from '../protocol/connection-messages.js';
 import type { JobStorage } from '../storage/job-storage.js';
 import { PeerWatch } from '../storage/peer-watch.js';
 import type { ConnectedNode } from './connected-node.js';

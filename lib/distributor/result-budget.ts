@@ -1,5 +1,5 @@
 import type { FeedbackRecord } from '../job/job.js';
-import { FIRST_RESULTS, resultBytes } from '../protocol/result-credit.js';
+import { FIRST_RESULTS, resultBytes } from '../protocol/result-messages.js';
 import type { ConnectedNode } from './connected-node.js';
 
 const MiB = 1024 * 1024;

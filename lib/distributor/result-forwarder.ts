@@ -1,7 +1,6 @@
 import type { ClockTimer } from '../clock.js';
 import type { FeedbackRecord, JobOrigin, JobSpec } from '../job/job.js';
-import type { Result } from '../protocol/message.js';
-import { resultMessage } from '../protocol/result-message.js';
+import { type Result, resultMessage } from '../protocol/result-messages.js';
 import type { TimerQueue } from '../timer-queue.js';
 import type { ConnectedNode } from './connected-node.js';
 import type { NodeRegistry } from './node-registry.js';

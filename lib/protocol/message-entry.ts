@@ -1,5 +1,4 @@
 import type { FieldsOf } from './field.js';
-import type { Message, MessageType } from './message.js';
 
 /** The two sides of a connection. The node dials, the distributor listens. */
 export type Side = 'node' | 'distributor';
@@ -11,7 +10,6 @@ export type MessageState = 'before' | 'after' | 'any';
 export type PartName = 'args' | 'result' | 'value';
 type PartsOf<M> = Extract<keyof M, PartName>;
 type HeaderOf<M> = Omit<M, 'type' | PartName>;
-export type MessageOf<T extends MessageType> = Extract<Message, { type: T }>;
 
 /** One line of the table of messages. */
 export interface Entry<M> {

@@ -12,7 +12,6 @@ import type {
   Listeners,
 } from '../job/job.js';
 import type { TraceCarrier } from '../job/trace-carrier.js';
-import type { WireErrorCode } from './message.js';
 import type { JobPageQuery } from '../job/job-query.js';
 import type { ParkedFeedback, ParkedPageQuery } from '../job/parked-feedback.js';
 import { JOB_STATUSES, type JobStatus } from '../job/job-status.js';
@@ -40,20 +39,6 @@ import {
  * because a caller may hand in a wider object (a stored row where a job is due), and it cuts what is only ever read by
  * people: a value past a limit would end the connection, and again after every reconnect.
  */
-
-export const errorCode = oneOf<WireErrorCode>(
-  'PROTOCOL',
-  'VERSION',
-  'TOO_LARGE',
-  'HANDSHAKE_TIMEOUT',
-  'TOO_MANY',
-  'STORAGE_IN_USE',
-  'REPLACED',
-  'DEAD',
-  'SLOW',
-  'AUTHENTICATION',
-  'STOPPING',
-);
 
 export const LONGEST_NAME = 255;
 export const LONGEST_REMARK = 8192;

@@ -1,5 +1,92 @@
 import type { FoundJob } from '../job/found-job.js';
-import type { Answer, Answered, ParkedAnswered } from './message.js';
+import type { JobPageQuery, RetryAnswer } from '../job/job-query.js';
+import type { JobOrigin, JobView } from '../job/job.js';
+import { flag, list, nullable, oneOf, optional, uuid } from './field.js';
+import type { Entry } from './message-entry.js';
+import { count, filter, MOST_ENTRIES, name, origin, pickView, view } from './objects.js';
+
+export interface Query {
+  type: 'query';
+  request: number;
+  kind: QueryKind;
+  /** Of find and retry, and of the removal of one. */
+  id?: string;
+  /** Of jobs, and of the removal of many. */
+  filter?: JobPageQuery;
+  /** Of retry: not a job that has ended, but one that waits for its time is to run now. */
+  now?: boolean;
+}
+export type QueryKind = 'find' | 'jobs' | 'remove' | 'retry';
+/** One job that a query is answered with; as many as there are come before `answered`. */
+export interface Answer {
+  type: 'answer';
+  request: number;
+  job: JobView;
+  /** The job's args, '' when there is none. */
+  args: string;
+  /** Its result, '' when there is none. */
+  result: string;
+}
+/** The end of what a query is answered with. */
+export interface Answered {
+  type: 'answered';
+  request: number;
+  /** Where the next page begins, null when there is none. */
+  after: string | null;
+  removed: number;
+  skipped: number;
+  retried: RetryAnswer | null;
+  /** Where the result of the retried job goes. */
+  origin: JobOrigin | null;
+  /** Names of nodes the answer does not speak of. */
+  missing: string[];
+}
+
+const request = count;
+
+/** Questions about jobs, and what they are answered with. */
+export const QUERY_MESSAGES: {
+  query: Entry<Query>;
+  answer: Entry<Answer>;
+  answered: Entry<Answered>;
+} = {
+  query: {
+    number: 17,
+    from: 'both',
+    state: 'after',
+    fields: {
+      request,
+      kind: oneOf<QueryKind>('find', 'jobs', 'remove', 'retry'),
+      id: optional(uuid),
+      filter: optional(filter),
+      now: optional(flag),
+    },
+    parts: [],
+  },
+  answer: {
+    number: 18,
+    from: 'both',
+    state: 'after',
+    fields: { request, job: view },
+    parts: ['args', 'result'],
+    pick: (message) => ({ request: message.request, job: pickView(message.job) }),
+  },
+  answered: {
+    number: 25,
+    from: 'both',
+    state: 'after',
+    fields: {
+      request,
+      after: nullable(uuid),
+      removed: count,
+      skipped: count,
+      retried: nullable(oneOf<RetryAnswer>('queued', 'not-final', 'succeeded', 'unknown')),
+      origin: nullable(origin),
+      missing: list(name, MOST_ENTRIES),
+    },
+    parts: [],
+  },
+};
 
 /** A job as an answer carries it: args and result behind the header, so that a side which passes it on need not parse them. */
 export function answerMessage(request: number, { view, args, result }: FoundJob): Answer {
@@ -8,13 +95,6 @@ export function answerMessage(request: number, { view, args, result }: FoundJob)
 
 export function foundFrom({ job, args, result }: Answer): FoundJob {
   return { view: job, args, result: result === '' ? null : result };
-}
-
-/** What is said at the end of a question about parked feedbacks; what is not given is nothing. */
-export type ParkedFacts = Omit<ParkedAnswered, 'type' | 'request'>;
-
-export function parkedAnswered(request: number, facts: Partial<ParkedFacts> = {}): ParkedAnswered {
-  return { type: 'parked-answered', request, after: null, count: 0, missing: [], ...facts };
 }
 
 export type AnsweredFacts = Omit<Answered, 'type' | 'request'>;

@@ -37,7 +37,9 @@ function rule(type: MessageType): Rule {
 }
 
 /** All messages in the order of their numbers. */
-export const RULES: readonly Rule[] = (Object.keys(MESSAGES) as MessageType[]).map(rule);
+export const RULES: readonly Rule[] = (Object.keys(MESSAGES) as MessageType[])
+  .map(rule)
+  .sort((one, other) => one.number - other.number);
 
 const byType: ReadonlyMap<string, Rule> = new Map(RULES.map((one) => [one.type, one]));
 const byNumber: ReadonlyMap<number, Rule> = new Map(RULES.map((one) => [one.number, one]));

@@ -1,4 +1,5 @@
-import type { ErrorMessage, Message, WireErrorCode } from '../protocol/message.js';
+import type { ErrorMessage, WireErrorCode } from '../protocol/connection-messages.js';
+import type { Message } from '../protocol/message.js';
 
 /** Why a connection ended. `error` is what the other side said, `cause` what the socket said. */
 export interface CloseReason {

@@ -1,6 +1,6 @@
 import { randomBytes, timingSafeEqual } from 'node:crypto';
 import type { Side } from '../protocol/message-entry.js';
-import type { Challenge, Hello, Welcome } from '../protocol/message.js';
+import type { Challenge, Hello, Welcome } from '../protocol/handshake-messages.js';
 import type { AuthSettings, SharedKey } from './authentication.js';
 
 /*

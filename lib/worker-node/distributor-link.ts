@@ -1,9 +1,9 @@
 import type { Clock, ClockTimer } from '../clock.js';
 import type { FeedbackRecord } from '../job/job.js';
 import type { EmitEvent } from '../job-reactor.events.js';
-import type { Hello, Message, Offer, Welcome } from '../protocol/message.js';
-import { FIRST_RESULTS, resultBytes } from '../protocol/result-credit.js';
-import { resultMessage } from '../protocol/result-message.js';
+import type { Hello, Offer, Welcome } from '../protocol/handshake-messages.js';
+import type { Message } from '../protocol/message.js';
+import { FIRST_RESULTS, resultBytes, resultMessage } from '../protocol/result-messages.js';
 import type { Address, CloseReason, Connection, Transport } from '../transport/connection.js';
 import { Heartbeat } from '../transport/heartbeat.js';
 import type { AuthSettings } from '../transport/authentication.js';

@@ -3,15 +3,9 @@ import type { JobHandlers } from '../handlers/job-handler.js';
 import { isInstant, type StoredJob } from '../job/job.js';
 import type { EmitEvent } from '../job-reactor.events.js';
 import type { NodeSettings } from '../job-reactor.options.js';
-import {
-  PROTOCOL_VERSION,
-  type Hello,
-  type JobMessage,
-  type Message,
-  type Offer,
-  type StoredEntry,
-  type Welcome,
-} from '../protocol/message.js';
+import { type Hello, type Offer, type Welcome } from '../protocol/handshake-messages.js';
+import { type JobMessage, type StoredEntry } from '../protocol/job-messages.js';
+import { PROTOCOL_VERSION, type Message } from '../protocol/message.js';
 import type { Address, Transport } from '../transport/connection.js';
 import type { Resolve } from '../transport/resolver.js';
 import { DistributorDiscovery } from './distributor-discovery.js';

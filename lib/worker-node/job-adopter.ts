@@ -3,7 +3,7 @@ import type { JobOptions, StoredJob } from '../job/job.js';
 import type { EmitEvent } from '../job-reactor.events.js';
 import type { NodeSettings } from '../job-reactor.options.js';
 import type { Clock } from '../clock.js';
-import type { PeerLost } from '../protocol/message.js';
+import type { PeerLost } from '../protocol/connection-messages.js';
 import type { Adopted, JobStorage, StoragePeer } from '../storage/job-storage.js';
 import { PeerWatch, type Wants } from '../storage/peer-watch.js';
 

@@ -1,7 +1,8 @@
 import type { EmitEvent } from '../job-reactor.events.js';
 import type { StoredJob } from '../job/job.js';
-import type { Cancel, ParkedQueryMessage, Query } from '../protocol/message.js';
-import { answeredMessage, answerMessage, parkedAnswered, type AnsweredFacts } from '../protocol/query-messages.js';
+import type { Cancel } from '../protocol/job-messages.js';
+import { type ParkedQueryMessage, parkedAnswered } from '../protocol/parked-messages.js';
+import { type Query, answeredMessage, answerMessage, type AnsweredFacts } from '../protocol/query-messages.js';
 import type { ParkedFeedbacks } from '../storage/parked-feedbacks.js';
 import type { DistributorLink } from './distributor-link.js';
 import type { JobClearing, Removed } from './job-clearing.js';

@@ -4,7 +4,7 @@ import { receivedJob, type StoredJob } from '../job/job.js';
 import { isFinal } from '../job/job-status.js';
 import type { NodeSettings } from '../job-reactor.options.js';
 import type { EmitEvent } from '../job-reactor.events.js';
-import type { JobMessage, RefuseCode } from '../protocol/message.js';
+import type { JobMessage, RefuseCode } from '../protocol/job-messages.js';
 import { CommitInDoubt } from '../storage/commit-in-doubt.js';
 import type { GroupCommit } from '../storage/group-commit.js';
 import { InsistentCommit } from '../storage/insistent-commit.js';

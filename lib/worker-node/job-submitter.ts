@@ -6,8 +6,9 @@ import type { FeedbackQueries } from '../job/parked-feedback.js';
 import { JobListeners } from '../job/job-listeners.js';
 import { EnqueueUnknown, JobRejected } from '../job/job.errors.js';
 import type { EmitEvent } from '../job-reactor.events.js';
-import type { Accepted, Message, Result, Submit } from '../protocol/message.js';
-import { feedbackFrom } from '../protocol/result-message.js';
+import type { Accepted, Submit } from '../protocol/job-messages.js';
+import { type Result, feedbackFrom } from '../protocol/result-messages.js';
+import type { Message } from '../protocol/message.js';
 import type { DistributorLink } from './distributor-link.js';
 import { SubmitterRequests } from './submitter-requests.js';
 

@@ -1,4 +1,5 @@
-import type { Challenge, Hello, Message, Welcome } from '../protocol/message.js';
+import type { Challenge, Hello, Welcome } from '../protocol/handshake-messages.js';
+import type { Message } from '../protocol/message.js';
 import { commonVersion } from '../protocol/version.js';
 import type { AuthSettings } from '../transport/authentication.js';
 import type { Connection } from '../transport/connection.js';

@@ -1,3 +1,4 @@
+import type { Clock } from '../clock.js';
 import type { StoredJob } from '../job/job.js';
 import type { JobsSettings } from '../job-reactor.options.js';
 import type { Message } from '../protocol/message.js';
@@ -18,11 +19,11 @@ import { JobReceiver } from './job-receiver.js';
 import { JobRecoverer } from './job-recoverer.js';
 import { JobScheduler, type SchedulerParts, type WaitingJob } from './job-scheduler.js';
 import { JobSubmitter } from './job-submitter.js';
+import type { JobsHere } from './jobs-here.js';
 import { LeaseLoss } from './lease-loss.js';
 import { NodeHealth } from './node-health.js';
 import { NodeFacts } from './node-facts.js';
 import { ProgressReporter } from './progress-reporter.js';
-import type { RunningJob } from './running-jobs.js';
 import type { JobThreads } from './threads/job-threads.js';
 import { UnrunJobs } from './unrun-jobs.js';
 
@@ -36,14 +37,15 @@ export interface WorkerNodeParts extends LinksParts, Pick<SchedulerParts, 'await
   around?: AroundAttempt;
 }
 
+/** Milliseconds a node has, once it has drained, to give back what it ran and to have its last results acknowledged. */
+const LAST_WORDS_WITHIN = 2_000;
+
 /** What the stages come back to the spine with. */
 export interface NodeFlow {
-  readonly running: Map<string, RunningJob>;
-  /** Jobs on their way into the storage. */
-  readonly arriving: ReadonlyMap<string, Promise<unknown>>;
-  /** The time of a job has come and it has a slot. */
+  readonly here: JobsHere;
   /** Whether a job waits, is about to start or runs here. */
   known(id: string): boolean;
+  /** The time of a job has come and it has a slot. */
   run(job: WaitingJob): void;
   /** A stored job is to wait on this node. */
   recovered(job: StoredJob): Promise<void>;
@@ -81,11 +83,13 @@ export class NodeStages {
   readonly progress: ProgressReporter;
   readonly unrun: UnrunJobs;
   readonly idle: IdleWait;
+  readonly #clock: Clock;
 
   constructor(parts: WorkerNodeParts, flow: NodeFlow) {
     const { settings, storage, clock, emit, threads, instance } = parts;
+    this.#clock = clock;
     const node = settings.name;
-    const { running } = flow;
+    const { running, arriving } = flow.here;
     const role = `node ${node}`;
     this.opening = new StorageOpening({ storage, owner: { role: 'node', name: node, instance }, role, clock, emit });
     this.commit = new GroupCommit(storage, clock);
@@ -110,7 +114,7 @@ export class NodeStages {
       ...common,
       scheduler,
       recovered: (job) => flow.recovered(job),
-      known: (id) => flow.known(id) || flow.arriving.has(id),
+      known: (id) => flow.known(id) || arriving.has(id),
     });
     this.recoverer = recoverer;
     this.adopter = new JobAdopter({
@@ -139,7 +143,7 @@ export class NodeStages {
       clearing: new JobClearing({ ...common, scheduler, completer }),
       parked: this.reporter.parked(),
       emit,
-      arrived: async (id) => (id === undefined ? Promise.all(flow.arriving.values()) : flow.arriving.get(id)),
+      arrived: async (id) => (id === undefined ? Promise.all(arriving.values()) : arriving.get(id)),
       ended: (completed) => flow.concluded(completed, false),
       retried: (job) => flow.retried(job),
       dropped: () => flow.dropped(),
@@ -170,5 +174,13 @@ export class NodeStages {
   commitNoMore(): void {
     this.completer.stop();
     this.recoverer.stop();
+  }
+
+  /** Waits for what was interrupted to be given back, and for the last results to be acknowledged; not for long. */
+  async lastWords(): Promise<void> {
+    const until = this.#clock.monotonic() + LAST_WORDS_WITHIN;
+    await this.idle.within(LAST_WORDS_WITHIN);
+    await this.reporter.finish(until - this.#clock.monotonic());
+    this.submitter.stop();
   }
 }

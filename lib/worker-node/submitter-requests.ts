@@ -12,19 +12,10 @@ import type {
 } from '../job/job-query.js';
 import { JobReactorError } from '../job-reactor.error.js';
 import type { FeedbackQueries, ParkedFilter, ParkedPage, ParkedPageQuery } from '../job/parked-feedback.js';
-import type {
-  Answer,
-  Answered,
-  Cancelled,
-  Message,
-  Parked,
-  ParkedAnswered,
-  ParkedQueryKind,
-  ParkedQueryMessage,
-  Query,
-  QueryKind,
-} from '../protocol/message.js';
-import { foundFrom } from '../protocol/query-messages.js';
+import type { Cancelled } from '../protocol/job-messages.js';
+import type { Parked, ParkedAnswered, ParkedQueryKind, ParkedQueryMessage } from '../protocol/parked-messages.js';
+import { type Answer, type Answered, type Query, type QueryKind, foundFrom } from '../protocol/query-messages.js';
+import type { Message } from '../protocol/message.js';
 import type { DistributorLink } from './distributor-link.js';
 
 /** For so long a question waits for a distributor to be there and to answer. */

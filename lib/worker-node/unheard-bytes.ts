@@ -1,5 +1,5 @@
 import type { FeedbackRecord } from '../job/job.js';
-import { resultBytes } from '../protocol/result-credit.js';
+import { resultBytes } from '../protocol/result-messages.js';
 import type { DistributorLink } from './distributor-link.js';
 
 /** Bytes of feedbacks in memory above which no job starts: what they would have to tell has no place. */

@@ -2,16 +2,15 @@ import type { StoredJob } from '../job/job.js';
 import { expiryOf } from '../job/job-expiry.js';
 import { isFinal } from '../job/job-status.js';
 import { JobInterrupted } from '../job/job.errors.js';
-import type { JobMessage, Message } from '../protocol/message.js';
+import type { JobMessage } from '../protocol/job-messages.js';
+import type { Message } from '../protocol/message.js';
 import type { DistributorLink } from './distributor-link.js';
 import type { Completed } from './job-completer.js';
 import type { WaitingJob } from './job-scheduler.js';
+import { JobsHere } from './jobs-here.js';
 import { NodeStages, type WorkerNodeParts } from './node-stages.js';
 import { RunningJob } from './running-jobs.js';
 export type { WorkerNodeParts };
-
-/** Milliseconds a node has, once it has drained, to give back what it ran and to have its last results acknowledged. */
-const LAST_WORDS_WITHIN = 2_000;
 
 /**
  * The spine of the worker node; the numbers are those of DESIGN "the way of one job":
@@ -27,19 +26,13 @@ export class WorkerNode {
   readonly health: NodeStages['health'];
   readonly #parts: WorkerNodeParts;
   readonly #stages: NodeStages;
-  readonly #running = new Map<string, RunningJob>();
-  /** Jobs that have left the scheduler, until they run. */
-  readonly #starting = new Set<string>();
-  /** Jobs on their way into the storage: one sent twice is stored and answered once, a cancel waits for it. */
-  readonly #arriving = new Map<string, Promise<unknown>>();
-  #stored = 0;
+  readonly #here = new JobsHere();
   #stopping: Promise<void> | undefined;
 
   constructor(parts: WorkerNodeParts) {
     this.#parts = parts;
     this.#stages = new NodeStages(parts, {
-      running: this.#running,
-      arriving: this.#arriving,
+      here: this.#here,
       known: (id) => this.#known(id),
       run: (job) => void this.#run(job),
       recovered: (job) => this.#recovered(job),
@@ -66,7 +59,7 @@ export class WorkerNode {
     await threads?.start(handlers, () => this.#stages.scheduler.wake());
     if (this.#stopping) return;
     const { id } = await opening.open();
-    this.#stored = await opening.read(() => storage.countUnfinished());
+    this.#here.stored = await opening.read(() => storage.countUnfinished());
     const recovered = await opening.read(() => recoverer.start());
     this.#stages.reporter.start();
     this.#stages.facts.started(storage.driverName ?? 'memory', handlers.names(), recovered);
@@ -89,35 +82,36 @@ export class WorkerNode {
   /** A stop, now or later, waits for nobody: what runs is interrupted and given back, without a spent attempt. */
   hurry(): void {
     const { settings, emit } = this.#parts;
-    if (this.#stages.idle.hurry()) emit({ event: 'stop hurried', node: settings.name, running: this.#running.size });
+    if (this.#stages.idle.hurry())
+      emit({ event: 'stop hurried', node: settings.name, running: this.#here.running.size });
   }
 
   // 5
   async #receive(link: DistributorLink, message: JobMessage): Promise<void> {
     const { job, assignment } = message;
     const { id } = job;
-    if (this.#arriving.has(id) || link.refused.has(`${id} ${assignment}`)) return;
-    const arriving = this.#stages.receiver.receive(message, this.#stored, this.#known(id));
-    this.#arriving.set(id, arriving);
+    if (this.#here.arriving.has(id) || link.refused.has(`${id} ${assignment}`)) return;
+    const arriving = this.#stages.receiver.receive(message, this.#here.stored, this.#known(id));
+    this.#here.arriving.set(id, arriving);
     const received = await arriving;
-    this.#arriving.delete(id);
+    this.#here.arriving.delete(id);
     if ('refused' in received) {
       link.refused.add(`${id} ${assignment}`);
       return link.send({ type: 'refuse', id, assignment, code: received.refused });
     }
     this.#stages.links.stored(link, id, assignment);
     if (!received.stored) return;
-    this.#stored++;
+    this.#here.stored++;
     if (this.#stages.recoverer.admits(received.stored)) this.#schedule(received.stored, message.claim === true);
   }
 
   #known(id: string): boolean {
-    return this.#running.has(id) || this.#starting.has(id) || this.#stages.scheduler.get(id) !== undefined;
+    return this.#here.hasBegun(id) || this.#stages.scheduler.get(id) !== undefined;
   }
 
   // 6
   #schedule(job: StoredJob, settled: boolean): void {
-    if (this.#running.has(job.id) || this.#starting.has(job.id)) return; // Its row was read while it was on its way here.
+    if (this.#here.hasBegun(job.id)) return; // Its row was read while it was on its way here.
     const { handlers, threads } = this.#parts;
     const thread = this.#stages.completer.thread(job);
     if (!handlers.find(job.name) || (thread && !threads))
@@ -127,9 +121,9 @@ export class WorkerNode {
 
   // 7, 8, 9
   async #run(waiting: WaitingJob): Promise<void> {
-    this.#starting.add(waiting.id);
+    this.#here.starting.add(waiting.id);
     const running = await this.#begin(waiting);
-    this.#starting.delete(waiting.id);
+    this.#here.starting.delete(waiting.id);
     if (!running) return this.#notStarted(waiting);
 
     const { job } = running;
@@ -144,7 +138,7 @@ export class WorkerNode {
     this.#stages.progress.ended(running);
     this.#stages.scheduler.freeSlot(waiting);
     const completed = await this.#stages.completer.complete(job, outcome, () => running.settled).catch(() => null);
-    this.#running.delete(job.id);
+    this.#here.running.delete(job.id);
     if (outcome.kind === 'failed') this.#stages.facts.failed(job, outcome.thrown, completed);
     if (completed) this.#conclude(completed, running.settled);
     else void this.#lookAgain(job.id);
@@ -159,7 +153,7 @@ export class WorkerNode {
   }
 
   #gone(): void {
-    this.#stored--;
+    this.#here.stored--;
     this.#rest();
   }
 
@@ -171,7 +165,7 @@ export class WorkerNode {
       if (expiryOf(job) !== undefined && (await this.#stages.unrun.expires(job, waiting.settled))) return null;
       // Known as running before its commit, so that a cancel that comes in between finds it.
       const running = new RunningJob(job, waiting.settled);
-      this.#running.set(job.id, running);
+      this.#here.running.set(job.id, running);
       const started = await this.#stages.completer.begin(job);
       if (!started) return null;
       running.job = started;
@@ -184,13 +178,13 @@ export class WorkerNode {
 
   /** From its end to 6 again: somebody wants it run once more. */
   #retried(job: StoredJob): void {
-    this.#stored++;
+    this.#here.stored++;
     this.#stages.links.here(job);
     if (this.#stages.recoverer.admits(job)) this.#schedule(job, true);
   }
 
   #notStarted(waiting: WaitingJob): void {
-    this.#running.delete(waiting.id);
+    this.#here.running.delete(waiting.id);
     void this.#lookAgain(waiting.id);
     if (waiting.thread) this.#parts.threads?.release();
     this.#stages.scheduler.freeSlot(waiting);
@@ -206,8 +200,8 @@ export class WorkerNode {
   /** What every distributor may send: free slots and prefetch, less what waits already. */
   #grant(): void {
     const { concurrency, prefetch, maxStored } = this.#parts.settings;
-    const waiting = this.#stages.scheduler.busySlots + this.#stages.scheduler.readyCount + this.#arriving.size;
-    this.#stages.links.grant(Math.max(0, concurrency + prefetch - waiting), Math.max(0, maxStored - this.#stored));
+    const waiting = this.#stages.scheduler.busySlots + this.#stages.scheduler.readyCount + this.#here.arriving.size;
+    this.#stages.links.grant(Math.max(0, concurrency + prefetch - waiting), Math.max(0, maxStored - this.#here.stored));
   }
 
   /** A refused write says that others had the job meanwhile; they may be gone by now, and the job be here again. */
@@ -226,8 +220,8 @@ export class WorkerNode {
   /** It was another node's, whose process is gone. */
   async #adopted(job: StoredJob, from: string): Promise<void> {
     // What is here is older, and what it does next is refused; then it is looked at again.
-    if (this.#running.has(job.id) || this.#starting.has(job.id)) return;
-    if (!this.#stages.scheduler.remove(job.id)) this.#stored++;
+    if (this.#here.hasBegun(job.id)) return;
+    if (!this.#stages.scheduler.remove(job.id)) this.#here.stored++;
     this.#stages.links.here(job);
     if (job.status === 'running') return this.#stages.unrun.crashed(job, from);
     if (this.#stages.recoverer.admits(job)) this.#schedule(job, false);
@@ -235,7 +229,7 @@ export class WorkerNode {
 
   /** After a time in which the jobs may have been others'. */
   #back(stored: number): void {
-    this.#stored = stored;
+    this.#here.stored = stored;
     this.#rest();
     this.#stages.adopter.look();
   }
@@ -278,18 +272,15 @@ export class WorkerNode {
   }
 
   async #stop(): Promise<void> {
-    const { settings, emit, storage, threads, clock } = this.#parts;
-    emit({ event: 'node draining', node: settings.name, running: this.#running.size });
+    const { settings, emit, storage, threads } = this.#parts;
+    emit({ event: 'node draining', node: settings.name, running: this.#here.running.size });
     const adopting = this.#stages.takeNoMore();
     await this.#stages.idle.patiently(settings.drainTimeout);
-    const released = this.#running.size;
+    const released = this.#here.running.size;
     this.#stages.commitNoMore();
-    for (const running of this.#running.values()) running.abort(new JobInterrupted());
+    for (const running of this.#here.running.values()) running.abort(new JobInterrupted());
     await threads?.stop();
-    const until = clock.monotonic() + LAST_WORDS_WITHIN;
-    await this.#stages.idle.within(LAST_WORDS_WITHIN);
-    await this.#stages.reporter.finish(until - clock.monotonic());
-    this.submitter.stop();
+    await this.#stages.lastWords();
     await adopting;
     await this.#stages.commit.idle();
     // Before the goodbye: whoever hears of it may take over at once.

@@ -6,7 +6,7 @@ import { Payload } from '@nestjs/microservices';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { Job, JobReactorModule } from '../../lib/index.js';
 import { readOptions } from '../../lib/job-reactor.read-options.js';
-import type { Hello } from '../../lib/protocol/message.js';
+import type { Hello } from '../../lib/protocol/handshake-messages.js';
 import { keptLog, type Line } from '../support/log.js';
 import { Facts, joined, reactors, type Application } from '../support/reactor.js';
 import { tcpProxy } from '../support/tcp-proxy.js';

@@ -80,7 +80,7 @@ function burst(cluster: Cluster, app: Member<Distributor>): void {
     if (world.chance(0.1)) world.at(world.random() * 3_000, () => remove(cluster, app, job.id));
   }
   world.at(world.random() * 3_000, () => app.alive && void app.role.queries.removeAll({ name: 'doomed' }));
-  world.at(world.random() * 1_000, () => (cluster.waited = Math.max(cluster.waited, app.role.backlog().pending)));
+  world.at(world.random() * 1_000, () => (cluster.waited = Math.max(cluster.waited, app.role.health.pending)));
 }
 
 /** So long nothing happens at the end but what is left to do. Longer than whatever is asked of a job late. */

@@ -1,4 +1,5 @@
-import type { ErrorMessage, Message } from '../../lib/protocol/message.js';
+import type { ErrorMessage } from '../../lib/protocol/connection-messages.js';
+import type { Message } from '../../lib/protocol/message.js';
 import { STRANGER, type CloseReason, type Connection, type Transport } from '../../lib/transport/connection.js';
 import type { Life, World } from './world.js';
 

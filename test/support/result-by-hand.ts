@@ -1,5 +1,6 @@
 import type { JobOrigin, Listeners } from '../../lib/job/job.js';
-import type { JobMessage, Result } from '../../lib/protocol/message.js';
+import type { JobMessage } from '../../lib/protocol/job-messages.js';
+import type { Result } from '../../lib/protocol/result-messages.js';
 
 /** What a node called `one` says at the end of a job that it was sent by a distributor called `web`. */
 export function resultByHand(

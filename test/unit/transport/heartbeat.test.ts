@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import type { ErrorMessage, Message } from '../../../lib/protocol/message.js';
+import type { ErrorMessage } from '../../../lib/protocol/connection-messages.js';
+import type { Message } from '../../../lib/protocol/message.js';
 import { STRANGER, type Connection } from '../../../lib/transport/connection.js';
 import { Heartbeat } from '../../../lib/transport/heartbeat.js';
 import { ManualClock } from '../../support/manual-clock.js';

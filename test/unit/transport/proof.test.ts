@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { inspect } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { readAuth } from '../../../lib/job-reactor.read-security.js';
-import type { Challenge, Hello, Welcome } from '../../../lib/protocol/message.js';
+import type { Challenge, Hello, Welcome } from '../../../lib/protocol/handshake-messages.js';
 import { SharedKey, type AuthSettings } from '../../../lib/transport/authentication.js';
 import {
   distributorMac,

@@ -2,7 +2,9 @@ import { createConnection, createServer, type AddressInfo, type Server, type Soc
 import { systemClock, type Clock } from '../../../lib/clock.js';
 import { FrameEncoder } from '../../../lib/protocol/frame-encoder.js';
 import { DEFAULT_FRAME } from '../../../lib/protocol/frame.js';
-import type { Hello, JobMessage, Message, Welcome } from '../../../lib/protocol/message.js';
+import type { Hello, Welcome } from '../../../lib/protocol/handshake-messages.js';
+import type { JobMessage } from '../../../lib/protocol/job-messages.js';
+import type { Message } from '../../../lib/protocol/message.js';
 import { MessageReader } from '../../../lib/protocol/message-reader.js';
 import type { CloseReason, Connection, Listening, Transport } from '../../../lib/transport/connection.js';
 import type { TcpLimits } from '../../../lib/transport/tcp-limits.js';

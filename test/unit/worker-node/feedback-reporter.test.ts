@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { FeedbackRecord } from '../../../lib/job/job.js';
 import type { JobReactorEvent } from '../../../lib/job-reactor.events.js';
 import { readOptions } from '../../../lib/job-reactor.read-options.js';
-import type { Undelivered } from '../../../lib/protocol/message.js';
+import type { Undelivered } from '../../../lib/protocol/result-messages.js';
 import { GroupCommit } from '../../../lib/storage/group-commit.js';
 import { MemoryStorage } from '../../../lib/storage/memory-storage.js';
 import type { JobStorage } from '../../../lib/storage/job-storage.js';
