@@ -56,6 +56,26 @@ export class JobEnqueuer {
     this.#telemetry = telemetry;
   }
 
+  /** The same as `handOver` of one, with few promises and no lists. */
+  async handOverOne(entry: EnqueueEntry, awaited: boolean): Promise<JobHandle> {
+    if (this.#telemetry()) return (await this.handOver([entry], awaited))[0]!;
+    const prepared = this.#prepare(entry, awaited);
+    const { job, args } = entry;
+    if (isJobDefinition(job) && job.schema) await checkArgs(job, args);
+    const expected = this.#listen(prepared);
+    let answer: Intake | undefined;
+    try {
+      [answer] = await this.#accept([expected]);
+    } catch (error) {
+      this.#notAccepted([expected]);
+      throw error;
+    }
+    if (answer === 'duplicate') await this.#dropIfEnded(expected);
+    const handle = this.#handle(expected, answer);
+    if (expected.request.confirm === 'stored') await handle.stored();
+    return handle;
+  }
+
   /** Resolves when all are accepted. `awaited`: somebody waits for the result already, so it is to survive a lost connection. */
   async handOver(entries: readonly EnqueueEntry[], awaited: boolean): Promise<JobHandle[]> {
     const prepared = entries.map((entry) => this.#prepare(entry, awaited));
@@ -65,14 +85,11 @@ export class JobEnqueuer {
     const telemetry = this.#telemetry();
     const jobs = telemetry && expected.map(({ job }) => job);
     const answers = await (jobs ? telemetry.enqueue(jobs, accept) : accept()).catch((error: unknown) => {
-      for (const { job, isNew } of expected) if (isNew) this.#gateway.listeners.drop(job.id, 'it was not accepted.');
+      this.#notAccepted(expected);
       throw error;
     });
     for (const [index, one] of expected.entries()) if (answers[index] === 'duplicate') await this.#dropIfEnded(one);
-    const handles = expected.map(({ job, interest }, index) => {
-      const parts = { gateway: this.#gateway, clock: this.#clock, interest };
-      return new JobHandle(job.id, job.name, answers[index] === 'duplicate', parts);
-    });
+    const handles = expected.map((one, index) => this.#handle(one, answers[index]));
     const confirmed = handles.filter((_, index) => expected[index]?.request.confirm === 'stored');
     if (confirmed.length > 0) await Promise.all(confirmed.map((handle) => handle.stored()));
     return handles;
@@ -126,6 +143,15 @@ export class JobEnqueuer {
     return refused(
       '`manager` needs a distributor in this process, with its outbox in the database of the transaction.',
     );
+  }
+
+  #handle({ job, interest }: Expected, answer: Intake | undefined): JobHandle {
+    const parts = { gateway: this.#gateway, clock: this.#clock, interest };
+    return new JobHandle(job.id, job.name, answer === 'duplicate', parts);
+  }
+
+  #notAccepted(expected: readonly Expected[]): void {
+    for (const { job, isNew } of expected) if (isNew) this.#gateway.listeners.drop(job.id, 'it was not accepted.');
   }
 
   /** A repeat of a job that has ended: no feedback will come, and its result is asked for when somebody wants it. */

@@ -61,8 +61,7 @@ export class JobReactorClient extends ClientProxy {
    * @throws {EnqueueUnknown} when that can't be known; repeat it with the same id
    */
   async enqueue<D extends AnyJob>(job: D, args: ArgsOfJob<D>, options?: EnqueueOptions<D>): Promise<JobHandle<D>> {
-    const [handle] = await this.#enqueuer.handOver([{ job, args, options } as EnqueueEntry], false);
-    return handle as JobHandle<D>;
+    return (await this.#enqueuer.handOverOne({ job, args, options } as EnqueueEntry, false)) as JobHandle<D>;
   }
 
   /** Hands over several jobs with one commit and one batch of frames. All are checked before the first is handed over. */
@@ -80,7 +79,7 @@ export class JobReactorClient extends ClientProxy {
         'run() waits for a result, and with `manager` the job starts only after your transaction: enqueue it.';
       throw new JobReactorError('INVALID_JOB', why);
     }
-    const [handle] = await this.#enqueuer.handOver([{ job, args, options } as EnqueueEntry], true);
+    const handle = await this.#enqueuer.handOverOne({ job, args, options } as EnqueueEntry, true);
     return (handle as JobHandle<D>).result();
   }
 

@@ -111,6 +111,7 @@ const KNOWN = [
 ];
 const NOT_YET = ['key'];
 const UUID = /^[\da-f]{8}-[\da-f]{4}-[\da-f]{4}-[\da-f]{4}-[\da-f]{12}$/i;
+const NOTHING: JobDefaults = {};
 const NO_JOBS: EnqueueDefaults = { defaults: {}, strictNode: false };
 
 /**
@@ -124,10 +125,9 @@ export function readEnqueueOptions<D>(
   now: number,
   jobs: EnqueueDefaults = NO_JOBS,
 ): EnqueueRequest {
-  if (given === undefined) {
-    return { ...inherit({}, definition, jobs, false), runAt: now, confirm: 'accepted' };
-  }
+  if (given === undefined) return plainRequest(definition, now, jobs);
   const record = readObject(given, 'The options of enqueue()', 'INVALID_JOB');
+  if (Object.keys(record).length === 0) return plainRequest(definition, now, jobs);
   refuseUnknown(record, KNOWN, '', 'INVALID_JOB', NOT_YET);
   if (typeof given.backoff === 'function') {
     const why = "A function can't be sent to a node. Put it in defineJob, which the node imports as well";
@@ -152,6 +152,12 @@ export function readEnqueueOptions<D>(
       ...(expires === undefined ? {} : { expires }),
     },
   };
+}
+
+/** Of an enqueue that says nothing of its own. */
+function plainRequest(definition: JobDefinition | undefined, now: number, jobs: EnqueueDefaults): EnqueueRequest {
+  const { priority, options } = inherit(NOTHING, definition, jobs, false);
+  return { priority, options, runAt: now, confirm: 'accepted' };
 }
 
 /** A field that nobody gave stays absent, so that the node may still decide. */

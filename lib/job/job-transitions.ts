@@ -20,7 +20,8 @@ export interface TransitionContext {
   /** Name of the node. */
   node: string;
   random: () => number;
-  policy: RetryPolicy;
+  /** Asked for only where an attempt has failed. */
+  policy: () => RetryPolicy;
 }
 
 /**
@@ -130,7 +131,7 @@ export function crash(job: StoredJob, maxCrashes: number, context: TransitionCon
     };
     return end({ ...crashed, lastError: dead }, 'dead', context, { error: dead, side: 'error' });
   }
-  if (!willRetry(crashed, context.policy, false)) return end(crashed, 'failed', context, { error, side: 'error' });
+  if (!willRetry(crashed, context.policy(), false)) return end(crashed, 'failed', context, { error, side: 'error' });
   return { kind: 'again', job: { ...crashed, status: 'retrying', fence: job.fence + 1, dueAt: context.now } };
 }
 
@@ -166,12 +167,13 @@ function fail(
   outcome: { error: ErrorData; unrecoverable: boolean; args: string },
   context: TransitionContext,
 ): Transition {
-  if (!willRetry(job, context.policy, outcome.unrecoverable)) {
+  const policy = context.policy();
+  if (!willRetry(job, policy, outcome.unrecoverable)) {
     // The row keeps the args this attempt began with: what it left is for the feedback, not for a retry from outside.
     return end(job, 'failed', context, { error: outcome.error, side: 'error', args: outcome.args });
   }
   // A periodic job's failed run waits for its next period, whatever the backoff says.
-  const delay = job.options.period ?? retryDelay(context.policy.backoff, job.attempt, outcome.error, context.random);
+  const delay = job.options.period ?? retryDelay(policy.backoff, job.attempt, outcome.error, context.random);
   return { kind: 'again', job: { ...job, status: 'retrying', fence: job.fence + 1, dueAt: context.now + delay } };
 }
 

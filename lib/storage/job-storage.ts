@@ -12,13 +12,13 @@ export type { JobChange, ScheduleRows, ScheduleWrite, WriteResult };
 
 export type JobWrite =
   /**
-   * A new job. `duplicate` when the id is known: as a row, as a feedback not yet acknowledged, or as a tombstone that
+   * A new job, `running` when its first attempt begins with this commit. `duplicate` when the id is known: as a row, as a feedback not yet acknowledged, or as a tombstone that
    * has not expired. A duplicate raises an existing row's assignment to the greater of the two, and changes nothing else.
    */
   | { kind: 'insert'; job: StoredJob }
   /**
-   * Where several processes share a database: the row of an outbox becomes this node's, with the fence and assignment of
-   * `job`; the rest is as the outbox wrote it. `stale` when no outbox has such a row, or has given it a higher assignment.
+   * Where several processes share a database: the row of an outbox becomes this node's, with the fence, assignment, status,
+   * attempt and startedAt of `job`; the rest is as the outbox wrote it. `stale` when no outbox has such a row, or has given it a higher assignment.
    */
   | { kind: 'claim'; job: StoredJob }
   /**

@@ -61,7 +61,7 @@ export async function runAttempt(
   const outcome = await executor.execute({
     running,
     handler,
-    policy: { maxAttempts, backoff: handler.defaults.backoff },
+    policy: () => ({ maxAttempts, backoff: handler.defaults.backoff }),
     timeout: handler.defaults.timeout,
     progress: (value) => progress.push(deserialise(value)),
     threads: null,

@@ -21,7 +21,7 @@ import type { JobsSettings, NodeSettings } from '../job-reactor.options.js';
 import { isFinal } from '../job/job-status.js';
 import type { EmitEvent } from '../job-reactor.events.js';
 import type { GroupCommit } from '../storage/group-commit.js';
-import type { JobWrite, WriteResult } from '../storage/job-storage.js';
+import type { JobStorage, JobWrite, WriteResult } from '../storage/job-storage.js';
 
 const NOTHING: JobDefaults = {};
 const FIRST_STORAGE_RETRY = 100;
@@ -32,6 +32,7 @@ export interface CompleterParts {
   settings: NodeSettings;
   jobs: JobsSettings;
   handlers: JobHandlers;
+  storage: Pick<JobStorage, 'peers'>;
   commit: GroupCommit;
   clock: Clock;
   random: () => number;
@@ -57,9 +58,14 @@ export class JobCompleter {
 
   /** The job as its attempt begins, or null when it is no longer there to be run. */
   async begin(job: StoredJob): Promise<StoredJob | null> {
-    const started = begin(job, this.#parts.clock.now());
+    const started = this.begun(job);
     const result = await this.#persist({ kind: 'start', id: job.id, fence: job.fence, change: started });
     return accepted(result) ? started : null;
+  }
+
+  /** The same of one whose first commit is still to come, and will say so. */
+  begun(job: StoredJob): StoredJob {
+    return begin(job, this.#parts.clock.now());
   }
 
   /**
@@ -114,7 +120,7 @@ export class JobCompleter {
       return this.#commit(job, end, settled, true);
     }
     const { id, fence } = job;
-    const result = await this.#persist({ kind: 'delete', id, fence, ...this.#tombstone(job) });
+    const result = await this.#persist({ kind: 'delete', id, fence, ...this.#tombstone(job, false) });
     return accepted(result) ? { transition: { kind: 'end', job }, feedback: null, kept: false } : null;
   }
 
@@ -135,7 +141,8 @@ export class JobCompleter {
 
   #context(job: StoredJob): TransitionContext {
     const { node, clock, random } = this.#parts;
-    return { now: clock.now(), node, random, policy: this.policy(job) };
+    const policy = (): RetryPolicy => this.policy(job);
+    return { now: clock.now(), node, random, policy };
   }
 
   /** Whether its next attempt is to have the node to itself. */
@@ -182,7 +189,7 @@ export class JobCompleter {
     const row = kept ? { feedback } : {};
     const write: JobWrite =
       transition.kind === 'end' && (remove || this.#removes(job))
-        ? { kind: 'delete', id: job.id, fence: before.fence, ...row, ...this.#tombstone(job) }
+        ? { kind: 'delete', id: job.id, fence: before.fence, ...row, ...this.#tombstone(job, settled()) }
         : { kind: 'save', id: job.id, fence: before.fence, change: changeOf(job), ...row };
     const result = await this.#persist(write);
     if (!accepted(result)) return null;
@@ -195,8 +202,16 @@ export class JobCompleter {
     return job.status === 'cancelled' ? removeCancelled : removeFailed;
   }
 
-  #tombstone(job: StoredJob): { tombstoneUntil?: number } {
-    return job.givenId ? { tombstoneUntil: this.#parts.clock.now() + this.#parts.jobs.dedupRetention } : {};
+  /**
+   * An outbox of its own remembers the id too, from the hand-over, and then takes another job by it: that one is not to be
+   * taken for a repeat here. In a database that outbox and node share nobody else remembers it.
+   */
+  #tombstone({ givenId, enqueuedAt }: StoredJob, settled: boolean): { tombstoneUntil?: number } {
+    if (!givenId) return {};
+    const { clock, jobs, storage } = this.#parts;
+    const now = clock.now();
+    const until = (settled && !storage.peers ? enqueuedAt : now) + jobs.dedupRetention;
+    return until > now ? { tombstoneUntil: until } : {};
   }
 
   /** Trouble with the storage is not the job's failure: the outcome is committed as soon as the storage takes it. */

@@ -17,7 +17,8 @@ import type { JobThreads, ThreadAnswer } from './threads/job-threads.js';
 export interface AttemptOrder {
   running: RunningJob;
   handler: JobHandler;
-  policy: RetryPolicy;
+  /** Asked for when it has failed. */
+  policy: () => RetryPolicy;
   timeout: number | undefined;
   progress: (value: string) => void;
   /** Where the `@Job` method runs, with a thread reserved for it; null: here. */
@@ -147,7 +148,7 @@ export class JobExecutor {
     if (thrown instanceof Snooze) return { kind: 'snoozed', delay: thrown.delay };
     const unrecoverable = isUnrecoverable(thrown);
     context.error = thrown;
-    context.willRetry = willRetry(job, order.policy, unrecoverable);
+    context.willRetry = willRetry(job, order.policy(), unrecoverable);
     for (let index = 0; index < order.handler.errbacks; index++) {
       try {
         await this.#withinTimeout(order, attempt.onError(index, snapshot(context)));

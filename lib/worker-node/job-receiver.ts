@@ -1,8 +1,8 @@
 import type { Clock } from '../clock.js';
 import type { JobHandlers } from '../handlers/job-handler.js';
-import { receivedJob, type StoredJob } from '../job/job.js';
+import type { StoredJob } from '../job/job.js';
 import { isFinal } from '../job/job-status.js';
-import type { NodeSettings } from '../job-reactor.options.js';
+import type { JobsSettings, NodeSettings } from '../job-reactor.options.js';
 import type { EmitEvent } from '../job-reactor.events.js';
 import type { JobMessage, RefuseCode } from '../protocol/job-messages.js';
 import { CommitInDoubt } from '../storage/commit-in-doubt.js';
@@ -12,6 +12,7 @@ import type { JobStorage } from '../storage/job-storage.js';
 
 export interface ReceiverParts {
   settings: NodeSettings;
+  jobs: JobsSettings;
   handlers: JobHandlers;
   storage: JobStorage;
   commit: GroupCommit;
@@ -35,19 +36,23 @@ export class JobReceiver {
     this.#insistent = new InsistentCommit(parts.commit, parts.clock, (error) => this.#failed(error));
   }
 
-  async receive(message: JobMessage, stored: number, known: boolean): Promise<Received> {
-    const { settings, handlers, commit } = this.#parts;
-    const { name } = message.job;
-    if (this.fenced) return { refused: 'STORAGE' };
-    if (this.draining && !known) return { refused: 'DRAINING' };
-    if (!handlers.find(name) || (settings.accepts && !settings.accepts.includes(name)))
-      return { refused: 'UNKNOWN_JOB' };
-    if (!known && stored >= settings.maxStored) return { refused: 'FULL' };
-    const job = receivedJob(message.job, message.args, message.assignment);
-    const kind = message.claim ? 'claim' : 'insert';
-    if (message.claim && known) return { stored: null };
+  /** Why a job can't be taken at all; null: it can. `stored`: how many are here. `known`: it is one of them. */
+  refuses({ job: { name } }: JobMessage, stored: number, known: boolean): RefuseCode | null {
+    const { settings, handlers } = this.#parts;
+    if (this.fenced) return 'STORAGE';
+    if (this.draining && !known) return 'DRAINING';
+    if (!handlers.find(name) || (settings.accepts && !settings.accepts.includes(name))) return 'UNKNOWN_JOB';
+    return !known && stored >= settings.maxStored ? 'FULL' : null;
+  }
+
+  /** `claim`: its row is in this database already. */
+  async store(job: StoredJob, claim: boolean, known: boolean): Promise<Received> {
+    const { commit } = this.#parts;
+    const kind = claim ? 'claim' : 'insert';
+    if (claim && known) return { stored: null };
     try {
-      const result = await commit.write({ kind, job });
+      let result = await commit.write({ kind, job });
+      if (result === 'duplicate' && !known && (await this.#makesRoom(job))) result = await commit.write({ kind, job });
       if (typeof result === 'object') throw result.error;
       if (result === 'stale') return { refused: 'NOT_THERE' };
       return { stored: result === 'done' ? job : null };
@@ -57,6 +62,18 @@ export class JobReceiver {
       if (known) return { stored: null };
       return error instanceof CommitInDoubt ? this.#findOut({ kind, job }) : { refused: 'STORAGE' };
     }
+  }
+
+  /**
+   * A job that has ended and is kept has the id. Its outbox has forgotten that one and accepted another, which is not to be
+   * lost for it. True when it went.
+   */
+  async #makesRoom({ id, givenId, enqueuedAt }: StoredJob): Promise<boolean> {
+    const { storage, commit, jobs } = this.#parts;
+    if (!givenId) return false;
+    const [row] = await storage.get([id]);
+    if (!row || !isFinal(row.status) || row.enqueuedAt + jobs.dedupRetention >= enqueuedAt) return false;
+    return (await commit.write({ kind: 'delete', id, fence: row.fence })) === 'done';
   }
 
   /** No more answers come; what is in doubt is left to whoever has the storage next. */

@@ -117,25 +117,9 @@ export class JobScheduler {
   }
 
   /** One that waits already takes its place anew: with two places it would be begun twice. */
-  add(job: StoredJob, { settled, thread, alone }: Pick<WaitingJob, 'settled' | 'thread' | 'alone'>): void {
+  add(job: StoredJob, how: Pick<WaitingJob, 'settled' | 'thread' | 'alone'>): void {
     this.remove(job.id);
-    const wait = job.dueAt - this.#clock.now();
-    const entry: WaitingJob = {
-      id: job.id,
-      name: job.name,
-      dueAt: job.dueAt,
-      priority: job.priority,
-      fence: job.fence,
-      order: this.#order++,
-      ready: wait <= 0,
-      held: false,
-      thread,
-      alone,
-      settled,
-      job: this.#dropArgs && (wait > KEEP_ARGS_FOR || this.#args >= MOST_ARGS) ? null : job,
-      expiry: null,
-      position: -1,
-    };
+    const entry = this.#entry(job, how);
     const expires = expiryOf(job);
     if (expires !== undefined) entry.expiry = this.#timers.at(expires, () => this.#expire(entry));
     this.#args += entry.job?.args.length ?? 0;
@@ -144,6 +128,16 @@ export class JobScheduler {
     this.#placeOf(entry).push(entry);
     if (entry.ready) this.#fill();
     else this.#arm();
+  }
+
+  /** A slot for a job that need not wait: it is due, may start, and nobody is before it. Null: it has to be added. */
+  takeSlot(job: StoredJob, settled: boolean): WaitingJob | null {
+    const isBusy = this.#paused || this.#taken >= this.#slots || this.#ready.size > 0 || this.#ready.holdsBack;
+    if (isBusy || job.dueAt > this.#clock.now() || !this.#mayStart()) return null;
+    const entry = this.#entry(job, { settled, thread: false, alone: false });
+    if (this.#isHeld(entry)) return null;
+    this.#taken++;
+    return entry;
   }
 
   /** Takes a waiting job out, for a cancel. */
@@ -210,6 +204,26 @@ export class JobScheduler {
     this.#timers.stop();
     this.#ready.pause();
     this.#timer = undefined;
+  }
+
+  #entry(job: StoredJob, { settled, thread, alone }: Pick<WaitingJob, 'settled' | 'thread' | 'alone'>): WaitingJob {
+    const wait = job.dueAt - this.#clock.now();
+    return {
+      id: job.id,
+      name: job.name,
+      dueAt: job.dueAt,
+      priority: job.priority,
+      fence: job.fence,
+      order: this.#order++,
+      ready: wait <= 0,
+      held: false,
+      thread,
+      alone,
+      settled,
+      job: this.#dropArgs && (wait > KEEP_ARGS_FOR || this.#args >= MOST_ARGS) ? null : job,
+      expiry: null,
+      position: -1,
+    };
   }
 
   #fill(): void {

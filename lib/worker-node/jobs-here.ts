@@ -9,6 +9,13 @@ export class JobsHere {
   readonly running = new Map<string, RunningJob>();
   /** How many are in the storage and have not ended. */
   stored = 0;
+  /** How many of those that arrive have a slot already. */
+  beginning = 0;
+
+  /** Those that arrive and will want a slot. */
+  get queueing(): number {
+    return this.arriving.size - this.beginning;
+  }
 
   /** Whether it runs, or is about to. */
   hasBegun(id: string): boolean {

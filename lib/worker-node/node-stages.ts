@@ -18,6 +18,7 @@ import { JobExecutor, type AroundAttempt } from './job-executor.js';
 import { JobReceiver } from './job-receiver.js';
 import { JobRecoverer } from './job-recoverer.js';
 import { JobScheduler, type SchedulerParts, type WaitingJob } from './job-scheduler.js';
+import { JobStarter } from './job-starter.js';
 import { JobSubmitter } from './job-submitter.js';
 import type { JobsHere } from './jobs-here.js';
 import { LeaseLoss } from './lease-loss.js';
@@ -69,6 +70,7 @@ export class NodeStages {
   readonly commit: GroupCommit;
   readonly links: DistributorLinks;
   readonly receiver: JobReceiver;
+  readonly starter: JobStarter;
   readonly scheduler: JobScheduler;
   readonly executor: JobExecutor;
   readonly completer: JobCompleter;
@@ -137,6 +139,8 @@ export class NodeStages {
     });
     const conclude = (completed: Completed, settled: boolean): void => flow.concluded(completed, settled);
     this.unrun = new UnrunJobs({ clock, completer, recoverer, facts: this.facts, conclude });
+    const { facts, unrun } = this;
+    this.starter = new JobStarter({ ...common, here: flow.here, scheduler, completer, recoverer, unrun, facts });
     this.answers = new JobAnswers({
       node,
       control: new JobControl({ ...common, scheduler, completer }),

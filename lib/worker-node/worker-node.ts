@@ -1,22 +1,21 @@
-import type { StoredJob } from '../job/job.js';
-import { expiryOf } from '../job/job-expiry.js';
+import { receivedJob, type StoredJob } from '../job/job.js';
 import { isFinal } from '../job/job-status.js';
 import { JobInterrupted } from '../job/job.errors.js';
-import type { JobMessage } from '../protocol/job-messages.js';
+import type { JobMessage, RefuseCode } from '../protocol/job-messages.js';
 import type { Message } from '../protocol/message.js';
 import type { DistributorLink } from './distributor-link.js';
 import type { Completed } from './job-completer.js';
 import type { WaitingJob } from './job-scheduler.js';
 import { JobsHere } from './jobs-here.js';
 import { NodeStages, type WorkerNodeParts } from './node-stages.js';
-import { RunningJob } from './running-jobs.js';
+import type { RunningJob } from './running-jobs.js';
 export type { WorkerNodeParts };
 
 /**
  * The spine of the worker node; the numbers are those of DESIGN "the way of one job":
- *  5. `#receive`: the receiver commits the job, then it is called stored;
- *  6. it is handed to the scheduler, which calls `#run` when its time has come and a slot is free;
- *  7. the completer commits that an attempt begins;
+ *  5. `#receive`: the receiver commits the job, then it is called stored; where a slot is free, with step 7 in one commit;
+ *  6. else it is handed to the scheduler, which calls `#run` when its time has come and a slot is free;
+ *  7. the starter commits that an attempt begins;
  *  8. the executor runs it and says how it ended;
  *  9. the completer commits what follows: again (back to 6, the only loop) or the end;
  * 10. the reporter brings the feedback to the application. No stage calls another.
@@ -91,18 +90,28 @@ export class WorkerNode {
     const { job, assignment } = message;
     const { id } = job;
     if (this.#here.arriving.has(id) || link.refused.has(`${id} ${assignment}`)) return;
-    const arriving = this.#stages.receiver.receive(message, this.#here.stored, this.#known(id));
+    const { receiver, recoverer, starter, links } = this.#stages;
+    const claim = message.claim === true;
+    const known = this.#known(id);
+    const refuse = (code: RefuseCode): void => {
+      link.refused.add(`${id} ${assignment}`);
+      link.send({ type: 'refuse', id, assignment, code });
+    };
+    const code = receiver.refuses(message, this.#here.stored, known);
+    if (code) return refuse(code);
+    const arrived = receivedJob(job, message.args, assignment);
+    const starting = known ? null : starter.onArrival(arrived, claim);
+    const arriving = receiver.store(starting ? starting.begun : arrived, claim, known);
     this.#here.arriving.set(id, arriving);
     const received = await arriving;
     this.#here.arriving.delete(id);
-    if ('refused' in received) {
-      link.refused.add(`${id} ${assignment}`);
-      return link.send({ type: 'refuse', id, assignment, code: received.refused });
-    }
-    this.#stages.links.stored(link, id, assignment);
-    if (!received.stored) return;
-    this.#here.stored++;
-    if (this.#stages.recoverer.admits(received.stored)) this.#schedule(received.stored, message.claim === true);
+    const stored = 'stored' in received ? received.stored : null;
+    if (stored) this.#here.stored++;
+    const runs = starting && starter.arrived(starting, stored);
+    if ('refused' in received) return refuse(received.refused);
+    links.stored(link, id, assignment);
+    if (runs) starter.afterAck(() => void this.#attempt(starting.waiting, starting.running));
+    else if (stored && recoverer.admits(stored)) this.#schedule(stored, claim);
   }
 
   #known(id: string): boolean {
@@ -119,18 +128,24 @@ export class WorkerNode {
     this.#stages.scheduler.add(job, { settled, thread, alone: this.#stages.completer.isLastChance(job) });
   }
 
-  // 7, 8, 9
+  // 7
   async #run(waiting: WaitingJob): Promise<void> {
     this.#here.starting.add(waiting.id);
-    const running = await this.#begin(waiting);
+    const running = await this.#stages.starter.begin(waiting);
     this.#here.starting.delete(waiting.id);
-    if (!running) return this.#notStarted(waiting);
+    if (running) return this.#attempt(waiting, running);
+    this.#stages.starter.notBegun(waiting);
+    void this.#lookAgain(waiting.id);
+    this.#rest();
+  }
 
+  // 8, 9
+  async #attempt(waiting: WaitingJob, running: RunningJob): Promise<void> {
     const { job } = running;
     const outcome = await this.#stages.executor.execute({
       running,
       handler: this.#parts.handlers.find(job.name)!,
-      policy: this.#stages.completer.policy(job),
+      policy: () => this.#stages.completer.policy(job),
       timeout: this.#stages.completer.timeout(job),
       progress: (value) => this.#stages.progress.tell(running, value),
       threads: waiting.thread ? this.#parts.threads : null,
@@ -157,38 +172,11 @@ export class WorkerNode {
     this.#rest();
   }
 
-  /** Null when the row is gone (cancelled or removed while it waited), or the storage was closed. */
-  async #begin(waiting: WaitingJob): Promise<RunningJob | null> {
-    try {
-      const job = waiting.job ?? (await this.#stages.recoverer.load(waiting.id));
-      if (!job) return null;
-      if (expiryOf(job) !== undefined && (await this.#stages.unrun.expires(job, waiting.settled))) return null;
-      // Known as running before its commit, so that a cancel that comes in between finds it.
-      const running = new RunningJob(job, waiting.settled);
-      this.#here.running.set(job.id, running);
-      const started = await this.#stages.completer.begin(job);
-      if (!started) return null;
-      running.job = started;
-      if (waiting.alone) this.#stages.facts.runsAlone(started);
-      return running;
-    } catch {
-      return null;
-    }
-  }
-
   /** From its end to 6 again: somebody wants it run once more. */
   #retried(job: StoredJob): void {
     this.#here.stored++;
     this.#stages.links.here(job);
     if (this.#stages.recoverer.admits(job)) this.#schedule(job, true);
-  }
-
-  #notStarted(waiting: WaitingJob): void {
-    this.#here.running.delete(waiting.id);
-    void this.#lookAgain(waiting.id);
-    if (waiting.thread) this.#parts.threads?.release();
-    this.#stages.scheduler.freeSlot(waiting);
-    this.#rest();
   }
 
   #rest(): void {
@@ -200,7 +188,7 @@ export class WorkerNode {
   /** What every distributor may send: free slots and prefetch, less what waits already. */
   #grant(): void {
     const { concurrency, prefetch, maxStored } = this.#parts.settings;
-    const waiting = this.#stages.scheduler.busySlots + this.#stages.scheduler.readyCount + this.#here.arriving.size;
+    const waiting = this.#stages.scheduler.busySlots + this.#stages.scheduler.readyCount + this.#here.queueing;
     this.#stages.links.grant(Math.max(0, concurrency + prefetch - waiting), Math.max(0, maxStored - this.#here.stored));
   }
 

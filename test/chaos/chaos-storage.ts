@@ -1,3 +1,4 @@
+import type { StoredJob } from '../../lib/job/job.js';
 import { isFinal } from '../../lib/job/job-status.js';
 import type { JobStorage, JobWrite, StorageOwner, WriteResult } from '../../lib/storage/job-storage.js';
 import type { Fact, FinalStatus } from './facts.js';
@@ -44,7 +45,7 @@ export class ChaosStorage {
   }
 
   async #commit(storage: JobStorage, writes: readonly JobWrite[]): Promise<WriteResult[]> {
-    const armed = this.#armed && writes.some((write) => this.#kind(write) === this.#armed?.kind) && this.#armed;
+    const armed = this.#armed && writes.some((write) => this.#kinds(write).includes(this.#armed!.kind)) && this.#armed;
     const ends = this.#role === 'node' ? writes.flatMap((write, index) => this.#end(write, index)) : [];
     for (const { fact } of ends) this.journal.write({ fact: 'ending', ...fact });
     if (armed && armed.when === 'before') process.kill(process.pid, 'SIGKILL');
@@ -54,6 +55,7 @@ export class ChaosStorage {
     for (const [index, write] of writes.entries()) {
       if (results[index] !== 'done') continue;
       if (write.kind === 'start') this.#begun.set(write.id, write.change.fence);
+      else if ('job' in write && begins(write.job)) this.#begun.set(write.job.id, write.job.fence);
       else if (write.kind === 'save' || write.kind === 'delete') this.#begun.delete(write.id);
     }
     return results;
@@ -66,22 +68,25 @@ export class ChaosStorage {
     return status ? [{ index, fact: { id, fence, status, storage: this.label } }] : [];
   }
 
-  #kind(write: JobWrite): CommitKind {
+  #kinds(write: JobWrite): CommitKind[] {
     switch (write.kind) {
-      case 'insert':
       case 'start':
-        return write.kind;
+        return ['start'];
+      case 'insert':
       case 'claim':
-        return 'insert';
+        return begins(write.job) ? ['insert', 'start'] : ['insert'];
       case 'save-delivery':
       case 'forget-feedback':
-        return 'forget';
+        return ['forget'];
       default:
-        if (this.#role === 'outbox') return write.kind === 'save' ? 'assign' : 'release';
-        return write.kind === 'delete' || endOf(write) ? 'end' : 'again';
+        if (this.#role === 'outbox') return [write.kind === 'save' ? 'assign' : 'release'];
+        return [write.kind === 'delete' || endOf(write) ? 'end' : 'again'];
     }
   }
 }
+
+/** Whether its attempt begins with the commit that it comes with. */
+const begins = ({ status }: StoredJob): boolean => status === 'running';
 
 /** The final status a write gives its job; null where it gives none or does not say. */
 function endOf(write: JobWrite): FinalStatus | null {

@@ -69,6 +69,15 @@ export function jobStorageSuite(name: string, make: () => Promise<StorageUnderTe
         expect(await stored(job.id)).toEqual(job);
       });
 
+      it('keeps one that begins with this commit, beside one that does not', async () => {
+        const [waits, runs] = [sampleJob(), sampleJob({ status: 'running', attempt: 1, fence: 1, startedAt: 77 })];
+        expect(await insert(waits, runs)).toEqual(['done', 'done']);
+        expect(await stored(runs.id)).toEqual(runs);
+        expect(await stored(waits.id)).toEqual(waits);
+        expect(await one({ kind: 'start', id: runs.id, fence: 0, change: runs })).toBe('stale');
+        expect(await one({ kind: 'delete', id: runs.id, fence: 1 })).toBe('done');
+      });
+
       it('answers duplicate for an id it has, and changes nothing', async () => {
         const job = sampleJob({ assignment: 3 });
         await insert(job);
@@ -691,6 +700,17 @@ export function jobStorageSuite(name: string, make: () => Promise<StorageUnderTe
         expect(await node.commit([claim(later, 3)])).toEqual(['done']);
         expect(await outbox.get([job.id, later.id])).toEqual([]);
         expect(await outbox.commit([{ kind: 'delete', id: job.id, fence: 0 }])).toEqual(['stale']);
+      });
+
+      it('a node claims the row of an outbox with the commit that its attempt begins with', async () => {
+        const job = sampleJob({ holder: openedId, assignment: 1 });
+        const { other: outbox } = await open({ role: 'outbox' });
+        await outbox.commit([inserted(job)]);
+        const begun: StoredJob = { ...job, holder: null, status: 'running', attempt: 1, fence: 1, startedAt: 77 };
+        expect(await one({ kind: 'claim', job: begun })).toBe('done');
+        expect(await stored(job.id)).toEqual(begun);
+        expect(await one({ kind: 'start', id: job.id, fence: 0, change: begun })).toBe('stale');
+        expect(await one({ kind: 'delete', id: job.id, fence: 1 })).toBe('done');
       });
 
       it('tombstones hold for all', async () => {

@@ -94,14 +94,16 @@ describe.each([
     const ran = new Facts<Ran>();
     const gate = signal();
     const web = await system.application({ outbox: storage });
+    const logs = lines();
     await system.node({
       to: web,
       storage,
+      logger: logs,
       providers: [work(ran, (n) => (n === 0 ? gate.promise : Promise.resolve()))],
     });
     const job = await web.client.enqueue('work', { n: 0 });
     await ran.next(({ n }) => n === 0);
-    return { web, ran, job, finish: () => gate.resolve() };
+    return { web, ran, job, logs, finish: () => gate.resolve() };
   }
 
   /** Enqueues until it is accepted, as a caller would who was told no, or nothing. */
@@ -136,8 +138,9 @@ describe.each([
     expect(logs.all.filter((line) => line.includes('could be opened'))).toHaveLength(1);
 
     await server.kill();
-    const joining = system.node({ to: web, storage, providers: [work(ran)] });
-    await new Promise((resolve) => setTimeout(resolve, 1_000));
+    const joiner = lines();
+    const joining = system.node({ to: web, storage, logger: joiner, providers: [work(ran)] });
+    await eventually('the node waits', () => joiner.all.some((line) => line.includes("can't be opened yet")));
     await server.start();
     await within(joining, 'the start of the node', 60_000);
     const { result } = await insist(web, 1);
@@ -172,12 +175,12 @@ describe.each([
   });
 
   it('killed and started again: what ran and what was enqueued meanwhile ends, with the first attempt', async () => {
-    const { web, ran, job, finish } = await running();
+    const { web, ran, job, finish, logs } = await running();
     const result = job.result({ timeout: '60s' });
     await server.kill();
     finish();
     const more = Promise.all([1, 2, 3].map((n) => insist(web, n)));
-    await new Promise((resolve) => setTimeout(resolve, 1_000));
+    await eventually('the node misses it', () => logs.all.some((line) => line.includes('did not answer as it should')));
     await server.start();
     expect(await result).toBe(0);
     for (const { result } of await more) expect(await result).toEqual(expect.any(Number));

@@ -14,6 +14,7 @@ function work(ran: Facts<number>) {
     @Job('work')
     work(@Payload() n: number): number {
       ran.tell(n);
+      if (n < 0) throw new Error('It fails, and is kept.');
       return n;
     }
   }
@@ -56,4 +57,34 @@ describe.each(['memory', ...databaseKinds] as const)('an id, with an outbox and 
     expect(heard.all).toEqual([0, 1, 2, 3]);
     await eventually('nothing is left', () => web.distributor.backlog().unconfirmed === 0);
   });
+
+  // A node in a database that others may share can't tell whether the outbox remembers it as well.
+  it.runIf(kind === 'memory' || kind === 'SQLite')(
+    'is free for the node too, whatever became of the job that had it',
+    async () => {
+      const jobs = { retention: { dedupRetention: 100 } };
+      const outbox = kind === 'memory' ? undefined : await system.database(kind);
+      const storage = kind === 'memory' ? 'memory' : await system.database(kind);
+      const ran = new Facts<number>();
+      const web = await system.application({ ...(outbox ? { outbox } : {}), jobs });
+      await system.node({ to: web, storage, jobs, providers: [work(ran)] });
+      const id = randomUUID();
+      // The node remembers it from its end, the application from its hand-over, which is earlier by as much as it waited.
+      for (const [n, options] of [
+        [-1, {}],
+        [1, { after: 300 }],
+        [2, {}],
+      ] as const) {
+        let job: JobHandle<'work'>;
+        await eventually('the id is free', async () => {
+          job = await web.client.enqueue('work', n, { id, maxAttempts: 1, ...options });
+          return !job.duplicate;
+        });
+        const result = job!.result({ timeout: '10s' });
+        if (n < 0) await expect(result).rejects.toMatchObject({ code: 'JOB_FAILED' });
+        else expect(await result).toBe(n);
+      }
+      expect(ran.all).toEqual([-1, 1, 2]);
+    },
+  );
 });

@@ -147,7 +147,7 @@ export class SimulatedServer {
     return 'duplicate';
   }
 
-  #claim(owner: Owner, { id, fence, assignment }: StoredJob): WriteResult {
+  #claim(owner: Owner, { id, fence, assignment, status, attempt, startedAt }: StoredJob): WriteResult {
     const row = this.row('jobs', id);
     const fromOutbox = this.row('leases', row?.['owner'] as string)?.['role'] === 'outbox';
     if (
@@ -157,7 +157,8 @@ export class SimulatedServer {
       (row['assignment'] as number) > assignment
     )
       return 'stale';
-    this.tables['jobs']!.set(id, { ...row, fence, assignment, holder: null, owner: owner.id });
+    const begun = { status, attempt, started_at: startedAt };
+    this.tables['jobs']!.set(id, { ...row, ...begun, fence, assignment, holder: null, owner: owner.id });
     return 'done';
   }
 

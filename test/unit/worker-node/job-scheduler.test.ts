@@ -65,6 +65,50 @@ it('a job that comes again while it waits has one place, and starts once', () =>
   expect([order, running(), scheduler.size]).toEqual([['first', 'twice'], [], 0]);
 });
 
+describe('a slot for a job that has just come', () => {
+  const due = (clock: ManualClock) => sampleJob({ dueAt: clock.now() });
+
+  it('is taken while one is free, and is free again when it has ended', () => {
+    const { scheduler, clock, add, running } = scheduling({ slots: 1 });
+    const taken = scheduler.takeSlot(due(clock), true)!;
+    expect(taken).toMatchObject({ settled: true, ready: true });
+    expect(scheduler.takeSlot(due(clock), true)).toBeNull();
+    add('next');
+    expect(running()).toEqual([]);
+    scheduler.freeSlot(taken);
+    expect(running()).toEqual(['next']);
+  });
+
+  it('is not taken by one whose time has not come', () => {
+    const { scheduler, clock } = scheduling();
+    expect(scheduler.takeSlot(sampleJob({ dueAt: clock.now() + 1 }), true)).toBeNull();
+    expect(scheduler.takenSlots).toBe(0);
+  });
+
+  it('is not taken before others whose turn it is, one that is to run alone among them', () => {
+    const { scheduler, clock, add } = scheduling({ slots: 2, threads: 0 });
+    add('threaded', { thread: true });
+    expect(scheduler.takeSlot(due(clock), true)).toBeNull();
+    const other = scheduling({ slots: 2 });
+    other.add('beside');
+    other.add('alone', { alone: true });
+    expect(other.scheduler.takeSlot(due(other.clock), true)).toBeNull();
+    other.end('beside');
+    expect(other.running()).toEqual(['alone']);
+    expect(other.scheduler.takeSlot(due(other.clock), true)).toBeNull();
+    other.end('alone');
+    expect(other.scheduler.takeSlot(due(other.clock), true)).not.toBeNull();
+  });
+
+  it('is not taken while nothing may start', () => {
+    const { scheduler, clock } = scheduling();
+    scheduler.pause();
+    expect(scheduler.takeSlot(due(clock), true)).toBeNull();
+    scheduler.resume();
+    expect(scheduler.takeSlot(due(clock), true)).not.toBeNull();
+  });
+});
+
 describe('a gate', () => {
   function gated() {
     const shut = new Set<string>();
@@ -82,6 +126,13 @@ describe('a gate', () => {
     };
     return { ...scheduling({ slots: 1, gate }), set, ended };
   }
+
+  it('holds a job that has just come like any other', () => {
+    const { set, scheduler, clock } = gated();
+    set('shut');
+    expect(scheduler.takeSlot(sampleJob({ name: 'shut', dueAt: clock.now() }), true)).toBeNull();
+    expect(scheduler.takeSlot(sampleJob({ name: 'open', dueAt: clock.now() }), true)).not.toBeNull();
+  });
 
   it('holds what it refuses, which takes no slot and lets others pass, and lets it go in its order', () => {
     const { set, add, end, running, order, scheduler } = gated();

@@ -19,7 +19,7 @@ import { jsonTable } from './mysql-json.js';
 
 type Change = Exclude<JobWrite, { kind: 'insert' | 'claim' | 'save-delivery' | 'forget-feedback' }>;
 
-const CLAIM = 'id, fence, assignment';
+const CLAIM = 'id, fence, assignment, status, attempt, started_at';
 const START = 'id, expected, status, attempt, fence, started_at';
 const SAVE = `id, expected, ${CHANGE_COLUMNS}`;
 const DELETE = 'id, expected';
@@ -117,11 +117,14 @@ export class MysqlCommit {
     const claims = done.flatMap((write) => (write.kind === 'claim' ? [write.job] : []));
     const byId = new Map(claims.map((job) => [job.id, job]));
     for (const [from, ids] of known.byOwner(claims)) {
-      const rows = ids.map((id): RowValue[] => [id, byId.get(id)!.fence, byId.get(id)!.assignment]);
+      const rows = ids.map((id): RowValue[] => {
+        const { fence, assignment, status, attempt, startedAt } = byId.get(id)!;
+        return [id, fence, assignment, status, attempt, startedAt];
+      });
       const v = jsonTable(CLAIM, rows);
       const sql =
         `UPDATE ${this.tables.jobs} j JOIN ${v.sql} ON j.id = v.id SET j.owner = ?, j.holder = NULL, ` +
-        `${assignments('fence, assignment')} WHERE j.owner = ? AND j.unfinished = TRUE AND j.assignment <= v.assignment`;
+        `${assignments('fence, assignment, status, attempt, started_at')} WHERE j.owner = ? AND j.unfinished = TRUE AND j.assignment <= v.assignment`;
       expect(await session.query(sql, [v.param, owner.id, from]), ids.length);
     }
   }

@@ -26,7 +26,7 @@ const FEEDBACK: Column[] = [{ name: 'id', type: 'text' }, ...columnsOf(FEEDBACK_
 const NEW_JOB = columnsOf(NEW_JOB_COLUMNS);
 /** The values of `JOB_COLUMNS` behind those: of most inserts, so they are said once and not for each row. */
 const NEVER_RUN = "0, 'queued', 1, 0, 0, v.run_at, NULL, NULL, NULL, NULL, NULL, TRUE";
-const CLAIM: Column[] = columnsOf('id, fence, assignment');
+const CLAIM: Column[] = columnsOf('id, fence, assignment, status, attempt, started_at');
 const START: Column[] = columnsOf('id, expected, status, attempt, fence, started_at');
 const SAVE: Column[] = [...columnsOf('id, expected'), ...CHANGE];
 const DELETE: Column[] = columnsOf('id, expected');
@@ -97,7 +97,8 @@ export class PostgresCommit {
         );
       case 'claimed':
         return (
-          `UPDATE ${jobs} AS job SET owner = ?::uuid, holder = NULL, fence = v.fence, assignment = v.assignment FROM ${unnest(CLAIM)} ` +
+          `UPDATE ${jobs} AS job SET owner = ?::uuid, holder = NULL, ` +
+          `${assignments('fence, assignment, status, attempt, started_at')} FROM ${unnest(CLAIM)} ` +
           `WHERE job.id = v.id AND job.assignment <= v.assignment AND ${this.ofOutbox()} AND ${mine} RETURNING job.id`
         );
       case 'started':
@@ -170,7 +171,7 @@ export class PostgresCommit {
           owner.id,
           ...listParams(
             CLAIM,
-            group.claims.map(({ id, fence, assignment }) => [id, fence, assignment]),
+            group.claims.map((job) => [job.id, job.fence, job.assignment, job.status, job.attempt, job.startedAt]),
           ),
         ];
       case 'started':
