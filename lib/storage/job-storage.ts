@@ -109,6 +109,8 @@ export interface Adopted {
 export interface StoragePeers {
   /** UUID of the database, the same for all that use it. Known once open. */
   readonly database: string;
+  /** By this process's own clock its lease has run out: others may have its rows. Absent: that is not known. */
+  readonly lapsed?: boolean;
   /** Set by the owner once the storage is open. */
   onLease: (change: LeaseChange) => void;
   /** Whose rows could be taken over one day: nodes for a node, outboxes of the same name for an outbox. @throws STORAGE */

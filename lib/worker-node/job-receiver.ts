@@ -91,7 +91,7 @@ export class JobReceiver {
       if (typeof result === 'object') return { refused: 'STORAGE' };
       const [row] = await this.#insistent.read(() => this.#parts.storage.get([write.job.id]));
       if (!row && result === 'stale') return { refused: 'NOT_THERE' };
-      return { stored: row && !isFinal(row.status) ? row : null };
+      return { stored: row && !isFinal(row.status) ? waiting(row) : null };
     } catch {
       return { refused: 'STORAGE' };
     }
@@ -100,4 +100,12 @@ export class JobReceiver {
   #failed(error: unknown): void {
     this.#parts.emit({ event: 'storage failed', role: `node ${this.#parts.settings.name}`, error });
   }
+}
+
+/**
+ * One whose attempt was to begin with the commit in doubt begins with another: what was read of it may be out of date, and
+ * only a commit that checks the fence says that it may run.
+ */
+function waiting(row: StoredJob): StoredJob {
+  return row.status === 'running' ? { ...row, status: 'queued', attempt: row.attempt - 1 } : row;
 }

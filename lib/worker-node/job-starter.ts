@@ -1,6 +1,8 @@
 import { expiryOf } from '../job/job-expiry.js';
 import type { Clock } from '../clock.js';
+import { JobInterrupted } from '../job/job.errors.js';
 import type { StoredJob } from '../job/job.js';
+import type { JobStorage } from '../storage/job-storage.js';
 import type { JobCompleter } from './job-completer.js';
 import type { JobRecoverer } from './job-recoverer.js';
 import type { JobScheduler, WaitingJob } from './job-scheduler.js';
@@ -19,6 +21,7 @@ export interface StarterParts {
   facts: Pick<NodeFacts, 'runsAlone'>;
   threads: JobThreads | null;
   clock: Clock;
+  storage: Pick<JobStorage, 'peers'>;
 }
 
 /** A job with a slot, whose attempt begins with the commit by which it arrives. */
@@ -95,14 +98,19 @@ export class JobStarter {
    * Runs it when it has been called stored, and that has left: its handler may hold up the event loop, or end the process.
    * What is said in this tick is put together at its end, and written at the end of the next.
    */
-  afterAck(run: () => void): void {
-    if (this.#next) return void this.#next.push(run);
-    const { clock } = this.#parts;
-    const batch = [run];
+  afterAck({ running }: BegunJob, run: () => void): void {
+    const { clock, storage } = this.#parts;
+    const begin = (): void => {
+      // The process stood still meanwhile; the end of the attempt will say whether others have the job.
+      if (storage.peers?.lapsed) running.abort(new JobInterrupted());
+      run();
+    };
+    if (this.#next) return void this.#next.push(begin);
+    const batch = [begin];
     this.#next = batch;
     clock.endOfTick(() => {
       this.#next = null;
-      clock.endOfTick(() => batch.forEach((begin) => begin()));
+      clock.endOfTick(() => batch.forEach((one) => one()));
     });
   }
 

@@ -110,7 +110,7 @@ export class WorkerNode {
     const runs = starting && starter.arrived(starting, stored);
     if ('refused' in received) return refuse(received.refused);
     links.stored(link, id, assignment);
-    if (runs) starter.afterAck(() => void this.#attempt(starting.waiting, starting.running));
+    if (runs) starter.afterAck(starting, () => void this.#attempt(starting.waiting, starting.running));
     else if (stored && recoverer.admits(stored)) this.#schedule(stored, claim);
   }
 
@@ -196,7 +196,9 @@ export class WorkerNode {
   async #lookAgain(id: string): Promise<void> {
     if (!this.#parts.storage.peers) return;
     const row = await this.#stages.recoverer.load(id);
-    if (row && !isFinal(row.status) && !this.#known(id)) await this.#recovered(row);
+    if (!row || isFinal(row.status) || this.#known(id)) return;
+    // A storage that is being closed takes nothing more: the row is left to whoever has it next.
+    await this.#recovered(row).catch(() => undefined);
   }
 
   /** A row an earlier process left; what it ran when it died has crashed. */
@@ -219,6 +221,8 @@ export class WorkerNode {
   #back(stored: number): void {
     this.#here.stored = stored;
     this.#rest();
+    // An end whose commit gave no answer in that time may have left its feedback there, and nobody has it in mind.
+    this.#stages.reporter.more();
     this.#stages.adopter.look();
   }
 

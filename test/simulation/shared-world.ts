@@ -148,13 +148,16 @@ export class SharedWorld {
     return [...faults, ...this.#again()];
   }
 
-  /** Jobs that were accepted and have not ended; one that a wrong clock has put off has time. */
+  /** Jobs that were accepted and have not ended; one that a wrong clock has put off has time, and so has what is told of it. */
   #open(): string[] {
     const { cluster, server } = this;
     return [...cluster.accepted.keys()].filter((id) => {
       if (cluster.told.get(id)?.some(({ final }) => final)) return false;
+      if (!this.#jumped) return true;
       const row = server.row('jobs', id);
-      return !(this.#jumped && row?.['unfinished'] === 1 && (row['due_at'] as number) > server.now);
+      const waits = [...server.tables['feedbacks']!.values()].filter((feedback) => feedback['job_id'] === id);
+      if (row?.['unfinished'] === 1) waits.push(row);
+      return !waits.some(({ due_at: dueAt }) => (dueAt as number) > server.now);
     });
   }
 

@@ -54,6 +54,11 @@ export class Lease {
     return new Lease({ id, ...owner }, mark, until, engine, clock, changed);
   }
 
+  /** By this process's own clock it has run out: others may have what was ours when it was last renewed. */
+  get hasLapsed(): boolean {
+    return this.clock.monotonic() > this.until;
+  }
+
   /** Gives it up, so that whoever takes over need not wait. Twice is safe. */
   async release(): Promise<void> {
     if (this.released) return;

@@ -29,8 +29,11 @@ export class ServerCommits {
   ) {}
 
   async commit(writes: readonly JobWrite[]): Promise<WriteResult[]> {
+    const lease = this.lease();
     const group = (): Promise<WriteResult[]> => this.engine.session((session) => this.commitGroup(session, writes));
     const results = await this.held(() => this.again(group));
+    // This process stood still before it read the answer: others may have run since what it says is ours.
+    if (lease.hasLapsed) throw new Unanswered(new Error('The answer was read after the lease had run out.'));
     const doubtful = this.doubts.doubtful(writes, results);
     const rows = doubtful.length === 0 ? [] : await this.look(doubtful);
     return this.doubts.settle(writes, results, rows);

@@ -41,6 +41,7 @@ export class ServerDialect implements Dialect {
       () => this.open().owner,
       machine,
       (work) => this.storage(work),
+      () => this.lease?.hasLapsed ?? true,
     );
     this.commits = new ServerCommits(engine, clock, () => this.open());
   }

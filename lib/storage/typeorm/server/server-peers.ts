@@ -29,7 +29,12 @@ export class ServerPeers implements StoragePeers {
     private readonly machine: Machine,
     /** Turns what fails into a STORAGE error. */
     private readonly storage: <T>(work: () => Promise<T>) => Promise<T>,
+    private readonly hasLapsed: () => boolean,
   ) {}
+
+  get lapsed(): boolean {
+    return this.hasLapsed();
+  }
 
   async list(): Promise<StoragePeer[]> {
     const { id, role, name } = this.owner();
