@@ -108,8 +108,8 @@ export class IdHeap {
   }
 
   #before(a: number, b: number): boolean {
-    const difference = this.#keys[a]! - this.#keys[b]!;
-    return difference < 0 || (difference === 0 && this.#orders[a]! < this.#orders[b]!);
+    const [one, other] = [this.#keys[a]!, this.#keys[b]!];
+    return one < other || (one === other && this.#orders[a]! < this.#orders[b]!);
   }
 
   #swap(a: number, b: number): void {
