@@ -40,7 +40,8 @@ export async function fuzzProcess(settings: Settings): Promise<FuzzProcess> {
     }
     return message as Extract<FromFuzzProcess, Record<K, unknown>>;
   };
-  const send = (message: ToFuzzProcess): void => void (child.connected && child.send(message));
+  // It may die of what it is sent, between the look and the write; `died` tells of that, not an error of the pipe's.
+  const send = (message: ToFuzzProcess): void => void (child.connected && child.send(message, () => undefined));
   const { ready } = await next('ready');
   return {
     port: ready,

@@ -74,7 +74,7 @@ async function main(program: string, database: (name: string) => DatabaseOptions
       if ('exited' in message) throw new Error(`A process ended: ${message.exited}`);
       return message as Extract<FromLoadProcess, Record<K, unknown>>;
     };
-    const send = (message: ToLoadProcess): void => void child.send(message);
+    const send = (message: ToLoadProcess): void => void child.send(message, () => undefined);
     const { ready: port } = await next('ready');
     return {
       port,

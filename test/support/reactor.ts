@@ -190,7 +190,7 @@ export function reactors(after: typeof afterEach | typeof afterAll = afterEach) 
       const said = inbox(child);
       const ready = (await said.next((message) => 'ready' in message)) as { ready: number };
       await Promise.all(joining);
-      const send = (message: FromParent): void => void child.send(message);
+      const send = (message: FromParent): void => void child.send(message, () => undefined);
       let requests = 0;
       return {
         child,

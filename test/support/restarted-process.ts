@@ -53,8 +53,9 @@ export class RestartedProcess {
     });
   }
 
+  /** To one that dies meanwhile it is lost: the pipe's error must not be that of a test. */
   send(message: FromParent): void {
-    if (this.#child?.connected) this.#child.send(message);
+    if (this.#child?.connected) this.#child.send(message, () => undefined);
   }
 
   async stop(): Promise<void> {
