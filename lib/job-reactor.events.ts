@@ -11,8 +11,9 @@ export interface NodeFacts {
  * Everything the roles have to say, as typed facts. Roles emit them; job-reactor.logger.ts turns them into log lines and
  * the public events are a selection of them. Never holds args, results or secrets.
  */
-export type JobReactorEvent =
-  // distributor
+export type JobReactorEvent = DistributorEvent | NodeEvent | SharedEvent | ThreadLog;
+
+export type DistributorEvent =
   | { event: 'distributor listening'; distributor: string; host: string; port: number; outbox: string }
   | { event: 'not secured'; role: string; host: string }
   | { event: 'distributor stopped'; distributor: string; lost: number }
@@ -43,8 +44,9 @@ export type JobReactorEvent =
   | { event: 'feedback failed'; distributor: string; name: string; id: string; error: unknown }
   | { event: 'schedule failed'; distributor: string; key: string; error: unknown }
   /** `missed` slots that nobody will run, and `runs` in their stead. */
-  | { event: 'slots missed'; distributor: string; key: string; missed: number; runs: number }
-  // node
+  | { event: 'slots missed'; distributor: string; key: string; missed: number; runs: number };
+
+export type NodeEvent =
   | { event: 'node started'; node: string; storage: string; jobs: string[]; recovered: number }
   | { event: 'node draining'; node: string; running: number }
   | { event: 'stop hurried'; node: string; running: number }
@@ -70,27 +72,20 @@ export type JobReactorEvent =
   | { event: 'job crashed'; node: string; id: string; name: string; crashes: number; alone: boolean; final: boolean }
   | { event: 'job runs alone'; node: string; id: string; name: string; crashes: number }
   | { event: 'job failed'; node: string; id: string; name: string; attempt: number; willRetry: boolean; error: unknown }
-  /** `milliseconds` since its attempt was over; `stuck`: handlers of this node that still go on. */
-  | {
-      event: 'job stuck' | 'job came back';
-      node: string;
-      id: string;
-      name: string;
-      attempt: number;
-      milliseconds: number;
-      stuck: number;
-    }
+  | ({ event: 'job stuck' } & Overrun)
+  | ({ event: 'job came back' } & Overrun)
   /** For so long no timer ran. `jobs`: names of those that ran then. */
   | { event: 'node stood still'; node: string; milliseconds: number; jobs: string[] }
   | { event: 'job parked'; node: string; name: string; needsThreads: boolean }
   | { event: 'threads ready'; node: string; size: number }
   | { event: 'thread failed'; node: string; error: unknown; retryIn: number }
   | { event: 'thread ended'; node: string; id: string; name: string; attempt: number; grace: number }
-  | { event: 'thread log'; node: string; level: LogLevel; context: string | undefined; message: string; stack?: string }
   | { event: 'errback failed'; node: string; id: string; name: string; error: unknown }
   | { event: 'node not started'; node: string }
-  | { event: 'no stop is heard'; node: string; durable: boolean }
-  // both
+  | { event: 'no stop is heard'; node: string; durable: boolean };
+
+/** Of either role. */
+export type SharedEvent =
   /** `feedback` is its id, `id` that of the job. */
   | {
       event: 'feedback parked';
@@ -109,5 +104,25 @@ export type JobReactorEvent =
   | { event: 'storage is away'; role: string; error: unknown; attempts: number }
   | { event: 'storage is back'; role: string }
   | { event: 'storage failed'; role: string; error: unknown };
+
+/** `milliseconds` since its attempt was over; `stuck`: handlers of this node that still go on. */
+interface Overrun {
+  node: string;
+  id: string;
+  name: string;
+  attempt: number;
+  milliseconds: number;
+  stuck: number;
+}
+
+/** What was logged in a worker thread. */
+export type ThreadLog = {
+  event: 'thread log';
+  node: string;
+  level: LogLevel;
+  context: string | undefined;
+  message: string;
+  stack?: string;
+};
 
 export type EmitEvent = (event: JobReactorEvent) => void;

@@ -32,6 +32,10 @@ const ROOT = [
   'job-reactor.read-security',
   'job-reactor.read-threads',
   'job-reactor.logger',
+  'job-reactor.line',
+  'job-reactor.shared-lines',
+  'job-reactor.distributor-lines',
+  'job-reactor.node-lines',
   'job-reactor.refusal-advice',
 ];
 
