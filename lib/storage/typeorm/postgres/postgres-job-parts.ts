@@ -1,0 +1,132 @@
+import type { StoredJob } from '../../../job/job.js';
+import {
+  CHANGE_COLUMNS,
+  JOB_COLUMNS,
+  NEW_JOB_COLUMNS,
+  changeValues,
+  jobValues,
+  newJobValues,
+  type RowValue,
+} from '../job-rows.js';
+import type { TableNames } from '../table-names.js';
+import { assignments, columnsOf, excluded, listParams, unnest, type Column } from './postgres-arrays.js';
+import type { Of } from './postgres-group.js';
+import { MINE, OWNED, type PostgresPart } from './postgres-part.js';
+
+const JOB = columnsOf(JOB_COLUMNS);
+const NEW_JOB = columnsOf(NEW_JOB_COLUMNS);
+/** The values of `JOB_COLUMNS` behind those: of most inserts, so they are said once and not for each row. */
+const NEVER_RUN = "0, 'queued', 1, 0, 0, v.run_at, NULL, NULL, NULL, NULL, NULL, TRUE";
+const CLAIM: Column[] = columnsOf('id, fence, assignment, status, attempt, started_at');
+const START: Column[] = columnsOf('id, expected, status, attempt, fence, started_at');
+const SAVE: Column[] = [...columnsOf('id, expected'), ...columnsOf(CHANGE_COLUMNS)];
+const DELETE: Column[] = columnsOf('id, expected');
+
+const GUARDED = `job.id = v.id AND job.fence = v.expected AND ${OWNED} AND ${MINE}`;
+
+/** A subquery with a value is asked for each row found; EXISTS would become a join, which reads all rows of that owner. */
+const ofOutbox = ({ leases }: TableNames): string =>
+  `job.unfinished AND (SELECT l.role FROM ${leases} l WHERE l.id = job.owner) = 'outbox'`;
+
+/**
+ * The job is in the same database already, as a row of the outbox it comes from: it changes hands. What that outbox
+ * does with its row later finds it gone.
+ */
+const takeOver = (tables: TableNames): string =>
+  `UPDATE SET ${excluded(`${JOB_COLUMNS.replace('id, ', '')}, owner`)} WHERE ${ofOutbox(tables)}`;
+
+/** What is done to rows of jobs; each of these answers which rows it found as expected. */
+export const JOB_PARTS: readonly PostgresPart[] = [
+  {
+    name: 'inserted',
+    answers: true,
+    count: ({ inserts }) => inserts.length,
+    text: ({ tables, role, fresh }) =>
+      `INSERT INTO ${tables.jobs} AS job (${JOB_COLUMNS}, owner) ` +
+      `SELECT v.*, ${fresh ? `${NEVER_RUN}, ` : ''}?::uuid FROM ${unnest(fresh ? NEW_JOB : JOB)} ` +
+      `WHERE ${MINE} AND NOT EXISTS (SELECT FROM ${tables.feedbacks} f WHERE f.job_id = v.id) ` +
+      `AND NOT EXISTS (SELECT FROM ${tables.tombstones} t WHERE t.id = v.id AND t.expires_at > ?::bigint) ` +
+      `ON CONFLICT (id) DO ${role === 'node' ? takeOver(tables) : 'NOTHING'} RETURNING job.id`,
+    params: ({ inserts }, owner, fresh, now) => [
+      owner.id,
+      ...listParams(fresh ? NEW_JOB : JOB, inserts.map(fresh ? newJobValues : jobValues)),
+      now,
+    ],
+  },
+  {
+    name: 'claimed',
+    answers: true,
+    count: ({ claims }) => claims.length,
+    text: ({ tables }) =>
+      `UPDATE ${tables.jobs} AS job SET owner = ?::uuid, holder = NULL, ` +
+      `${assignments('fence, assignment, status, attempt, started_at')} FROM ${unnest(CLAIM)} ` +
+      `WHERE job.id = v.id AND job.assignment <= v.assignment AND ${ofOutbox(tables)} AND ${MINE} RETURNING job.id`,
+    params: ({ claims }, owner) => [owner.id, ...listParams(CLAIM, claims.map(claimValues))],
+  },
+  {
+    name: 'started',
+    answers: true,
+    count: ({ starts }) => starts.length,
+    text: ({ tables }) =>
+      `UPDATE ${tables.jobs} AS job SET ${assignments('status, attempt, fence, started_at')} FROM ${unnest(START)} ` +
+      `WHERE ${GUARDED} AND job.unfinished RETURNING job.id`,
+    params: ({ starts }, owner) => [...listParams(START, starts.map(startValues)), owner.id],
+  },
+  {
+    name: 'saved',
+    answers: true,
+    count: ({ saves }) => saves.length,
+    text: ({ tables }) =>
+      `UPDATE ${tables.jobs} AS job SET ${assignments(CHANGE_COLUMNS)} FROM ${unnest(SAVE)} ` +
+      `WHERE ${GUARDED} RETURNING job.id`,
+    params: ({ saves }, owner) => [...listParams(SAVE, saves.map(saveValues)), owner.id],
+  },
+  {
+    name: 'deleted',
+    answers: true,
+    count: ({ deletes }) => deletes.length,
+    text: ({ tables }) => `DELETE FROM ${tables.jobs} AS job USING ${unnest(DELETE)} WHERE ${GUARDED} RETURNING job.id`,
+    params: ({ deletes }, owner) => [...listParams(DELETE, deletes.map(deleteValues)), owner.id],
+  },
+];
+
+const claimValues = ({ id, fence, assignment, status, attempt, startedAt }: StoredJob): RowValue[] => [
+  id,
+  fence,
+  assignment,
+  status,
+  attempt,
+  startedAt,
+];
+
+const startValues = ({ id, fence, change }: Of<'start'>): RowValue[] => [
+  id,
+  fence,
+  change.status,
+  change.attempt,
+  change.fence,
+  change.startedAt,
+];
+
+const saveValues = ({ id, fence, change }: Of<'save'>): RowValue[] => [id, fence, ...changeValues(change)];
+
+const deleteValues = ({ id, fence }: Of<'delete'>): RowValue[] => [id, fence];
+
+/** Whether it is as it was enqueued. */
+export function isFresh(job: StoredJob): boolean {
+  const { fence, status, run, attempt, crashes, dueAt, runAt, startedAt, failedAt, finishedAt, lastError, result } =
+    job;
+  return (
+    fence === 0 &&
+    status === 'queued' &&
+    run === 1 &&
+    attempt === 0 &&
+    crashes === 0 &&
+    dueAt === runAt &&
+    startedAt === null &&
+    failedAt === null &&
+    finishedAt === null &&
+    lastError === null &&
+    result === null
+  );
+}
