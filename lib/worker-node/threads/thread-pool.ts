@@ -5,15 +5,14 @@ import { errorData } from '../../job/job.errors.js';
 import { JobReactorError } from '../../job-reactor.error.js';
 import type { JobThreads, ThreadAnswer, ThreadOrder } from './job-threads.js';
 import type { PoolThread } from './pool-thread.js';
-import { abortData, answerFrom, threadDied } from './thread-errors.js';
+import { PromisedThreads } from './promised-threads.js';
+import { attemptIn } from './thread-attempt.js';
 import { ThreadMaker, type ThreadMakerParts } from './thread-maker.js';
 
 const FIRST_BOOT_RETRY = 1_000;
 const LONGEST_BOOT_RETRY = 30_000;
 /** Milliseconds for the shutdown hooks of a thread. */
 const STOP_WITHIN = 10_000;
-/** A thread that is gone has told piscina why by then; an attempt must not wait for that for ever. */
-const LAST_WORDS_WITHIN = 1_000;
 
 export interface ThreadPoolParts extends ThreadMakerParts {
   clock: Clock;
@@ -24,12 +23,9 @@ export class ThreadPool implements JobThreads {
   readonly #parts: ThreadPoolParts;
   readonly #maker: ThreadMaker;
   readonly #threads = new Set<PoolThread>();
-  readonly #idle: PoolThread[] = [];
+  readonly #promised = new PromisedThreads();
   /** Of an idle thread its end, of a booting one the latest moment to be ready. */
   readonly #timers = new Map<PoolThread, ClockTimer>();
-  /** Attempts that were promised a thread which has died since. */
-  readonly #waiting: ((thread: PoolThread) => void)[] = [];
-  #reserved = 0;
   #nextRun = 1;
   #failures = 0;
   #retry: ClockTimer | undefined;
@@ -70,54 +66,23 @@ export class ThreadPool implements JobThreads {
   }
 
   reserve(): boolean {
-    if (this.#idle.length > this.#reserved) {
-      this.#reserved++;
-      return true;
-    }
+    if (this.#promised.promise()) return true;
     // A cold one is on its way now that it is needed; `freed` tells when it is there.
     if (![...this.#threads].some(({ state }) => state === 'booting')) this.#boot(1);
     return false;
   }
 
   release(): void {
-    this.#reserved--;
+    this.#promised.release();
     this.#freed();
   }
 
   async run(order: ThreadOrder): Promise<ThreadAnswer> {
     const thread = await this.#take(order.signal);
     if (!thread) return { kind: 'threw', thrown: order.signal.reason, args: null };
-    const { clock, emit, node, settings } = this.#parts;
-    const { signal, job, fence, args } = order;
-    const run = this.#nextRun++;
-    const kill = new AbortController();
-    const timers: ClockTimer[] = [];
-    const abort = (): void => {
-      thread.send({ type: 'abort', run, reason: abortData(signal.reason) });
-      const tooLate = (): void => {
-        const { id, name, attempt } = job;
-        emit({ event: 'thread ended', node, id, name, attempt, grace: settings.abortGrace });
-        kill.abort();
-      };
-      timers.push(clock.after(settings.abortGrace, tooLate));
-    };
-    const heard = thread.begin(run, order.progress, () =>
-      timers.push(clock.after(LAST_WORDS_WITHIN, () => kill.abort())),
-    );
-    if (signal.aborted) abort();
-    else signal.addEventListener('abort', abort, { once: true });
-    try {
-      const outcome = await this.#maker.run(thread, { run, job, fence, args }, kill.signal);
-      await heard;
-      return answerFrom(outcome);
-    } catch (thrown) {
-      return { kind: 'threw', thrown: signal.aborted ? signal.reason : threadDied(thrown), args: null };
-    } finally {
-      signal.removeEventListener('abort', abort);
-      for (const timer of timers) timer.cancel();
-      thread.end();
-      if (thread.state === 'busy' && !kill.signal.aborted) this.#free(thread);
-    }
+    const { answer, ended } = await attemptIn(thread, this.#nextRun++, order, { ...this.#parts, maker: this.#maker });
+    if (thread.state === 'busy' && !ended) this.#free(thread);
+    return answer;
   }
 
   stop(): Promise<void> {
@@ -145,7 +110,7 @@ export class ThreadPool implements JobThreads {
   /** All of them, where they are to be there; else as many as attempts wait for. */
   #bootMissing(): void {
     const { idleTimeout, size } = this.#parts.settings;
-    this.#boot(idleTimeout === null ? size : this.#waiting.length);
+    this.#boot(idleTimeout === null ? size : this.#promised.waiting);
     this.#freed();
   }
 
@@ -174,9 +139,7 @@ export class ThreadPool implements JobThreads {
   #free(thread: PoolThread): void {
     if (this.#stopping) return;
     thread.state = 'idle';
-    const waiting = this.#waiting.shift();
-    if (waiting) return waiting(thread);
-    this.#idle.push(thread);
+    if (!this.#promised.add(thread)) return;
     this.#endLater(thread);
     this.#freed();
   }
@@ -190,7 +153,7 @@ export class ThreadPool implements JobThreads {
 
   #endIdle(thread: PoolThread): void {
     // Promised to an attempt that is about to begin.
-    if (this.#idle.length <= this.#reserved) return this.#endLater(thread);
+    if (this.#promised.spare <= 0) return this.#endLater(thread);
     this.#notIdle(thread);
     thread.stop(true);
     const late = (): void => this.#maker.kill(thread);
@@ -198,8 +161,7 @@ export class ThreadPool implements JobThreads {
   }
 
   #notIdle(thread: PoolThread): void {
-    const at = this.#idle.indexOf(thread);
-    if (at >= 0) this.#idle.splice(at, 1);
+    this.#promised.remove(thread);
     this.#forgetTimer(thread);
   }
 
@@ -210,26 +172,15 @@ export class ThreadPool implements JobThreads {
 
   /** The thread that was promised, or another if that has died; null when the attempt was aborted before there was one. */
   #take(signal: AbortSignal): Promise<PoolThread | null> | PoolThread | null {
-    this.#reserved--;
-    const idle = this.#idle.at(-1);
+    const idle = this.#promised.take();
     if (idle) {
-      this.#notIdle(idle);
+      this.#forgetTimer(idle);
       return idle;
     }
     if (signal.aborted) return null;
-    return new Promise((resolve) => {
-      const given = (thread: PoolThread): void => {
-        signal.removeEventListener('abort', abort);
-        resolve(thread);
-      };
-      const abort = (): void => {
-        this.#waiting.splice(this.#waiting.indexOf(given), 1);
-        resolve(null);
-      };
-      signal.addEventListener('abort', abort, { once: true });
-      this.#waiting.push(given);
-      this.#boot(1);
-    });
+    const next = this.#promised.wait(signal);
+    this.#boot(1);
+    return next;
   }
 
   #bootFailed(thread: PoolThread, { message, stack }: ErrorData): void {
