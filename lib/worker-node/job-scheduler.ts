@@ -1,27 +1,12 @@
 import type { Clock, ClockTimer } from '../clock.js';
-import { Heap } from '../heap.js';
 import type { StoredJob } from '../job/job.js';
 import { expiryOf } from '../job/job-expiry.js';
 import type { NodeSettings } from '../job-reactor.options.js';
 import type { JobStorage } from '../storage/job-storage.js';
 import { TimerQueue } from '../timer-queue.js';
-import { goesFirst, ReadyJobs, type ReadyJob } from './ready-jobs.js';
+import { ReadyJobs } from './ready-jobs.js';
 import type { StartGate } from './start-gate.js';
-
-/** A job that waits on this node, for its time or for a slot. */
-export interface WaitingJob extends ReadyJob {
-  name: string;
-  fence: number;
-  ready: boolean;
-  /** The gate does not let it start. */
-  held: boolean;
-  /** The distributor will not send it again. */
-  settled: boolean;
-  /** Null while it waits for its time in a durable storage: a million deferred jobs must not hold their args in memory. */
-  job: StoredJob | null;
-  /** Rings when it has waited in vain. */
-  expiry: ClockTimer | null;
-}
+import { WaitingJobs, type WaitingHow, type WaitingJob } from './waiting-jobs.js';
 
 export interface SchedulerParts {
   clock: Clock;
@@ -40,11 +25,6 @@ export interface SchedulerParts {
   expired: (job: WaitingJob) => void;
 }
 
-/** Args of a job that is due later than this are not kept in memory by a node with a durable storage. */
-const KEEP_ARGS_FOR = 1_000;
-/** Beyond so many characters of args no more are kept either: they are read again when their jobs start. */
-const MOST_ARGS = 64 * 1024 * 1024;
-
 /**
  * Decides when a job may start: its time has come, a slot is free and it is its turn. One timer over a heap, no look at
  * any storage.
@@ -52,35 +32,33 @@ const MOST_ARGS = 64 * 1024 * 1024;
 export class JobScheduler {
   readonly #clock: Clock;
   readonly #slots: number;
-  readonly #dropArgs: boolean;
   readonly #start: (job: WaitingJob) => void;
   readonly #expired: (job: WaitingJob) => void;
   readonly #timers: TimerQueue;
-  readonly #waiting = new Map<string, WaitingJob>();
-  readonly #deferred = new Heap<WaitingJob>((a, b) => a.dueAt < b.dueAt || (a.dueAt === b.dueAt && a.order < b.order));
+  readonly #waiting: WaitingJobs;
   readonly #ready: ReadyJobs<WaitingJob>;
-  readonly #held = new Heap<WaitingJob>(goesFirst);
   readonly #gate: StartGate | undefined;
   readonly #mayStart: () => boolean;
   #timer: ClockTimer | undefined;
   #timerFor = Infinity;
   #taken = 0;
-  #order = 0;
-  /** Characters of the args that are kept. */
-  #args = 0;
   #paused = true;
 
   constructor(parts: SchedulerParts) {
     this.#clock = parts.clock;
     this.#slots = parts.settings.concurrency;
-    this.#dropArgs = parts.storage.durable;
     this.#ready = new ReadyJobs({ ...parts, slots: this.#slots, changed: () => this.#fill() });
+    const isHeld = (entry: WaitingJob): boolean => this.#isHeld(entry);
+    this.#waiting = new WaitingJobs({ ...parts, ready: this.#ready, isHeld });
     this.#start = parts.start;
     this.#expired = parts.expired;
     this.#timers = new TimerQueue(parts.clock, 'wall');
     this.#mayStart = parts.mayStart ?? (() => true);
     this.#gate = parts.gate;
-    this.#gate?.attach(() => this.#askAgain());
+    this.#gate?.attach(() => {
+      this.#waiting.askAgain();
+      this.#fill();
+    });
   }
 
   get size(): number {
@@ -89,7 +67,7 @@ export class JobScheduler {
 
   /** Characters of args in memory. */
   get argsKept(): number {
-    return this.#args;
+    return this.#waiting.argsKept;
   }
 
   get readyCount(): number {
@@ -111,21 +89,18 @@ export class JobScheduler {
 
   /** Forgets the jobs that are due last, of those whose time has not come; returns when the first forgotten one is due. */
   forgetLatest(count: number): number | null {
-    const latest = [...this.#deferred].sort((a, b) => b.dueAt - a.dueAt).slice(0, count);
+    const latest = this.#waiting.latest(count);
     for (const entry of latest) this.remove(entry.id);
     return latest.at(-1)?.dueAt ?? null;
   }
 
   /** One that waits already takes its place anew: with two places it would be begun twice. */
-  add(job: StoredJob, how: Pick<WaitingJob, 'settled' | 'thread' | 'alone'>): void {
+  add(job: StoredJob, how: WaitingHow): void {
     this.remove(job.id);
-    const entry = this.#entry(job, how);
+    const entry = this.#waiting.entry(job, how);
     const expires = expiryOf(job);
     if (expires !== undefined) entry.expiry = this.#timers.at(expires, () => this.#expire(entry));
-    this.#args += entry.job?.args.length ?? 0;
-    this.#waiting.set(job.id, entry);
-    entry.held = entry.ready && this.#isHeld(entry);
-    this.#placeOf(entry).push(entry);
+    this.#waiting.add(entry);
     if (entry.ready) this.#fill();
     else this.#arm();
   }
@@ -134,7 +109,7 @@ export class JobScheduler {
   takeSlot(job: StoredJob, settled: boolean): WaitingJob | null {
     const isBusy = this.#paused || this.#taken >= this.#slots || this.#ready.size > 0 || this.#ready.holdsBack;
     if (isBusy || job.dueAt > this.#clock.now() || !this.#mayStart()) return null;
-    const entry = this.#entry(job, { settled, thread: false, alone: false });
+    const entry = this.#waiting.entry(job, { settled, thread: false, alone: false });
     if (this.#isHeld(entry)) return null;
     this.#taken++;
     return entry;
@@ -144,10 +119,7 @@ export class JobScheduler {
   remove(id: string): WaitingJob | undefined {
     const entry = this.#waiting.get(id);
     if (!entry) return undefined;
-    this.#waiting.delete(id);
-    this.#args -= entry.job?.args.length ?? 0;
-    entry.expiry?.cancel();
-    this.#placeOf(entry).remove(entry);
+    this.#waiting.remove(entry);
     this.#arm();
     // It may have been what the others waited for.
     if (entry.alone && entry.ready) this.#fill();
@@ -158,7 +130,7 @@ export class JobScheduler {
   hold(id: string): WaitingJob | undefined {
     const entry = this.#waiting.get(id);
     if (!entry || entry.held || entry.ready) return undefined;
-    this.#move(entry, true);
+    this.#waiting.move(entry, true);
     this.#arm();
     return entry;
   }
@@ -170,13 +142,13 @@ export class JobScheduler {
       this.remove(entry.id);
       return this.add(job, entry);
     }
-    this.#move(entry, false);
+    this.#waiting.move(entry, false);
     this.#fire();
   }
 
   /** Forgets every job that waits. */
   clear(): void {
-    for (const id of this.#waiting.keys()) this.remove(id);
+    for (const id of this.#waiting.ids()) this.remove(id);
   }
 
   /** An attempt is over. */
@@ -206,33 +178,11 @@ export class JobScheduler {
     this.#timer = undefined;
   }
 
-  #entry(job: StoredJob, { settled, thread, alone }: Pick<WaitingJob, 'settled' | 'thread' | 'alone'>): WaitingJob {
-    const wait = job.dueAt - this.#clock.now();
-    return {
-      id: job.id,
-      name: job.name,
-      dueAt: job.dueAt,
-      priority: job.priority,
-      fence: job.fence,
-      order: this.#order++,
-      ready: wait <= 0,
-      held: false,
-      thread,
-      alone,
-      settled,
-      job: this.#dropArgs && (wait > KEEP_ARGS_FOR || this.#args >= MOST_ARGS) ? null : job,
-      expiry: null,
-      position: -1,
-    };
-  }
-
   #fill(): void {
     while (!this.#paused && this.#taken < this.#slots && this.#mayStart()) {
       const entry = this.#ready.take(this.#taken);
       if (!entry) return;
-      this.#waiting.delete(entry.id);
-      this.#args -= entry.job?.args.length ?? 0;
-      entry.expiry?.cancel();
+      this.#waiting.left(entry);
       this.#taken++;
       this.#start(entry);
     }
@@ -247,26 +197,8 @@ export class JobScheduler {
     return this.#gate !== undefined && !this.#gate.admits(entry);
   }
 
-  /** Those that are held go on, and those that may not start any more are held; the others stay in their order. */
-  #askAgain(): void {
-    for (const entry of [...this.#held, ...this.#ready].sort(byTurn)) this.#move(entry, this.#isHeld(entry));
-    this.#fill();
-  }
-
-  #move(entry: WaitingJob, held: boolean): void {
-    if (entry.held === held) return;
-    this.#placeOf(entry).remove(entry);
-    entry.held = held;
-    this.#placeOf(entry).push(entry);
-  }
-
-  #placeOf({ ready, held }: WaitingJob): { push(entry: WaitingJob): void; remove(entry: WaitingJob): void } {
-    if (held) return this.#held;
-    return ready ? this.#ready : this.#deferred;
-  }
-
   #arm(): void {
-    const next = this.#deferred.peek();
+    const { next } = this.#waiting;
     if (this.#paused || (next && this.#timer && this.#timerFor <= next.dueAt)) return;
     this.#timer?.cancel();
     this.#timer = undefined;
@@ -277,16 +209,8 @@ export class JobScheduler {
 
   #fire(): void {
     this.#timer = undefined;
-    const now = this.#clock.now();
-    for (let next = this.#deferred.peek(); next && next.dueAt <= now; next = this.#deferred.peek()) {
-      this.#deferred.remove(next);
-      next.ready = true;
-      next.held = this.#isHeld(next);
-      this.#placeOf(next).push(next);
-    }
+    this.#waiting.due(this.#clock.now());
     this.#fill();
     this.#arm();
   }
 }
-
-const byTurn = (a: WaitingJob, b: WaitingJob): number => (goesFirst(a, b) ? -1 : 1);

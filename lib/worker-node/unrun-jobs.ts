@@ -3,7 +3,7 @@ import type { StoredJob } from '../job/job.js';
 import { hasExpired } from '../job/job-expiry.js';
 import type { Completed, JobCompleter } from './job-completer.js';
 import type { JobRecoverer } from './job-recoverer.js';
-import type { WaitingJob } from './job-scheduler.js';
+import type { WaitingJob } from './waiting-jobs.js';
 import type { NodeFacts } from './node-facts.js';
 
 export interface UnrunParts {

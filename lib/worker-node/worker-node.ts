@@ -5,7 +5,7 @@ import type { JobMessage, RefuseCode } from '../protocol/job-messages.js';
 import type { Message } from '../protocol/message.js';
 import type { DistributorLink } from './distributor-link.js';
 import type { Completed } from './job-completer.js';
-import type { WaitingJob } from './job-scheduler.js';
+import type { WaitingJob } from './waiting-jobs.js';
 import { JobsHere } from './jobs-here.js';
 import { NodeStages, type WorkerNodeParts } from './node-stages.js';
 import type { RunningJob } from './running-jobs.js';

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { StartGate } from '../../../lib/worker-node/start-gate.js';
-import { JobScheduler, type WaitingJob } from '../../../lib/worker-node/job-scheduler.js';
+import { JobScheduler } from '../../../lib/worker-node/job-scheduler.js';
+import type { WaitingJob } from '../../../lib/worker-node/waiting-jobs.js';
 import { ManualClock } from '../../support/manual-clock.js';
 import { sampleJob } from '../../support/sample-job.js';
 import { seededRandom } from '../../support/seeded-random.js';
