@@ -4,40 +4,28 @@ import type { JobListeners } from '../job/job-listeners.js';
 import type { TransactionManager } from '../job/transaction-manager.js';
 import { EnqueueUnknown, JobRejected } from '../job/job.errors.js';
 import type { StoredJob } from '../job/job.js';
-import { CommitInDoubt } from '../storage/commit-in-doubt.js';
 import type { WriteResult } from '../storage/job-storage.js';
-import type { ConnectedNode } from './connected-node.js';
-import { heldJob, outboxRow, type HeldJob } from './held-job.js';
-import type { HeldJobs } from './held-jobs.js';
+import { AcceptanceCommits, type AcceptanceParts } from './acceptance-commits.js';
+import { heldJob, outboxRow } from './held-job.js';
 import { JobSigning, type SigningParts } from './job-signing.js';
-import type { Outbox } from './outbox.js';
 import { TickShare } from './tick-share.js';
 
-export interface AcceptorParts extends SigningParts {
+export interface AcceptorParts extends SigningParts, AcceptanceParts {
   maxPending: number;
-  held: HeldJobs;
-  outbox: Outbox;
   listeners: JobListeners;
-  /** A node that takes the job now; its credit is spent. */
-  choose: (job: HeldJob) => ConnectedNode | null;
-  /** A new job has the id of one that has ended, and whose id is free again. */
-  reused: (id: string) => void;
-  /** The job is here for good: it goes to the chosen node, or waits for one. */
-  accepted: (job: HeldJob, node: ConnectedNode | null) => void;
   clock: Clock;
 }
 
 /** Takes jobs in: refuses what does not fit, knows repeats, and answers once the outbox has committed. */
 export class JobAcceptor {
   readonly #parts: AcceptorParts;
-  readonly #committing = new Map<string, Promise<WriteResult>>();
-  /** Those whose commit gave no answer, until it is known what became of it. */
-  readonly #inDoubt = new Set<string>();
+  readonly #commits: AcceptanceCommits;
   readonly #signing: JobSigning;
   readonly #ticks: TickShare;
 
   constructor(parts: AcceptorParts) {
     this.#parts = parts;
+    this.#commits = new AcceptanceCommits(parts);
     this.#signing = new JobSigning(parts);
     this.#ticks = new TickShare(parts.clock);
   }
@@ -53,7 +41,7 @@ export class JobAcceptor {
       fresh = this.#unknown(jobs.filter(({ id }) => !known.has(id)));
       this.#refuseBeyondLimit(this.#notInDoubt(fresh));
     }
-    const added = this.#add([...fresh.values()].map((job) => heldJob(this.#signing.sign(job, submitter))));
+    const added = this.#commits.add([...fresh.values()].map((job) => heldJob(this.#signing.sign(job, submitter))));
     return this.#answers(jobs, fresh, added);
   }
 
@@ -76,7 +64,8 @@ export class JobAcceptor {
       return results === 'stale' ? held.map(() => 'stale') : results;
     };
     // The commit has to be made for nothing new as well.
-    const added = held.length > 0 ? this.#add(held, write) : (await write(), new Map<string, Promise<WriteResult>>());
+    const added =
+      held.length > 0 ? this.#commits.add(held, write) : (await write(), new Map<string, Promise<WriteResult>>());
     const answers = await this.#answers(jobs, fresh, added);
     return isStale ? 'stale' : answers;
   }
@@ -88,7 +77,7 @@ export class JobAcceptor {
   ): Promise<Intake[]> {
     return Promise.all(
       jobs.map(async (job) => {
-        const result = await (this.#committing.get(job.id) ?? added.get(job.id) ?? 'duplicate');
+        const result = await (this.#commits.of(job.id) ?? added.get(job.id) ?? 'duplicate');
         return intakeOf(result, fresh.get(job.id) === job);
       }),
     );
@@ -97,7 +86,9 @@ export class JobAcceptor {
   /** One there is room for: the same with fewer promises. */
   async #acceptOne(job: NewJob, submitter: string | null): Promise<Intake> {
     const isFresh = this.#isFresh(job);
-    const adding = isFresh ? this.#addOne(heldJob(this.#signing.sign(job, submitter))) : this.#committing.get(job.id);
+    const adding = isFresh
+      ? this.#commits.addOne(heldJob(this.#signing.sign(job, submitter)))
+      : this.#commits.of(job.id);
     return intakeOf(await (adding ?? 'duplicate'), isFresh);
   }
 
@@ -110,7 +101,7 @@ export class JobAcceptor {
       const one = heldJob(this.#signing.sign(job, submitter));
       const node = choose(one);
       held.add(one);
-      this.#accepted(one, node);
+      this.#commits.accept(one, node);
       return 'accepted';
     });
     const full = this.#ticks.took(jobs.length);
@@ -123,13 +114,13 @@ export class JobAcceptor {
    * @throws {JobRejected | JobReactorError}
    */
   async acceptWithin(jobs: readonly NewJob[], manager: TransactionManager): Promise<Intake[]> {
-    const { outbox, listeners } = this.#parts;
+    const { outbox, listeners, held } = this.#parts;
     const fresh = this.#unknown(jobs);
     this.#refuseBeyondLimit(fresh.size);
     const added = [...fresh.values()].map((job) => heldJob(this.#signing.sign(job, null)));
-    const hadEnded = this.#ended(added);
+    const hadEnded = new Set(added.flatMap(({ spec }) => (held.hasEnded(spec.id) ? [spec.id] : [])));
     const results = await outbox.enlist(added, manager, {
-      committed: (job) => this.#found(job, hadEnded.has(job.spec.id)),
+      committed: (job) => this.#commits.found(job, hadEnded.has(job.spec.id)),
       rolledBack: (id) => listeners.drop(id, 'its transaction was rolled back.'),
     });
     const answers = new Map(added.map(({ spec }, i) => [spec.id, results[i]]));
@@ -138,18 +129,17 @@ export class JobAcceptor {
 
   /** True while it is not known whether the outbox has this job. */
   committing(id: string): boolean {
-    return this.#committing.has(id);
+    return this.#commits.of(id) !== undefined;
   }
 
   /** Resolves when it is known of each of these whether the outbox has them. */
-  async settled(ids: readonly string[]): Promise<void> {
-    const open = ids.flatMap((id) => this.#committing.get(id) ?? []);
-    if (open.length > 0) await Promise.allSettled(open);
+  settled(ids: readonly string[]): Promise<void> {
+    return this.#commits.settled(ids);
   }
 
   /** Resolves when no enqueue waits for its commit any more. */
-  async idle(): Promise<void> {
-    await Promise.allSettled(this.#committing.values());
+  idle(): Promise<void> {
+    return this.#commits.idle();
   }
 
   /** By id; of several with one id the first. */
@@ -160,8 +150,8 @@ export class JobAcceptor {
   }
 
   #notInDoubt(jobs: ReadonlyMap<string, NewJob>): number {
-    if (this.#inDoubt.size === 0) return jobs.size;
-    return [...jobs.keys()].filter((id) => !this.#inDoubt.has(id)).length;
+    if (!this.#commits.anyInDoubt) return jobs.size;
+    return [...jobs.keys()].filter((id) => !this.#commits.inDoubt(id)).length;
   }
 
   /** Ids that callers gave whose jobs are there, no more than an id in memory. @throws {EnqueueUnknown} */
@@ -194,98 +184,6 @@ export class JobAcceptor {
       `${why}: start more nodes, enqueue later, or raise \`distributor.maxPending\`.`,
     );
   }
-
-  /** A node is chosen first, so that one commit says both that the job is here and where it goes. */
-  #add(
-    jobs: HeldJob[],
-    write = (): Promise<WriteResult[]> => this.#parts.outbox.add(jobs),
-  ): Map<string, Promise<WriteResult>> {
-    const { held } = this.#parts;
-    const chosen = jobs.map((job) => {
-      const node = this.#parts.choose(job);
-      held.add(job);
-      return node;
-    });
-    const commit = write();
-    const result = (index: number): Promise<WriteResult> => commit.then((results) => results[index]!);
-    return new Map(jobs.map((job, index) => [job.spec.id, this.#committed(job, chosen[index] ?? null, result(index))]));
-  }
-
-  #addOne(job: HeldJob): Promise<WriteResult> {
-    const node = this.#parts.choose(job);
-    this.#parts.held.add(job);
-    return this.#committed(job, node, this.#parts.outbox.addOne(job));
-  }
-
-  #committed(job: HeldJob, node: ConnectedNode | null, commit: Promise<WriteResult>): Promise<WriteResult> {
-    const { id } = job.spec;
-    const hadEnded = this.#parts.held.hasEnded(id);
-    const result = commit.then(
-      (answer) => this.#answered(job, node, answer),
-      (cause: unknown) => {
-        this.#takeBack(job, node);
-        // That this one surely failed says nothing of an earlier one with its id.
-        if (this.#inDoubt.has(id)) throw new EnqueueUnknown(id, { cause });
-        if (!(cause instanceof CommitInDoubt)) throw notCommitted(cause);
-        // It may be there all the same, and then it is to run: once, whether it is asked for again by its id or not.
-        const remembered = (job: HeldJob): HeldJob => ({
-          ...job,
-          spec: { ...job.spec, givenId: true },
-          asStored: job.spec.givenId,
-        });
-        const found = (job: HeldJob): void => this.#found(remembered(job), hadEnded);
-        this.#inDoubt.add(id);
-        this.#parts.outbox.lookFor(id, found, () => this.#inDoubt.delete(id));
-        throw new EnqueueUnknown(id, { cause });
-      },
-    );
-    this.#committing.set(id, result);
-    const known = (): void => {
-      // Once it waits beyond the window a repeat of it may be on its way already.
-      if (this.#committing.get(id) === result) this.#committing.delete(id);
-    };
-    result.then(known, known);
-    return result;
-  }
-
-  /** In the outbox, by a connection that saw it there. `reuses`: a job with its id had ended before it was enqueued. */
-  #found(job: HeldJob, reuses: boolean): void {
-    const { held } = this.#parts;
-    const { id } = job.spec;
-    const committing = this.#committing.get(id);
-    // A repeat of it is on its way, and has the job if it gets there.
-    if (committing) return void committing.catch(() => undefined).then(() => this.#found(job, reuses));
-    this.#inDoubt.delete(id);
-    if (held.get(id) || (held.hasEnded(id) && !reuses)) return;
-    held.add(job);
-    this.#accepted(job, null);
-  }
-
-  #accepted(job: HeldJob, node: ConnectedNode | null): void {
-    const { held, reused, accepted } = this.#parts;
-    if (held.hasEnded(job.spec.id)) reused(job.spec.id);
-    accepted(job, node);
-  }
-
-  #ended(jobs: readonly HeldJob[]): Set<string> {
-    return new Set(jobs.flatMap(({ spec }) => (this.#parts.held.hasEnded(spec.id) ? [spec.id] : [])));
-  }
-
-  #answered(job: HeldJob, node: ConnectedNode | null, result: WriteResult): WriteResult {
-    if (result === 'done') this.#accepted(job, node);
-    else this.#takeBack(job, node);
-    return result;
-  }
-
-  #takeBack(job: HeldJob, node: ConnectedNode | null): void {
-    node?.giveBack(job.spec);
-    this.#parts.held.takeBack(job);
-  }
-}
-
-function notCommitted(cause: unknown): JobRejected {
-  const why = cause instanceof Error ? cause.message : String(cause);
-  return new JobRejected('STORAGE', `The job was not enqueued. ${why}`, { cause });
 }
 
 function intakeOf(result: WriteResult, isFresh: boolean): Intake {
