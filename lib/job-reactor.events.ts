@@ -11,7 +11,7 @@ export interface NodeFacts {
  * Everything the roles have to say, as typed facts. Roles emit them; job-reactor.logger.ts turns them into log lines and
  * the public events are a selection of them. Never holds args, results or secrets.
  */
-export type JobReactorEvent = DistributorEvent | NodeEvent | SharedEvent | ThreadLog;
+export type JobReactorEvent = DistributorEvent | NodeEvent | RoleEvent | ThreadLog;
 
 export type DistributorEvent =
   | { event: 'distributor listening'; distributor: string; host: string; port: number; outbox: string }
@@ -85,7 +85,7 @@ export type NodeEvent =
   | { event: 'no stop is heard'; node: string; durable: boolean };
 
 /** Of either role. */
-export type SharedEvent =
+export type RoleEvent =
   /** `feedback` is its id, `id` that of the job. */
   | {
       event: 'feedback parked';

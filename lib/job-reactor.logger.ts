@@ -1,6 +1,6 @@
 import { Logger } from '@nestjs/common';
 import type { JobReactorEvent, ThreadLog } from './job-reactor.events.js';
-import { SHARED_LINES } from './job-reactor.shared-lines.js';
+import { ROLE_LINES } from './job-reactor.role-lines.js';
 import { DISTRIBUTOR_LINES } from './job-reactor.distributor-lines.js';
 import type { Line, Lines } from './job-reactor.line.js';
 import { NODE_LINES } from './job-reactor.node-lines.js';
@@ -10,7 +10,7 @@ type Told = Exclude<JobReactorEvent, ThreadLog>;
 const LINES: Lines<Told> = {
   ...DISTRIBUTOR_LINES,
   ...NODE_LINES,
-  ...SHARED_LINES,
+  ...ROLE_LINES,
 };
 
 const lineOf = (event: Told): Line => (LINES[event.event] as (event: Told) => Line)(event);

@@ -33,7 +33,7 @@ const ROOT = [
   'job-reactor.read-threads',
   'job-reactor.logger',
   'job-reactor.line',
-  'job-reactor.shared-lines',
+  'job-reactor.role-lines',
   'job-reactor.distributor-lines',
   'job-reactor.node-lines',
   'job-reactor.refusal-advice',

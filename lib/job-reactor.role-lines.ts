@@ -1,8 +1,8 @@
-import type { SharedEvent } from './job-reactor.events.js';
+import type { RoleEvent } from './job-reactor.events.js';
 import { REMIND_EVERY, message, type Lines } from './job-reactor.line.js';
 
-/** What the log says of both roles. */
-export const SHARED_LINES: Lines<SharedEvent> = {
+/** What the log says of either role. */
+export const ROLE_LINES: Lines<RoleEvent> = {
   'feedback parked': (event) => [
     'error',
     `The feedback of job ${event.name} (${event.id}) is parked on ${event.role}: its method threw ${event.failures} times, lastly ${message(event.error)}. It is kept; mend the method, then call \`client.feedbacks.redeliver('${event.feedback}')\`.`,
