@@ -96,7 +96,12 @@ const KILLS: Record<Kill, () => unknown> = {
 
 const sleep = (milliseconds: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, milliseconds));
 const finishing = new Map<string, (result: unknown) => void>();
-const tell = (message: FromReactor): void => void (process.connected && process.send?.(message));
+/** Resolves when it has left this process. */
+const tell = (message: FromReactor): Promise<void> =>
+  new Promise((resolve) => {
+    if (process.connected) process.send?.(message, undefined, undefined, () => resolve());
+    else resolve();
+  });
 
 @Injectable()
 class Works {
@@ -105,7 +110,7 @@ class Works {
     const { id, name, attempt, run, runAt } = ctx.job;
     const lastError = ctx.job.lastError?.message ?? null;
     const finish = new Promise((resolve) => finishing.set(id, resolve));
-    tell({ started: { id, name, attempt, run, runAt, at: Date.now(), lastError, args } });
+    const told = tell({ started: { id, name, attempt, run, runAt, at: Date.now(), lastError, args } });
     switch (args.do) {
       case 'snooze':
         // Once: what is due later than it was enqueued for has been snoozed.
@@ -129,7 +134,7 @@ class Works {
         await sleep(args.for ?? 0);
         return KILLS[args.do]();
       case 'block':
-        await new Promise((resolve) => setTimeout(resolve, 200)); // what was said so far gets out
+        await told;
         for (const end = Date.now() + 60_000; Date.now() < end && !existsSync(String(args['until'])););
         return args.result;
       case 'fail':

@@ -1,0 +1,97 @@
+import { randomUUID } from 'node:crypto';
+import { Injectable } from '@nestjs/common';
+import { Ctx } from '@nestjs/microservices';
+import { describe, expect, it } from 'vitest';
+import { systemClock } from '../../lib/clock.js';
+import { Job, JobReactorError, type JobContext } from '../../lib/index.js';
+import { CommitInDoubt } from '../../lib/storage/commit-in-doubt.js';
+import type { JobStorage, JobWrite, StoragePeers } from '../../lib/storage/job-storage.js';
+import { MemoryStorage } from '../../lib/storage/memory-storage.js';
+import { within } from '../support/deadline.js';
+import { Facts, reactors } from '../support/reactor.js';
+import { wrapped } from '../support/wrapped-storage.js';
+
+/*
+ * A node whose lease runs out, and comes back, at the very moment the test says: what the servers and the simulation come
+ * upon by chance.
+ */
+const system = reactors();
+
+interface Peers extends StoragePeers {
+  lapsed: boolean;
+}
+
+/** `after`: what happens once the writes are committed and before the node hears of it. `refused`: kinds of writes. */
+function leased(after: (write: JobWrite, peers: Peers) => void, refused = new Facts<string>()): JobStorage {
+  const memory = new MemoryStorage(systemClock);
+  const peers: Peers = {
+    database: randomUUID(),
+    lapsed: false,
+    onLease: () => undefined,
+    list: () => Promise.resolve([]),
+    async *adopt() {},
+  };
+  return wrapped(memory, {
+    peers,
+    async commit(writes) {
+      if (peers.lapsed) {
+        refused.tell(writes.map(({ kind }) => kind).join());
+        throw new JobReactorError('STORAGE', 'The lease has run out.');
+      }
+      const results = await memory.commit(writes);
+      for (const write of writes) after(write, peers);
+      return results;
+    },
+  });
+}
+
+describe('a node that loses its lease and has it again', () => {
+  it('tells the feedback that a commit without an answer left meanwhile', async () => {
+    let ends = 0;
+    const storage = leased((write, peers) => {
+      if (!('feedback' in write) || ends++ > 0) return;
+      peers.onLease('lost');
+      peers.onLease('regained');
+      throw new CommitInDoubt('The connection broke.');
+    });
+    @Injectable()
+    class Work {
+      @Job('work') work(): string {
+        return 'done';
+      }
+    }
+    const web = await system.application();
+    await system.node({ to: web, storage, providers: [Work] });
+    const job = await web.client.enqueue('work', {});
+    expect(await within(job.result(), 'the result')).toBe('done');
+    expect(ends).toBeGreaterThan(0);
+  });
+
+  it('breaks off what was to begin when its lease had run out already, and begins it anew', async () => {
+    const [begun, refused] = [new Facts<string>(), new Facts<string>()];
+    let lease: Peers | undefined;
+    const storage = leased((write, peers) => {
+      if (write.kind !== 'insert' || lease) return;
+      lease = peers;
+      peers.lapsed = true;
+    }, refused);
+    @Injectable()
+    class Work {
+      @Job('work') work(@Ctx() ctx: JobContext): string {
+        begun.tell(ctx.job.id);
+        return `attempt ${ctx.job.attempt}`;
+      }
+    }
+    const web = await system.application();
+    await system.node({ to: web, storage, providers: [Work] });
+    const job = await web.client.enqueue('work', {});
+    // What is written first is that it did not begin.
+    expect(await refused.next()).toBe('save');
+    expect(begun.all).toEqual([]);
+    lease!.onLease('lost');
+    lease!.lapsed = false;
+    lease!.onLease('regained');
+    expect(await within(job.result(), 'the result')).toBe('attempt 1');
+    expect(begun.all).toEqual([job.id]);
+  });
+});
