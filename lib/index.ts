@@ -18,6 +18,7 @@ export { JobReactorClient } from './client/job-reactor-client.js';
 export type { AnyJob, ArgsOfJob, EnqueueEntry } from './job/any-job.js';
 export type { Schedule, ScheduleClient } from './client/schedule-client.js';
 export type { FoundJobs, JobSnapshot, RetriedJob } from './client/job-snapshot.js';
+export type { EditOptions } from './client/edit-options.js';
 export type { RetriedJobs } from './client/retry-jobs.js';
 export type { FeedbackClient, ParkedFeedbacks } from './client/feedback-client.js';
 export { JobHandle } from './client/job-handle.js';
@@ -50,7 +51,7 @@ export type { CancelAnswer } from './job/job-control.js';
 export type { JobSelection, JobsQuery } from './job/job-filter.js';
 export type { ParkedFeedback } from './job/parked-feedback.js';
 export type { ParkedQuery, ParkedSelection } from './job/parked-filter.js';
-export type { RemovedJobs, RetryAnswer } from './job/job-query.js';
+export type { EditAnswer, RemovedJobs, RetryAnswer } from './job/job-query.js';
 export type { ErrorData, JobInfo } from './job/job.js';
 export type { FinalStatus, JobStatus } from './job/job-status.js';
 export {

@@ -13,12 +13,13 @@ import {
   type JobSelection,
   type JobsQuery,
 } from '../job/job-filter.js';
-import type { RemovedJobs, RetryAnswer } from '../job/job-query.js';
+import type { EditAnswer, RemovedJobs, RetryAnswer } from '../job/job-query.js';
 import type { ScheduleOptions } from '../job/schedule-options.js';
 import type { Telemetry } from '../job/telemetry.js';
 import { JobReactorError } from '../job-reactor.error.js';
 import { FeedbackClient } from './feedback-client.js';
 import { JobEnqueuer } from './job-enqueuer.js';
+import { readEdit, type EditOptions } from './edit-options.js';
 import { JobHandle, type ResultOfJob } from './job-handle.js';
 import { JobIds } from './job-ids.js';
 import { retryJobs, type RetriedJobs } from './retry-jobs.js';
@@ -168,6 +169,24 @@ export class JobReactorClient extends ClientProxy {
     const jobId = readJobId(id, 'What runNow() is about');
     const { answer, missing } = await this.#gateway.queries.retry(jobId, () => undefined, true);
     return { answer, missing };
+  }
+
+  /**
+   * Changes a job that waits on a node for its time: its args, or when it is due. Attempts, `expires` and whoever awaits
+   * it stay as they are. `job` is its definition or name, and has to be that of the job.
+   * @throws {JobReactorError} INVALID_JOB, ARGS_INVALID, SERIALIZATION for a change that can't be right; INVALID_QUERY for
+   * an id that is none, or of a job of another name; in a process that is only a node also NOT_CONNECTED, STOPPED
+   */
+  async edit<D extends AnyJob>(
+    job: D,
+    id: string,
+    change: EditOptions<D>,
+  ): Promise<{ answer: EditAnswer; missing: string[] }> {
+    const jobId = readJobId(id, 'What edit() is about');
+    const edit = await readEdit(job, change, this.#clock.now());
+    const { answer, missing } = await this.#gateway.queries.edit(jobId, edit);
+    if (answer !== 'other-job') return { answer, missing };
+    throw new JobReactorError('INVALID_QUERY', `Job ${jobId} is no '${edit.name}'. Nothing was changed.`);
   }
 
   /** Part of Nest's ClientProxy; the module connects. */

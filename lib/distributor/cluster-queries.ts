@@ -1,7 +1,9 @@
 import { foundJob } from '../job/found-job.js';
 import { REMOVED } from '../job/job-control.js';
 import type {
+  EditOutcome,
   FoundPage,
+  JobEdit,
   JobFilter,
   JobPageQuery,
   JobQueries,
@@ -9,7 +11,7 @@ import type {
   RemovedJobs,
   RetryAnswer,
 } from '../job/job-query.js';
-import type { JobOrigin } from '../job/job.js';
+import type { JobOrigin, JobView } from '../job/job.js';
 import { isFinal } from '../job/job-status.js';
 import type { AskedNodes } from './asked-nodes.js';
 import type { ConnectedNode } from './connected-node.js';
@@ -119,25 +121,38 @@ export class ClusterQueries implements JobQueries {
     expected: (name: string, run: number) => void = () => undefined,
     now = false,
   ): Promise<{ answer: RetryAnswer; origin: JobOrigin | null } & Missing> {
-    const { held, registry, requests, window } = this.#parts;
-    const nodes = [...registry.nodes()];
-    const asked = nodes.map(async (node) => {
-      const answer = await requests.find(node, id);
-      return answer && { node, view: answer.job?.view };
-    });
-    // One is chosen first: after a hand-over two nodes may keep the job, and it is to run once.
-    const found = await firstThat(asked, (answer) => answer?.view !== undefined);
-    if (!found?.view) {
-      const isHere = (held.get(id) !== undefined && !held.hasEnded(id)) || (await window.row(id)) !== null;
-      const missing = isHere ? [] : await this.#silent(nodes, asked);
-      return { answer: isHere ? 'not-final' : 'unknown', origin: null, missing };
-    }
+    const { requests } = this.#parts;
+    const found = await this.#holderOf(id);
+    if ('missing' in found)
+      return { answer: found.isHere ? 'not-final' : 'unknown', origin: null, missing: found.missing };
     const { node, view } = found;
     if (isFinal(view.status) && view.status !== 'succeeded') expected(view.name, view.run + 1);
     const answer = await requests.retry(node, id, now);
     if (answer?.origin) this.#parts.retried(id, answer.origin);
     const missing = answer ? [] : [node.name];
     return { answer: answer?.retried ?? 'unknown', origin: answer?.origin ?? null, missing };
+  }
+
+  async edit(id: string, edit: JobEdit): Promise<{ answer: EditOutcome } & Missing> {
+    const found = await this.#holderOf(id);
+    if ('missing' in found) return { answer: found.isHere ? 'not-waiting' : 'unknown', missing: found.missing };
+    const { node } = found;
+    const answer = await this.#parts.requests.edit(node, id, edit);
+    return { answer: answer?.edited ?? 'unknown', missing: answer ? [] : [node.name] };
+  }
+
+  /** One node, and not whoever has it: after a hand-over two may keep the job, and what is asked is to happen once. */
+  async #holderOf(id: string): Promise<{ node: ConnectedNode; view: JobView } | ({ isHere: boolean } & Missing)> {
+    const { held, registry, requests, window } = this.#parts;
+    const nodes = [...registry.nodes()];
+    const asked = nodes.map(async (node) => {
+      const answer = await requests.find(node, id);
+      return answer && { node, view: answer.job?.view };
+    });
+    const found = await firstThat(asked, (answer) => answer?.view !== undefined);
+    if (found?.view) return { node: found.node, view: found.view };
+    const isHere = (held.get(id) !== undefined && !held.hasEnded(id)) || (await window.row(id)) !== null;
+    return { isHere, missing: isHere ? [] : await this.#silent(nodes, asked) };
   }
 
   async #removeWaiting(id: string): Promise<boolean> {

@@ -234,6 +234,8 @@ export class Distributor implements JobGateway {
         return void this.#stages.requests.cancel(node, message);
       case 'query':
         return void this.#stages.requests.query(node, message);
+      case 'edit':
+        return void this.#stages.requests.edit(node, message);
       case 'parked-query':
         return void this.#stages.requests.parkedQuery(node, message);
       case 'peer-lost':

@@ -1,10 +1,10 @@
 import type { Clock, ClockTimer } from '../clock.js';
 import type { FoundJob } from '../job/found-job.js';
-import type { FoundPage, JobPageQuery } from '../job/job-query.js';
+import type { FoundPage, JobEdit, JobPageQuery } from '../job/job-query.js';
 import type { ParkedDone, ParkedPage, ParkedPageQuery } from '../job/parked-feedback.js';
 import type { Cancelled } from '../protocol/job-messages.js';
 import type { Parked, ParkedAnswered } from '../protocol/parked-messages.js';
-import { type Answer, type Answered, type Query, foundFrom } from '../protocol/query-messages.js';
+import { type Answer, type Answered, type Query, editMessage, foundFrom } from '../protocol/query-messages.js';
 import type { Message } from '../protocol/message.js';
 import type { ConnectedNode } from './connected-node.js';
 
@@ -55,6 +55,11 @@ export class JobRequests {
 
   async retry(node: ConnectedNode, id: string, now: boolean): Promise<Answered | null> {
     return (await this.#query(node, { kind: 'retry', id, ...(now ? { now } : {}) })).end;
+  }
+
+  async edit(node: ConnectedNode, id: string, edit: JobEdit): Promise<Answered | null> {
+    const { end } = await this.#ask(node, (request) => editMessage(request, id, edit));
+    return end?.type === 'answered' ? end : null;
   }
 
   async parked(node: ConnectedNode, filter: ParkedPageQuery): Promise<ParkedPage | null> {

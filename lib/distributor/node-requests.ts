@@ -6,7 +6,14 @@ import type { FeedbackQueries } from '../job/parked-feedback.js';
 import { JobReactorError } from '../job-reactor.error.js';
 import type { Cancel, Submit } from '../protocol/job-messages.js';
 import { type ParkedQueryMessage, parkedAnswered } from '../protocol/parked-messages.js';
-import { type Query, answeredMessage, answerMessage, type AnsweredFacts } from '../protocol/query-messages.js';
+import {
+  type Edit,
+  type Query,
+  answeredMessage,
+  answerMessage,
+  editFrom,
+  type AnsweredFacts,
+} from '../protocol/query-messages.js';
 import type { ClusterQueries } from './cluster-queries.js';
 import type { ConnectedNode } from './connected-node.js';
 
@@ -55,6 +62,15 @@ export class NodeRequests {
     try {
       const facts = await this.#answer(node, query);
       node.send(answeredMessage(query.request, facts));
+    } catch (error) {
+      unanswered(error);
+    }
+  }
+
+  async edit(node: ConnectedNode, edit: Edit): Promise<void> {
+    try {
+      const { answer, missing } = await this.#asked.queries.edit(edit.id, editFrom(edit));
+      node.send(answeredMessage(edit.request, { edited: answer, missing }));
     } catch (error) {
       unanswered(error);
     }

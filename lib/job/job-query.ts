@@ -48,6 +48,27 @@ export interface RemovedJobs {
  */
 export type RetryAnswer = 'queued' | 'not-final' | 'succeeded' | 'unknown';
 
+/** What a job that waits for its time is to be from now on. */
+export interface JobEdit {
+  /** Its name, as whoever asks believes. */
+  name: string;
+  /** Serialised. Absent: as they are. */
+  args?: string;
+  /** Milliseconds since the epoch. Absent: as it is. */
+  dueAt?: number;
+}
+
+/**
+ * What `client.edit()` was answered.
+ * - `edited`: it is committed.
+ * - `not-waiting`: nothing was changed, as the job runs, or its time has come, or it has ended, or no node has it yet.
+ * - `unknown`: no connected node, and not this distributor, has a job with this id.
+ */
+export type EditAnswer = 'edited' | 'not-waiting' | 'unknown';
+
+/** `other-job`: the job of this id has another name. */
+export type EditOutcome = EditAnswer | 'other-job';
+
 /** What the client asks beyond one job's cancel and find. */
 export interface JobQueries {
   jobs(query: JobPageQuery): Promise<FoundPage & Missing>;
@@ -63,4 +84,5 @@ export interface JobQueries {
     expected: (name: string, run: number) => void,
     now?: boolean,
   ): Promise<{ answer: RetryAnswer; told: boolean } & Missing>;
+  edit(id: string, edit: JobEdit): Promise<{ answer: EditOutcome } & Missing>;
 }

@@ -13,7 +13,7 @@ import type {
   Cancelled,
 } from './job-messages.js';
 import type { Result, ResultAck, Undelivered, ResultCredit } from './result-messages.js';
-import type { Query, Answer, Answered } from './query-messages.js';
+import type { Query, Edit, Answer, Answered } from './query-messages.js';
 import type { ParkedQueryMessage, Parked, ParkedAnswered } from './parked-messages.js';
 
 /*
@@ -42,6 +42,7 @@ export type Message =
   | Cancel
   | Cancelled
   | Query
+  | Edit
   | Answer
   | Answered
   | Offer

@@ -1,9 +1,9 @@
 import type { FoundJob } from '../job/found-job.js';
-import type { JobPageQuery, RetryAnswer } from '../job/job-query.js';
+import type { EditOutcome, JobEdit, JobPageQuery, RetryAnswer } from '../job/job-query.js';
 import type { JobOrigin, JobView } from '../job/job.js';
 import { flag, list, nullable, oneOf, optional, uuid } from './field.js';
 import type { Entry } from './message-entry.js';
-import { count, filter, MOST_ENTRIES, name, origin, pickView, view } from './objects.js';
+import { count, filter, moment, MOST_ENTRIES, name, origin, pickView, view } from './objects.js';
 
 export interface Query {
   type: 'query';
@@ -15,6 +15,18 @@ export interface Query {
   filter?: JobPageQuery;
   /** Of retry: not a job that has ended, but one that waits for its time is to run now. */
   now?: boolean;
+}
+/** A job that waits for its time is to be another. */
+export interface Edit {
+  type: 'edit';
+  request: number;
+  id: string;
+  /** That of the job; of another nothing is changed. */
+  name: string;
+  /** When it is due from now on; absent: as before. */
+  dueAt?: number;
+  /** '': as before. */
+  args: string;
 }
 export type QueryKind = 'find' | 'jobs' | 'remove' | 'retry';
 /** One job that a query is answered with; as many as there are come before `answered`. */
@@ -40,6 +52,8 @@ export interface Answered {
   origin: JobOrigin | null;
   /** Names of nodes the answer does not speak of. */
   missing: string[];
+  /** Of an edit. */
+  edited?: EditOutcome;
 }
 
 const request = count;
@@ -47,6 +61,7 @@ const request = count;
 /** Questions about jobs, and what they are answered with. */
 export const QUERY_MESSAGES: {
   query: Entry<Query>;
+  edit: Entry<Edit>;
   answer: Entry<Answer>;
   answered: Entry<Answered>;
 } = {
@@ -62,6 +77,13 @@ export const QUERY_MESSAGES: {
       now: optional(flag),
     },
     parts: [],
+  },
+  edit: {
+    number: 32,
+    from: 'both',
+    state: 'after',
+    fields: { request, id: uuid, name, dueAt: optional(moment) },
+    parts: ['args'],
   },
   answer: {
     number: 18,
@@ -83,6 +105,7 @@ export const QUERY_MESSAGES: {
       retried: nullable(oneOf<RetryAnswer>('queued', 'not-final', 'succeeded', 'unknown')),
       origin: nullable(origin),
       missing: list(name, MOST_ENTRIES),
+      edited: optional(oneOf<EditOutcome>('edited', 'not-waiting', 'unknown', 'other-job')),
     },
     parts: [],
   },
@@ -95,6 +118,14 @@ export function answerMessage(request: number, { view, args, result }: FoundJob)
 
 export function foundFrom({ job, args, result }: Answer): FoundJob {
   return { view: job, args, result: result === '' ? null : result };
+}
+
+export function editMessage(request: number, id: string, { name, args = '', dueAt }: JobEdit): Edit {
+  return { type: 'edit', request, id, name, ...(dueAt === undefined ? {} : { dueAt }), args };
+}
+
+export function editFrom({ name, args, dueAt }: Edit): JobEdit {
+  return { name, ...(args === '' ? {} : { args }), ...(dueAt === undefined ? {} : { dueAt }) };
 }
 
 export type AnsweredFacts = Omit<Answered, 'type' | 'request'>;

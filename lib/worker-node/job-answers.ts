@@ -2,7 +2,14 @@ import type { EmitEvent } from '../job-reactor.events.js';
 import type { StoredJob } from '../job/job.js';
 import type { Cancel } from '../protocol/job-messages.js';
 import { type ParkedQueryMessage, parkedAnswered } from '../protocol/parked-messages.js';
-import { type Query, answeredMessage, answerMessage, type AnsweredFacts } from '../protocol/query-messages.js';
+import {
+  type Edit,
+  type Query,
+  answeredMessage,
+  answerMessage,
+  editFrom,
+  type AnsweredFacts,
+} from '../protocol/query-messages.js';
 import type { ParkedFeedbacks } from '../storage/parked-feedbacks.js';
 import type { DistributorLink } from './distributor-link.js';
 import type { JobClearing, Removed } from './job-clearing.js';
@@ -51,6 +58,15 @@ export class JobAnswers {
       await this.#parts.arrived(query.id);
       const facts = await this.#answer(link, query);
       link.send(answeredMessage(query.request, facts));
+    });
+  }
+
+  edit(link: DistributorLink, edit: Edit): Promise<void> {
+    const { request, id } = edit;
+    return this.#unlessStorageFails(async () => {
+      await this.#parts.arrived(id);
+      const edited = await this.#parts.control.edit(id, editFrom(edit));
+      link.send(answeredMessage(request, { edited }));
     });
   }
 

@@ -4,6 +4,7 @@ import type { JobDefaults } from '../job/define-job.js';
 import { REMOVED } from '../job/job-control.js';
 import type { FeedbackRecord, JobChange, StoredJob } from '../job/job.js';
 import { errorData } from '../job/job.errors.js';
+import type { JobEdit } from '../job/job-query.js';
 import type { JobOutcome } from '../job/job-outcome.js';
 import {
   begin,
@@ -106,10 +107,15 @@ export class JobCompleter {
   }
 
   /** A job that waits for its time, as it is due now; null when it is no longer as it was. */
-  async advance(job: StoredJob): Promise<StoredJob | null> {
-    const due: StoredJob = { ...job, fence: job.fence + 1, dueAt: this.#parts.clock.now() };
-    const write: JobWrite = { kind: 'save', id: job.id, fence: job.fence, change: changeOf(due) };
-    return accepted(await this.#persist(write)) ? due : null;
+  advance(job: StoredJob): Promise<StoredJob | null> {
+    return this.amend(job, { dueAt: this.#parts.clock.now() });
+  }
+
+  /** A job that waits for its time, with other args or another time; null when it is no longer as it was. */
+  async amend(job: StoredJob, change: Omit<JobEdit, 'name'>): Promise<StoredJob | null> {
+    const amended: StoredJob = { ...job, ...change, fence: job.fence + 1 };
+    const write: JobWrite = { kind: 'save', id: job.id, fence: job.fence, change: changeOf(amended) };
+    return accepted(await this.#persist(write)) ? amended : null;
   }
 
   /** Whatever its status, its row goes. One that had not ended ends as `cancelled`. */

@@ -1,6 +1,6 @@
 import type { CancelAnswer } from '../job/job-control.js';
 import { foundJob, type FoundJob } from '../job/found-job.js';
-import type { RetryAnswer } from '../job/job-query.js';
+import type { EditOutcome, JobEdit, RetryAnswer } from '../job/job-query.js';
 import type { StoredJob } from '../job/job.js';
 import { JobCancelled } from '../job/job.errors.js';
 import { isFinal } from '../job/job-status.js';
@@ -65,18 +65,35 @@ export class JobControl {
 
   /** Commits that a job which waits here for its time is due now. What runs, or has ended, is left as it is. */
   async runNow(id: string): Promise<RetryAnswer> {
-    const { scheduler, completer } = this.#parts;
+    const due = await this.#whileItWaits(id, (row) => this.#parts.completer.advance(row));
+    return due ? 'queued' : this.#notWaiting(id);
+  }
+
+  /** Commits other args or another time for a job that waits here for its time. */
+  async edit(id: string, { name, ...change }: JobEdit): Promise<EditOutcome> {
+    const { running, completer } = this.#parts;
+    const mayBe = (row: StoredJob): Promise<StoredJob | null> =>
+      row.name === name ? completer.amend(row, change) : Promise.resolve(null);
+    if (await this.#whileItWaits(id, mayBe)) return 'edited';
+    const row = running.get(id)?.job ?? (await this.#row(id));
+    if (!row) return 'unknown';
+    return row.name === name ? 'not-waiting' : 'other-job';
+  }
+
+  /** A job whose time has not come, as `change` leaves it; null when it was not changed. */
+  async #whileItWaits(id: string, change: (row: StoredJob) => Promise<StoredJob | null>): Promise<StoredJob | null> {
+    const { scheduler } = this.#parts;
     // Else it might start with a fence that is about to be old.
     const entry = scheduler.hold(id);
-    if (!entry) return this.#notWaiting(id);
-    let due: StoredJob | null = null;
+    if (!entry) return null;
+    let changed: StoredJob | null = null;
     try {
       const row = entry.job ?? (await this.#row(id));
-      due = row ? await completer.advance(row) : null;
+      changed = row ? await change(row) : null;
     } finally {
-      scheduler.release(entry, due);
+      scheduler.release(entry, changed);
     }
-    return due ? 'queued' : this.#notWaiting(id);
+    return changed;
   }
 
   async #notWaiting(id: string): Promise<RetryAnswer> {

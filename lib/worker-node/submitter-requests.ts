@@ -2,7 +2,9 @@ import type { Clock, ClockTimer } from '../clock.js';
 import type { FoundJob } from '../job/found-job.js';
 import type { CancelAnswer } from '../job/job-control.js';
 import type {
+  EditOutcome,
   FoundPage,
+  JobEdit,
   JobFilter,
   JobPageQuery,
   JobQueries,
@@ -14,7 +16,14 @@ import { JobReactorError } from '../job-reactor.error.js';
 import type { FeedbackQueries, ParkedFilter, ParkedPage, ParkedPageQuery } from '../job/parked-feedback.js';
 import type { Cancelled } from '../protocol/job-messages.js';
 import type { Parked, ParkedAnswered, ParkedQueryKind, ParkedQueryMessage } from '../protocol/parked-messages.js';
-import { type Answer, type Answered, type Query, type QueryKind, foundFrom } from '../protocol/query-messages.js';
+import {
+  type Answer,
+  type Answered,
+  type Query,
+  type QueryKind,
+  editMessage,
+  foundFrom,
+} from '../protocol/query-messages.js';
 import type { Message } from '../protocol/message.js';
 import type { DistributorLink } from './distributor-link.js';
 
@@ -24,7 +33,7 @@ const ANSWER_WITHIN = 30_000;
 type End = Cancelled | Answered | ParkedAnswered;
 
 interface Request {
-  message: Extract<Message, { type: 'cancel' | 'query' | 'parked-query' }>;
+  message: Extract<Message, { type: 'cancel' | 'query' | 'edit' | 'parked-query' }>;
   /** Asking again after a cut would answer something else: how the first was meant is not known. */
   once: boolean;
   answers: (Answer | Parked)[];
@@ -81,6 +90,12 @@ export class SubmitterRequests implements JobQueries, FeedbackQueries {
     const { end } = await this.#query({ kind: 'retry', id, ...(now ? { now } : {}) }, true);
     const told = end.origin?.submitter === this.#instance;
     return { answer: end.retried ?? 'unknown', told, missing: end.missing };
+  }
+
+  async edit(id: string, edit: JobEdit): Promise<{ answer: EditOutcome } & Missing> {
+    const { end } = await this.#ask(editMessage(this.#next++, id, edit), true);
+    if (end.type !== 'answered') throw unanswered('No distributor answered as it should.');
+    return { answer: end.edited ?? 'unknown', missing: end.missing };
   }
 
   async parked(filter: ParkedPageQuery): Promise<ParkedPage & Missing> {

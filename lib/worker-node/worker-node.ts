@@ -256,6 +256,8 @@ export class WorkerNode {
       case 'query':
       case 'parked-query':
         return void this.#stages.answers.query(link, message);
+      case 'edit':
+        return void this.#stages.answers.edit(link, message);
       case 'peer-lost':
         return this.#stages.adopter.heard(message, link);
       default:

@@ -250,6 +250,17 @@ export const ARBITRARY: { [T in MessageType]: fc.Arbitrary<MessageOf<T>> } = {
     },
     { requiredKeys: ['type', 'request', 'kind'] },
   ),
+  edit: fc.record(
+    {
+      type: fc.constant('edit'),
+      request: count,
+      id: uuid,
+      name: names.map(([first]) => first ?? 'x'),
+      dueAt: moment,
+      args: serialised,
+    },
+    { requiredKeys: ['type', 'request', 'id', 'name', 'args'] },
+  ),
   answer: fc.record({
     type: fc.constant('answer'),
     request: count,
@@ -257,16 +268,20 @@ export const ARBITRARY: { [T in MessageType]: fc.Arbitrary<MessageOf<T>> } = {
     args: serialised,
     result: serialised,
   }),
-  answered: fc.record({
-    type: fc.constant('answered'),
-    request: count,
-    after: nullable(uuid),
-    removed: count,
-    skipped: count,
-    retried: nullable(fc.constantFrom('queued', 'not-final', 'succeeded', 'unknown')),
-    origin: nullable(origin),
-    missing: names,
-  }),
+  answered: fc.record(
+    {
+      type: fc.constant('answered'),
+      request: count,
+      after: nullable(uuid),
+      removed: count,
+      skipped: count,
+      retried: nullable(fc.constantFrom('queued', 'not-final', 'succeeded', 'unknown')),
+      origin: nullable(origin),
+      missing: names,
+      edited: fc.constantFrom('edited', 'not-waiting', 'unknown', 'other-job'),
+    },
+    { requiredKeys: ['type', 'request', 'after', 'removed', 'skipped', 'retried', 'origin', 'missing'] },
+  ),
   'parked-query': fc.record({
     type: fc.constant('parked-query'),
     request: count,

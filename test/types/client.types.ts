@@ -25,6 +25,7 @@ import {
   type ParkedFeedback,
   type ParkedFeedbacks,
   type RemovedJobs,
+  type EditAnswer,
   type RetryAnswer,
   type ResultOf,
   type RetriedJobs,
@@ -192,6 +193,13 @@ export async function looking(): Promise<void> {
   if (job) same<Awaited<ReturnType<typeof job.result>>, { bytes: number }>();
   const untyped = await client.retry('id');
   if (untyped.job) same<Awaited<ReturnType<typeof untyped.job.result>>, unknown>();
+  same<Awaited<ReturnType<typeof client.edit>>, { answer: EditAnswer; missing: string[] }>();
+  await client.edit(Resize, 'id', { args: { path: 'a', width: 1 }, after: '1h' });
+  await client.edit('by.name', 'id', { args: { anything: 1 }, runAt: new Date() });
+  // @ts-expect-error not the args of this job
+  await client.edit(Resize, 'id', { args: { path: 'a' } });
+  // @ts-expect-error there is no such option
+  await client.edit(Resize, 'id', { priority: 1 });
   await client.enqueue(Resize, { path: 'a', width: 1 }, { expires: new Date() });
   const parked = await client.feedbacks.parked({ name: Resize, node: ['a'], limit: 5, after: null });
   same<typeof parked, ParkedFeedbacks>();

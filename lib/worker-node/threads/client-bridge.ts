@@ -136,7 +136,7 @@ export function refusingGateway(forRoot: string | null, node: string): JobGatewa
     const why = `is not the one of node '${node}': in its worker threads only the client of its own forRoot works.`;
     return Promise.reject(new JobReactorError('INVALID_OPTIONS', `${which} ${why}`));
   };
-  const queries: JobQueries = { jobs: refuse, remove: refuse, removeAll: refuse, retry: refuse };
+  const queries: JobQueries = { jobs: refuse, remove: refuse, removeAll: refuse, retry: refuse, edit: refuse };
   const feedbacks: FeedbackQueries = { parked: refuse, redeliver: refuse, drop: refuse };
   return { listeners: new JobListeners(), queries, feedbacks, accept: refuse, cancel: refuse, find: refuse };
 }

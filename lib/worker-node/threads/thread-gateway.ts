@@ -25,6 +25,7 @@ export class ThreadGateway implements JobGateway {
     remove: (id) => this.#call('remove', [id]) as ReturnType<JobQueries['remove']>,
     removeAll: (filter) => this.#call('removeAll', [filter]) as ReturnType<JobQueries['removeAll']>,
     retry: (id, expected, now) => this.#call('retry', [id, now], expected) as ReturnType<JobQueries['retry']>,
+    edit: (id, edit) => this.#call('edit', [id, edit]) as ReturnType<JobQueries['edit']>,
   };
   readonly feedbacks: FeedbackQueries = {
     parked: (query) => this.#call('parked', [query]) as ReturnType<FeedbackQueries['parked']>,

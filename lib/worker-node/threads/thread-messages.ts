@@ -69,7 +69,7 @@ export type FromThread =
  * `retry` takes no callback here, its `expected` is a message.
  */
 export const GATEWAY_METHODS = ['accept', 'cancel', 'find'] as const;
-export const QUERY_METHODS = ['jobs', 'remove', 'removeAll', 'retry'] as const;
+export const QUERY_METHODS = ['jobs', 'remove', 'removeAll', 'retry', 'edit'] as const;
 export const FEEDBACK_METHODS = ['parked', 'redeliver', 'drop'] as const;
 export type QueryMethod = (typeof QUERY_METHODS)[number] | (typeof FEEDBACK_METHODS)[number];
 export type GatewayMethod = (typeof GATEWAY_METHODS)[number] | QueryMethod;

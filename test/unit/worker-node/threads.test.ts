@@ -41,7 +41,7 @@ function bridged(own: Partial<JobGateway> = {}): { thread: ThreadGateway; main: 
   const nobody = (): never => {
     throw new Error('not asked for');
   };
-  const queries = { jobs: nobody, remove: nobody, removeAll: nobody, retry: nobody };
+  const queries = { jobs: nobody, remove: nobody, removeAll: nobody, retry: nobody, edit: nobody };
   const feedbacks = { parked: nobody, redeliver: nobody, drop: nobody };
   const asked = { accept: nobody, cancel: nobody, find: nobody, queries, feedbacks };
   new ClientBridge(port2, { ...asked, ...own, listeners: main }).serve();
@@ -82,12 +82,15 @@ describe('the gateway of a thread', () => {
           await main.deliver({ ...feedback(), id: `${id}:1`, job: { run: 1 } } as FeedbackRecord);
           return { answer: 'queued', told: true, missing: [] };
         },
+        edit: async (id, edit) => (asked.push(id, edit), { answer: 'edited', missing: [] }),
       },
     });
     expect(await settled(thread.queries.jobs({ after: null, limit: 5 }))).toMatchObject({ missing: ['one'] });
     expect(await settled(thread.queries.remove(ID))).toEqual(gone);
     expect(await settled(thread.queries.removeAll({ name: 'x' }))).toEqual(gone);
-    expect(asked).toEqual([{ after: null, limit: 5 }, ID, { name: 'x' }]);
+    const edit = { name: 'x', args: '1', dueAt: 5 };
+    expect(await settled(thread.queries.edit(ID, edit))).toEqual({ answer: 'edited', missing: [] });
+    expect(asked).toEqual([{ after: null, limit: 5 }, ID, { name: 'x' }, ID, edit]);
     const runs: number[] = [];
     const expected = (_name: string, run: number): void => {
       thread.listeners.register(ID, run);
