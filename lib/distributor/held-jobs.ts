@@ -138,9 +138,10 @@ export class HeldJobs {
     this.takeBack(job);
   }
 
-  /** It never was one, or no more than a repeat of one that is there. */
+  /** It never was one, or no more than a repeat of one that is there. By its id another may be held by now: that one stays. */
   takeBack(job: HeldJob): void {
-    if (!this.#jobs.delete(job.spec.id)) return;
+    if (this.#jobs.get(job.spec.id) !== job) return;
+    this.#jobs.delete(job.spec.id);
     this.pending.remove(job.spec.id);
     if (job.state === 'sent' || job.state === 'pending') this.#unconfirmed--;
     this.#unindex(job);

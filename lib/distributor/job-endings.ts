@@ -98,6 +98,9 @@ export class JobEndings {
   /** Its node keeps it from now on, or it has ended; null when that is done at once. */
   letGo(job: HeldJob): Promise<void> | null {
     const { held } = this.#parts;
+    // Its row is being deleted already; a second delete might meet the row of another job by its id.
+    const leaving = job.state === 'confirmed' ? this.#leaving.get(job.spec.id) : undefined;
+    if (leaving) return leaving;
     held.confirm(job, 'confirmed');
     const removing = this.#remove(job);
     if (!removing) held.remove(job);

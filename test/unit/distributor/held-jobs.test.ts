@@ -23,6 +23,21 @@ it('a job that comes to wait twice, as when it was found in the outbox once more
   expect(held.heldBy('storage')).toEqual([again]);
 });
 
+it('what is let go of late leaves another job alone that is held by its id meanwhile', () => {
+  const held = new HeldJobs({ watch: () => null });
+  const spec = sampleJob();
+  const [first, next] = [heldJob(spec), heldJob(spec)];
+  held.add(first);
+  held.confirm(first, 'confirmed');
+  held.remove(first);
+  held.add(next);
+  held.wait(next);
+  held.remove(first);
+  expect([held.get(spec.id), held.unconfirmed, held.pending.size]).toEqual([next, 1, 1]);
+  held.remove(next);
+  expect([held.get(spec.id), held.unconfirmed, held.pending.size]).toEqual([undefined, 0, 0]);
+});
+
 describe('the lives of a job', () => {
   const id = randomUUID();
   const again = nextLife(2);

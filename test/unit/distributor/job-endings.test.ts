@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { describe, expect, it } from 'vitest';
 import { systemClock } from '../../../lib/clock.js';
-import { OnErrorFeedback, OnSuccessFeedback, type Feedback } from '../../../lib/index.js';
+import { Job, OnErrorFeedback, OnSuccessFeedback, type Feedback } from '../../../lib/index.js';
 import { createStorage } from '../../../lib/storage/create-storage.js';
 import type { JobStorage } from '../../../lib/storage/job-storage.js';
 import { wrapped } from '../../support/wrapped-storage.js';
@@ -21,8 +21,9 @@ function hearing(facts: Facts<Feedback>, until: Promise<unknown> = Promise.resol
   return Hears;
 }
 
+const system = reactors();
+
 describe('a job that ends in the distributor, with an outbox', () => {
-  const system = reactors();
   const outboxIn = async (): Promise<() => JobStorage> => {
     const option = await system.database('SQLite');
     return () => createStorage(option, systemClock);
@@ -77,4 +78,34 @@ describe('a job that ends in the distributor, with an outbox', () => {
     expect(await last.client.cancel(job.id)).toBe('unknown');
     expect(third.all).toEqual([]);
   });
+});
+
+it('a job whose result comes while its row is being deleted is let go of once, and acknowledged after that', async () => {
+  const storage = createStorage(await system.database('SQLite'), systemClock);
+  const gate = signal();
+  const deletes = new Facts<string>();
+  const outbox = wrapped(storage, {
+    async commit(writes) {
+      for (const write of writes) if (write.kind === 'delete') deletes.tell(write.id);
+      if (writes.some(({ kind }) => kind === 'delete')) await gate.promise;
+      return storage.commit(writes);
+    },
+  });
+  @Injectable()
+  class Work {
+    @Job('work') work(): void {}
+  }
+  const told = new Facts<Feedback>();
+  const web = await system.application({ outbox, providers: [hearing(told)] });
+  const node = await system.database('SQLite');
+  await system.node({ to: web, storage: node, providers: [Work] });
+  const { id } = await web.client.enqueue('work', {});
+  expect(await deletes.next()).toBe(id);
+  await told.next();
+  gate.resolve();
+  await eventually('it is let go of', () => web.distributor.backlog().unconfirmed === 0);
+  const again = await web.client.enqueue('work', {});
+  await told.next(({ id: feedback }) => feedback.startsWith(again.id));
+  await eventually('and so is the next', () => deletes.all.includes(again.id));
+  expect(deletes.all).toEqual([id, again.id]);
 });
