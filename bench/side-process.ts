@@ -3,8 +3,12 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import type { Commands, SideArguments } from './side.ts';
 
-/** Longest time one command may take, milliseconds; those that measure say how long they take at most. */
+/** Longest time a side may take to start, milliseconds. */
 const PATIENCE = 120_000;
+/** And one command; those that measure say how long they take at most. */
+const LONGEST_COMMAND = PATIENCE * 5;
+/** A job on an idle system. One that hangs is to cost the run no more than itself. */
+const LONGEST_RESULT = 30_000;
 
 /** A side as the harness sees it: each command is a call that resolves when the process has done it. */
 export class SideProcess {
@@ -49,7 +53,8 @@ export class SideProcess {
   ): Promise<Awaited<ReturnType<Commands[C]>>> {
     const id = ++this.#last;
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => reject(new Error(`${this.#what}: no answer to ${command}`)), PATIENCE * 5);
+      const longest = command === 'result' ? LONGEST_RESULT : LONGEST_COMMAND;
+      const timer = setTimeout(() => reject(new Error(`${this.#what}: no answer to ${command}`)), longest);
       const over =
         <T>(then: (value: T) => void): ((value: T) => void) =>
         (value) => (clearTimeout(timer), then(value));
