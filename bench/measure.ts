@@ -168,7 +168,8 @@ async function latency(session: Session, sizes: Sizes): Promise<Figures> {
   for (let i = 1; i <= sizes.latency.count; i++) {
     const { seq, from } = await session.enqueue({ count: 1 });
     sent.set(seq, from);
-    await worker.call('handled', i, 30_000);
+    const { count } = await worker.call('handled', i, 30_000);
+    if (count < i) throw new Error(`job ${i} was not begun within 30 s`);
     await idleMoment();
   }
   const starts = (await worker.call('starts')).map(({ seq, at }) => at - sent.get(seq)!);
