@@ -273,7 +273,7 @@ export class Cluster {
     if (alone?.id === id && attempt === 1) this.#alone.delete(life);
     else if (alone?.id === id) alone.context = context;
     else if (alone?.context && !alone.context.signal.aborted) this.beside.push(`${id} beside ${alone.id} on ${node}`);
-    if (now < runAt) this.early.push(`${id} at ${now}, due ${runAt}`);
+    if (!life.hasSeen(runAt)) this.early.push(`${id} at ${now}, due ${runAt}`);
     const { fence } = context;
     const started: Run = { id, run, attempt, fence, life, time: this.world.now, end: Infinity, how: 'runs' };
     this.runs.push(started);

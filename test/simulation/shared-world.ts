@@ -166,8 +166,9 @@ export class SharedWorld {
     const { world, server } = this;
     const waits = '00000000-0000-7000-8000-00000000ffff';
     this.enqueue({ id: waits, runAt: Math.floor(world.now) + 600_000, name: 'work' });
-    // The last feedback may wait for an application that does not come back; a suspected lease is looked at once more.
-    await world.run(75_000, () => false);
+    // The last feedback may wait for an application that does not come back; a suspected lease is looked at once more; and
+    // what became of a commit that gave no answer is looked for for a minute.
+    await world.run(90_000, () => false);
     server.statements = [];
     await world.run(30_000, () => false);
     this.cluster.accepted.delete(waits);

@@ -82,19 +82,35 @@ export class Life {
   readonly instance: string;
   alive = true;
   frozen = false;
-  /** How far its wall clock is from the world's. */
-  offset = 0;
   /** When it last stood still, or began to run again after that. */
   stoodStill = -Infinity;
   readonly #deaths: (() => void)[] = [];
   readonly #stops: (() => void)[] = [];
   #waiting: (() => void)[] = [];
+  #offset = 0;
+  /** The latest time its clock showed before it was set. */
+  #shown = -Infinity;
 
   constructor(
     readonly world: World,
     readonly name: string,
   ) {
     this.instance = world.uuid();
+  }
+
+  /** How far its wall clock is from the world's. */
+  get offset(): number {
+    return this.#offset;
+  }
+
+  set offset(offset: number) {
+    this.#shown = Math.max(this.#shown, this.clock.now());
+    this.#offset = offset;
+  }
+
+  /** Whether that time has come here, be it before the clock was set back. */
+  hasSeen(time: number): boolean {
+    return Math.max(this.#shown, this.clock.now()) >= time;
   }
 
   onDeath(run: () => void): void {
@@ -137,7 +153,7 @@ export class Life {
   }
 
   readonly clock: Clock = {
-    now: () => Math.floor(this.world.now + this.offset),
+    now: () => Math.floor(this.world.now + this.#offset),
     monotonic: () => this.world.now,
     after: (delay, run) => this.#after(delay, run),
     endOfTick: (run) => void this.#after(0, run),

@@ -32,3 +32,51 @@ it('nor if the row went on, or is gone', () => {
   expect(said(saves('start', 'running'), { fence: 2, status: 'running' })).toBe('stale');
   expect(said(saves('save', 'cancelled'), null)).toBe('stale');
 });
+
+it.each<[string, JobWrite]>([
+  ['is kept as cancelled', saves('save', 'cancelled')],
+  ['is removed', { kind: 'delete', id, fence: 0 }],
+])(
+  'a cancel that comes while the end of its job is in doubt is too late, and the end is told as done: the job %s',
+  (_, cancel) => {
+    const doubts = new InDoubt();
+    const end: JobWrite = { kind: 'delete', id, fence: 0 };
+    doubts.add([end]);
+    doubts.add([end]);
+    for (let times = 0; times < 2; times++) {
+      expect(doubts.doubtful([cancel], ['stale'])).toEqual([]);
+      expect(doubts.settle([cancel], ['stale'], [])).toEqual(['stale']);
+    }
+    expect(doubts.doubtful([end], ['stale'])).toEqual([id]);
+    expect(doubts.settle([end], ['stale'], [])).toEqual(['done']);
+    expect(doubts.settle([end], ['stale'], [])).toEqual(['stale']);
+  },
+);
+
+it('and if the cancel was done, the end was not', () => {
+  const doubts = new InDoubt();
+  const end: JobWrite = { kind: 'delete', id, fence: 0 };
+  doubts.add([end]);
+  expect(doubts.settle([saves('save', 'cancelled')], ['done'], [])).toEqual(['done']);
+  expect(doubts.settle([end], ['stale'], [])).toEqual(['stale']);
+});
+
+it('of two in doubt one is told as done', () => {
+  const doubts = new InDoubt();
+  const [end, cancel]: JobWrite[] = [
+    { kind: 'delete', id, fence: 0 },
+    { kind: 'delete', id, fence: 0 },
+  ];
+  doubts.add([end!]);
+  doubts.add([cancel!]);
+  expect(doubts.settle([end!], ['stale'], [])).toEqual(['done']);
+  expect(doubts.settle([cancel!], ['stale'], [])).toEqual(['stale']);
+});
+
+it('a job that arrives again is there by its id, whatever write it comes with', () => {
+  const doubts = new InDoubt();
+  doubts.add([{ kind: 'claim', job }]);
+  const again: JobWrite = { kind: 'claim', job: { ...job } };
+  expect(doubts.doubtful([again], ['stale'])).toEqual([id]);
+  expect(doubts.settle([again], ['stale'], [{ id, fence: job.fence, status: job.status }])).toEqual(['done']);
+});
