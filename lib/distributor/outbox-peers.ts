@@ -54,7 +54,7 @@ export class OutboxPeers {
 
   /** Once the outbox is open. */
   start(): void {
-    const { storage, clock, distributor, emit, adopted } = this.#parts;
+    const { storage, clock, distributor, emit, held, adopted } = this.#parts;
     const peers = storage?.peers;
     if (!peers) return;
     const role = `distributor '${distributor}'`;
@@ -68,7 +68,8 @@ export class OutboxPeers {
       wants: () => 'yes',
       adopted: async ({ jobs, feedbacks }, { name: from }) => {
         emit({ event: 'jobs adopted', role, from, jobs: jobs.length, feedbacks });
-        for (const row of jobs) adopted(fromOutboxRow(row));
+        // One whose answer was lost may have been found otherwise.
+        for (const row of jobs) if (!held.get(row.id)) adopted(fromOutboxRow(row));
         if (feedbacks > 0) this.#parts.ended();
       },
       gone: () => this.#parts.gone(),

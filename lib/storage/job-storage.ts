@@ -120,6 +120,11 @@ export interface StoragePeers {
    * Ends early when the lease is alive after all. @throws STORAGE
    */
   adopt(peer: StoragePeer, wants: (row: { name: string; options: JobOptions }) => boolean): AsyncIterable<Adopted>;
+  /**
+   * What adoptions took whose answers were lost, so that `adopt` threw although rows had changed hands; each page once.
+   * Absent: answers are never lost. @throws STORAGE
+   */
+  unanswered?(): AsyncIterable<{ peer: StoragePeer; page: Adopted }>;
 }
 
 export interface JobStorage {

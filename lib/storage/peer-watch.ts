@@ -27,8 +27,6 @@ export interface PeerWatchParts {
   /** A peer is not alive any more, or was not when this process came. */
   gone?: () => void;
   failed: (error: unknown) => void;
-  /** An answer was lost: rows may have been taken over that nobody was told of. The database answers again. */
-  inDoubt?: () => Promise<void>;
 }
 
 /**
@@ -53,7 +51,6 @@ export class PeerWatch {
   /** `all`: every lease is in doubt. `suspects`: those that are due. */
   #wanted: 'all' | 'suspects' | null = null;
   #looking: Promise<void> | undefined;
-  #doubt = false;
   #stopped = false;
 
   constructor(parts: PeerWatchParts) {
@@ -101,15 +98,22 @@ export class PeerWatch {
       const all = this.#wanted === 'all';
       this.#wanted = null;
       try {
+        await this.#findTaken();
         await this.#round(all);
-        if (this.#doubt && !this.#stopped) await this.#parts.inDoubt?.();
-        this.#doubt = false;
       } catch (error) {
         if (this.#stopped) return;
-        this.#doubt = true;
         this.#parts.failed(error);
         this.#arm(AGAIN_AFTER, all ? 'all' : 'suspects');
       }
+    }
+  }
+
+  /** What was taken over and nobody was told of. */
+  async #findTaken(): Promise<void> {
+    const { peers, adopted } = this.#parts;
+    for await (const { page, peer } of peers.unanswered?.() ?? []) {
+      await adopted(page, peer);
+      if (this.#stopped) return;
     }
   }
 

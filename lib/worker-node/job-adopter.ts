@@ -15,8 +15,6 @@ export interface AdopterParts {
   emit: EmitEvent;
   /** A job that is this node's now; if it was running, the process of `from` died or lost its lease while it ran. */
   adopted: (job: StoredJob, from: string) => Promise<void>;
-  /** Jobs and feedbacks may be this node's that it was not told of. */
-  inDoubt: () => Promise<void>;
   /** Feedbacks that are this node's now are in the storage. */
   feedbacks: () => void;
 }
@@ -42,7 +40,6 @@ export class JobAdopter {
       clock,
       wants: (row, alive) => this.#wants(row, alive),
       adopted: (page, peer) => this.#adopted(page, peer),
-      inDoubt: () => this.#parts.inDoubt(),
       failed: (error) => emit({ event: 'storage failed', role: `node ${settings.name}`, error }),
     });
     this.#watch.look();

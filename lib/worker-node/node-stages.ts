@@ -124,11 +124,6 @@ export class NodeStages {
       ...common,
       adopted: (job, from) => flow.adopted(job, from),
       feedbacks: () => this.reporter.more(),
-      inDoubt: async () => {
-        await recoverer.start();
-        this.reporter.more();
-        flow.back(await storage.countUnfinished());
-      },
     });
     this.leaseLoss = new LeaseLoss({
       ...common,

@@ -42,13 +42,16 @@ it.each<[Mutation, number, RegExp, Weather?]>([
 );
 
 /**
- * Where the answer to an adoption is lost, where a job is found in the outbox while it waits already, and where a node
- * dies after everybody had lost it.
+ * Where the answer to an adoption is lost, where a job is found in the outbox while it waits already, where a node
+ * dies after everybody had lost it, where a cancel comes while the end is in doubt, and where an outbox takes over another
+ * and hears no answer.
  */
 it.each([
   [794, 0.035],
   [106, 0.015],
   [2670, 0.005],
+  [5437, 0.05],
+  [7476, 0.05],
 ])('statements without an answer: seed %i', async (seed, trouble) => {
   expect((await new SharedWorld(seed, { trouble }).run()).check()).toEqual([]);
 });

@@ -17,6 +17,9 @@ class Leases implements StoragePeers {
   lists = 0;
   adopts = 0;
   broken = false;
+  /** The next adoption takes the rows, and its answer is lost. */
+  answerLost = false;
+  readonly #unanswered: { peer: StoragePeer; page: Adopted }[] = [];
 
   renew(...ids: string[]): void {
     for (const id of ids) this.expires.set(id, this.clock.monotonic() + LEASE);
@@ -42,23 +45,31 @@ class Leases implements StoragePeers {
       peer.id,
       rows.filter((name) => !wanted.includes(name)),
     );
-    if (wanted.length > 0) yield { jobs: wanted.map((name) => sampleJob({ name })), feedbacks: 0 };
+    const page = { jobs: wanted.map((name) => sampleJob({ name })), feedbacks: 0 };
+    if (this.answerLost) {
+      this.answerLost = false;
+      this.#unanswered.push({ peer, page });
+      throw new Error('no answer came');
+    }
+    if (wanted.length > 0) yield page;
+  }
+
+  async *unanswered(): AsyncIterable<{ peer: StoragePeer; page: Adopted }> {
+    yield* this.#unanswered.splice(0);
   }
 }
 
 describe('a watch over the peers in a database', () => {
   const watched = (leases: Leases, wants = (_name: string, _alive: ReadonlySet<string>): Wants => 'yes') => {
     const errors: unknown[] = [];
-    const doubts: number[] = [];
     const watch = new PeerWatch({
       peers: leases,
       clock: leases.clock,
       wants: ({ name }, alive) => wants(name, alive),
       adopted: async ({ jobs }) => void leases.taken.push(...jobs.map(({ name }) => name)),
       failed: (error) => errors.push(error),
-      inDoubt: async () => void doubts.push(leases.lists),
     });
-    return { watch, errors, doubts };
+    return { watch, errors };
   };
   const settle = async (): Promise<void> => {
     for (let turn = 0; turn < 50; turn++) await Promise.resolve();
@@ -240,7 +251,7 @@ describe('a watch over the peers in a database', () => {
     leases.expires.set('dead', -1);
     leases.rows.set('dead', ['x']);
     leases.broken = true;
-    const { watch, errors, doubts } = watched(leases);
+    const { watch, errors } = watched(leases);
     watch.look();
     await settle();
     await pass(leases, 1_000);
@@ -248,11 +259,23 @@ describe('a watch over the peers in a database', () => {
     leases.broken = false;
     await pass(leases, 1_000);
     expect(leases.taken).toEqual(['x']);
-    // What was taken over without an answer is looked for, once.
-    expect(doubts).toHaveLength(1);
+  });
+
+  it('finds what was taken over without an answer, once, also when its peer is alive again', async () => {
+    const leases = new Leases();
+    leases.expires.set('dead', -1);
+    leases.rows.set('dead', ['x']);
+    leases.answerLost = true;
+    const { watch, errors } = watched(leases);
     watch.look();
     await settle();
-    expect(doubts).toHaveLength(1);
+    expect([errors.length, leases.taken]).toEqual([1, []]);
+    leases.renew('dead');
+    await pass(leases, 1_000);
+    expect(leases.taken).toEqual(['x']);
+    watch.look();
+    await settle();
+    expect([errors.length, leases.taken]).toEqual([1, ['x']]);
   });
 
   it('does nothing more once it is stopped', async () => {

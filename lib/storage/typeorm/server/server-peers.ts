@@ -1,6 +1,6 @@
 import type { StoredJob } from '../../../job/job.js';
 import type { Adopted, LeaseChange, StoragePeer, StoragePeers } from '../../job-storage.js';
-import { JOB_COLUMNS, toStoredJob } from '../job-rows.js';
+import { JOB_COLUMNS, toStoredJob, type Row } from '../job-rows.js';
 import { LeaseExpired, transaction, type Engine, type Owner, type Session } from './engine.js';
 import { GRACE } from './lease.js';
 import type { Machine } from './process-mark.js';
@@ -9,6 +9,13 @@ import type { Machine } from './process-mark.js';
 const BURIED = 0;
 /** Rows that change hands in one transaction. */
 const PAGE = 500;
+
+/** Rows that were to change hands in a transaction whose answer was lost. */
+interface Unanswered {
+  peer: StoragePeer;
+  table: 'jobs' | 'feedbacks';
+  ids: readonly string[];
+}
 
 type Wants = Parameters<StoragePeers['adopt']>[1];
 interface Candidate {
@@ -21,6 +28,7 @@ interface Candidate {
 export class ServerPeers implements StoragePeers {
   database = '';
   onLease: (change: LeaseChange) => void = () => undefined;
+  private readonly lost: Unanswered[] = [];
 
   constructor(
     private readonly engine: Engine,
@@ -82,6 +90,19 @@ export class ServerPeers implements StoragePeers {
     if (count > 0) yield { jobs: [], feedbacks: count };
   }
 
+  async *unanswered(): AsyncIterable<{ peer: StoragePeer; page: Adopted }> {
+    for (let first = this.lost[0]; first; first = this.lost[0]) {
+      const rows = await this.taken(first);
+      this.lost.shift();
+      if (rows.length === 0) continue;
+      const isJobs = first.table === 'jobs';
+      yield {
+        peer: first.peer,
+        page: isJobs ? { jobs: rows.map(toStoredJob), feedbacks: 0 } : { jobs: [], feedbacks: rows.length },
+      };
+    }
+  }
+
   /** False when the peer turned out to be alive. */
   private async adoptEnded(
     peer: StoragePeer,
@@ -114,7 +135,7 @@ export class ServerPeers implements StoragePeers {
   /** As they are now; null when the peer is alive. */
   private takeJobs(peer: StoragePeer, page: readonly Candidate[]): Promise<StoredJob[] | null> {
     const { jobs } = this.engine.tables;
-    return this.taking(peer, page, [], async (session, ids) => {
+    return this.taking('jobs', peer, page, [], async (session, ids) => {
       const marks = ids.map(() => '?').join(', ');
       const { rows } = await session.query(
         `SELECT ${JOB_COLUMNS} FROM ${jobs} WHERE owner = ? AND id IN (${marks}) FOR UPDATE`,
@@ -133,7 +154,7 @@ export class ServerPeers implements StoragePeers {
 
   private takeFeedbacks(peer: StoragePeer, page: readonly Candidate[]): Promise<number | null> {
     const { feedbacks } = this.engine.tables;
-    return this.taking(peer, page, 0, async (session, ids) => {
+    return this.taking('feedbacks', peer, page, 0, async (session, ids) => {
       const sql = `UPDATE ${feedbacks} SET owner = ? WHERE owner = ? AND id IN (${ids.map(() => '?').join(', ')})`;
       return (await session.query(sql, [this.owner().id, peer.id, ...ids])).count;
     });
@@ -141,6 +162,7 @@ export class ServerPeers implements StoragePeers {
 
   /** In one transaction in which the peer can't come back to life, and only while our own lease is held. */
   private async taking<T>(
+    table: Unanswered['table'],
     peer: StoragePeer,
     page: readonly Candidate[],
     none: T,
@@ -150,7 +172,7 @@ export class ServerPeers implements StoragePeers {
     if (ids.length === 0) return none;
     const { tables, now } = this.engine;
     const { id, instance } = this.owner();
-    return this.asking((session) =>
+    const taking = this.asking((session) =>
       transaction(session, async () => {
         const dead = `SELECT id FROM ${tables.leases} WHERE id = ? AND expires_at + ${GRACE} <= ${now} FOR UPDATE`;
         if ((await session.query(dead, [peer.id])).rows.length === 0) return null;
@@ -159,6 +181,27 @@ export class ServerPeers implements StoragePeers {
         if ((await session.query(alive, [id, instance])).rows.length === 0)
           throw new LeaseExpired('The own lease has run out.');
         return take(session, ids);
+      }),
+    );
+    return taking.catch((error: unknown) => {
+      this.lost.push({ peer, table, ids });
+      throw error;
+    });
+  }
+
+  /** Of rows whose change of hands was not answered those that are here, as far as anything is to be done about them. */
+  private taken({ peer, table, ids }: Unanswered): Promise<Row[]> {
+    const { tables } = this.engine;
+    const marks = ids.map(() => '?').join(', ');
+    const sql =
+      table === 'jobs'
+        ? `SELECT ${JOB_COLUMNS} FROM ${tables.jobs} WHERE owner = ? AND unfinished = TRUE AND id IN (${marks})`
+        : `SELECT id FROM ${tables.feedbacks} WHERE owner = ? AND id IN (${marks})`;
+    return this.asking((session) =>
+      transaction(session, async () => {
+        // That transaction may still go on: it holds this row.
+        await session.query(`SELECT id FROM ${tables.leases} WHERE id = ? FOR UPDATE`, [peer.id]);
+        return (await session.query(sql, [this.owner().id, ...ids])).rows;
       }),
     );
   }
