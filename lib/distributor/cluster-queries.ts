@@ -35,7 +35,8 @@ export interface ClusterParts {
   /** Whether a job is about to be sent. */
   leaving: (id: string) => boolean;
   window: Pick<OutboxWindow, 'row' | 'recall' | 'page' | 'recallPage'>;
-  cancelWaiting: (job: HeldJob, reason: string) => Promise<unknown>;
+  /** Null: others have it by now. */
+  cancelWaiting: (job: HeldJob, reason: string) => Promise<'cancelled' | null>;
   /** A job begins a new life. */
   retried: (id: string, origin: JobOrigin) => void;
 }
@@ -157,8 +158,7 @@ export class ClusterQueries implements JobQueries {
 
   async #removeWaiting(id: string): Promise<boolean> {
     const waiting = this.#parts.held.waiting(id) ?? (await this.#parts.window.recall(id));
-    if (waiting) await this.#parts.cancelWaiting(waiting, REMOVED);
-    return waiting !== undefined;
+    return waiting !== undefined && (await this.#parts.cancelWaiting(waiting, REMOVED)) !== null;
   }
 
   /** Page after page; false when the node stopped answering. */
@@ -178,13 +178,12 @@ export class ClusterQueries implements JobQueries {
   }
 
   async #removeHeld(filter: JobFilter, counts: { removed: number; skipped: number }): Promise<void> {
-    const { held, registry, cancelWaiting } = this.#parts;
+    const { held, registry } = this.#parts;
     if (isAboutQueued(filter)) await this.#removeBeyond(filter, counts);
     const here = this.#heldHere({ ...filter, after: null });
     for (let from = 0; from < here.length; from += AT_ONCE) {
       const waiting = here.slice(from, from + AT_ONCE).filter((job) => held.waiting(job.spec.id) === job);
-      await Promise.all(waiting.map((job) => cancelWaiting(job, REMOVED)));
-      counts.removed += waiting.length;
+      await this.#removeEach(waiting, counts);
     }
     // Its node is away: whether it has the job, and whether that runs, only the node can tell.
     const isStranded = ({ state, holder }: HeldJob): boolean =>
@@ -192,13 +191,20 @@ export class ClusterQueries implements JobQueries {
     counts.skipped += here.filter((job) => held.get(job.spec.id) === job && isStranded(job)).length;
   }
 
+  /** Those that others have by now are as good as on their way to a node. */
+  async #removeEach(waiting: readonly HeldJob[], counts: { removed: number; skipped: number }): Promise<void> {
+    const answers = await Promise.all(waiting.map((job) => this.#parts.cancelWaiting(job, REMOVED)));
+    const removed = answers.filter((answer) => answer !== null).length;
+    counts.removed += removed;
+    counts.skipped += waiting.length - removed;
+  }
+
   /** With those in the window, as the one moves into the other. */
-  async #removeBeyond({ name }: JobFilter, counts: { removed: number }): Promise<void> {
-    const { window, cancelWaiting } = this.#parts;
+  async #removeBeyond({ name }: JobFilter, counts: { removed: number; skipped: number }): Promise<void> {
+    const { window } = this.#parts;
     for (let after: string | null = null; ;) {
       const page = await window.recallPage({ name, after, limit: AT_ONCE });
-      await Promise.all(page.jobs.map((job) => cancelWaiting(job, REMOVED)));
-      counts.removed += page.jobs.length;
+      await this.#removeEach(page.jobs, counts);
       if (page.after === null) return;
       after = page.after;
     }

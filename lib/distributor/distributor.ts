@@ -113,12 +113,12 @@ export class Distributor implements JobGateway {
   async cancel(id: string, reason: string): Promise<CancelAnswer> {
     const { held, window } = this.#stages;
     const waiting = held.waiting(id) ?? (await window.recall(id));
-    if (waiting) return this.#stages.endings.cancel(waiting, reason);
+    if (waiting && (await this.#stages.endings.cancel(waiting, reason))) return 'cancelled';
     const answer = await this.#stages.questions.cancel(id, reason);
     // Its node may have refused it or be gone meanwhile, and it waits here again.
     const perhaps = answer === 'unknown' || answer === 'pending';
     const again = perhaps ? (held.waiting(id) ?? (await window.recall(id))) : undefined;
-    return again ? this.#stages.endings.cancel(again, reason) : answer;
+    return (again && (await this.#stages.endings.cancel(again, reason))) ?? answer;
   }
 
   find(id: string): Promise<FoundJob | null> {

@@ -1,7 +1,7 @@
 import type { Clock, ClockTimer } from '../clock.js';
-import type { CancelAnswer } from '../job/job-control.js';
 import { cancel, expire, type Transition } from '../job/job-transitions.js';
 import type { FeedbackRecord } from '../job/job.js';
+import { JobReactorError } from '../job-reactor.error.js';
 import type { EmitEvent } from '../job-reactor.events.js';
 import { TimerQueue } from '../timer-queue.js';
 import type { ConnectedNode } from './connected-node.js';
@@ -9,6 +9,7 @@ import type { Told } from './feedback-runner.js';
 import { outboxRow, type HeldJob } from './held-job.js';
 import type { HeldJobs } from './held-jobs.js';
 import type { NodeRegistry } from './node-registry.js';
+import type { WriteResult } from '../storage/job-storage.js';
 import type { Outbox } from './outbox.js';
 
 export interface EndingParts {
@@ -28,7 +29,8 @@ export interface EndingParts {
 export class JobEndings {
   readonly #parts: EndingParts;
   readonly #expiries: TimerQueue;
-  readonly #leaving = new Map<string, Promise<void>>();
+  /** Whose rows are being deleted; whether they were this outbox's. */
+  readonly #leaving = new Map<string, Promise<boolean>>();
 
   constructor(parts: EndingParts) {
     this.#parts = parts;
@@ -38,8 +40,8 @@ export class JobEndings {
   /** What a result that came once more is answered with; null when it is none. */
   repeat({ jobId, assignment }: FeedbackRecord): Promise<Told> | Told | null {
     if (!this.#parts.held.isRepeat(jobId, assignment)) return null;
-    // Who brings it may forget that the job has ended once the outbox can't send it again.
-    return this.#leaving.get(jobId)?.then(() => 'told' as const) ?? 'told';
+    // Who brings it may forget that the job has ended once the outbox can't send it again; if it ended here.
+    return this.#leaving.get(jobId)?.then((ours) => (ours ? 'told' : { failed: notEnded(jobId) })) ?? 'told';
   }
 
   /** A result came, and is to be told now. @returns what is held of its job */
@@ -63,12 +65,14 @@ export class JobEndings {
     return (job && this.#end(job, by)?.then(() => told)) ?? told;
   }
 
-  /** A job that waits for a node. @throws STORAGE when the outbox fails and is being closed */
-  async cancel(job: HeldJob, reason: string): Promise<CancelAnswer> {
+  /**
+   * A job that waits for a node. Null: others have it by now, who can tell.
+   * @throws STORAGE when the outbox fails and is being closed
+   */
+  async cancel(job: HeldJob, reason: string): Promise<'cancelled' | null> {
     const { clock, distributor } = this.#parts;
     const context = { now: clock.now(), node: distributor };
-    await this.#endHere(job, cancel(outboxRow(job), reason, 'success', context));
-    return 'cancelled';
+    return (await this.#endHere(job, cancel(outboxRow(job), reason, 'success', context))) ? 'cancelled' : null;
   }
 
   /** A cancel that was kept for the node a job went to holds for the job, wherever it would go next. */
@@ -100,7 +104,7 @@ export class JobEndings {
     const { held } = this.#parts;
     // Its row is being deleted already; a second delete might meet the row of another job by its id.
     const leaving = job.state === 'confirmed' ? this.#leaving.get(job.spec.id) : undefined;
-    if (leaving) return leaving;
+    if (leaving) return leaving.then(() => undefined);
     held.confirm(job, 'confirmed');
     const removing = this.#remove(job);
     if (!removing) held.remove(job);
@@ -137,24 +141,34 @@ export class JobEndings {
     return 'told';
   }
 
-  /** Nobody is told of an end that is not committed: after a crash it would not have happened. */
-  async #endHere(job: HeldJob, { feedback }: Transition): Promise<void> {
+  /** Nobody is told of an end that is not committed: after a crash it would not have happened. False: its row is another's. */
+  async #endHere(job: HeldJob, { feedback }: Transition): Promise<boolean> {
     const { held, tell } = this.#parts;
+    const { id } = job.spec;
     held.confirm(job, 'confirmed');
-    held.ended(job.spec.id, job.assignment);
-    await this.#remove(job, feedback);
+    held.ended(id, job.assignment);
+    // A node or another instance took it while this process stood still, or heard no answer: it ends there.
+    if ((await this.#remove(job, feedback)) === 'stale') {
+      held.reused(id);
+      held.remove(job);
+      return false;
+    }
     if (feedback) await tell(feedback);
     held.remove(job);
+    return true;
   }
 
-  #remove(job: HeldJob, ended?: FeedbackRecord): Promise<unknown> | null {
+  #remove(job: HeldJob, ended?: FeedbackRecord): Promise<WriteResult> | null {
     const { id } = job.spec;
     const removing = this.#parts.outbox.remove(job, ended);
     if (removing) {
-      const leaving = removing.then(() => undefined).catch(() => undefined);
+      const leaving = removing.then((result) => result !== 'stale').catch(() => true);
       this.#leaving.set(id, leaving);
       void leaving.then(() => this.#leaving.delete(id));
     }
     return removing;
   }
 }
+
+const notEnded = (id: string): JobReactorError =>
+  new JobReactorError('STORAGE', `Job ${id} was to end here, and others have it: its result is to come again.`);

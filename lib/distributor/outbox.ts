@@ -182,7 +182,7 @@ export class Outbox {
    * A node has stored it, or it has ended; `ended` is the word of that, when it is to be heard whatever happens. Null when
    * there is nothing to wait for.
    */
-  remove(job: HeldJob, ended?: FeedbackRecord): Promise<unknown> | null {
+  remove(job: HeldJob, ended?: FeedbackRecord): Promise<WriteResult> | null {
     const { dedupRetention, clock } = this.#parts;
     const until = job.spec.givenId ? clock.now() + dedupRetention : undefined;
     const feedback = ended && ended.listeners !== 'none' ? ended : undefined;

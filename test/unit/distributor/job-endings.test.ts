@@ -109,3 +109,20 @@ it('a job whose result comes while its row is being deleted is let go of once, a
   await eventually('and so is the next', () => deletes.all.includes(again.id));
   expect(deletes.all).toEqual([id, again.id]);
 });
+
+it('a job that another has by now, as this process stood still, is not told as cancelled, and not removed', async () => {
+  const storage = createStorage(await system.database('SQLite'), systemClock);
+  const outbox = wrapped(storage, {
+    commit: (writes) => {
+      const isDelete = writes.some(({ kind }) => kind === 'delete');
+      return isDelete ? Promise.resolve(writes.map(() => 'stale' as const)) : storage.commit(writes);
+    },
+  });
+  const told = new Facts<Feedback>();
+  const web = await system.application({ outbox, providers: [hearing(told)] });
+  const job = await web.client.enqueue('work', {});
+  expect(await job.cancel()).not.toBe('cancelled');
+  expect([told.all, web.distributor.backlog().unconfirmed]).toEqual([[], 0]);
+  const other = await web.client.enqueue('work', {});
+  expect(await web.client.remove(other.id)).toMatchObject({ removed: 0 });
+});

@@ -13,7 +13,7 @@ function said(write: JobWrite, row: object | null): unknown {
   const doubts = new InDoubt();
   doubts.add([write]);
   expect(doubts.doubtful([write], ['stale'])).toEqual([id]);
-  return doubts.settle([write], ['stale'], row === null ? [] : [{ id, ...row } as never])[0];
+  return doubts.settle([write], ['stale'], row === null ? [] : [{ id, owner: 'me', ...row } as never], 'me')[0];
 }
 
 it('a write in doubt was done if the row is as it wanted it', () => {
@@ -26,6 +26,12 @@ it('a write in doubt was not done if another one of this process got there first
   expect(said(saves('save', 'cancelled'), { fence: 1, status: 'running' })).toBe('stale');
   expect(said(saves('start', 'running'), { fence: 1, status: 'cancelled' })).toBe('stale');
   expect(said({ kind: 'delete', id, fence: 0 }, { fence: 1, status: 'running' })).toBe('stale');
+});
+
+it('nor if a node has the row that was to leave the outbox, or another has what was to be written', () => {
+  const others = { fence: 1, status: 'running', owner: 'another' };
+  expect(said({ kind: 'delete', id, fence: 0 }, others)).toBe('stale');
+  expect(said(saves('start', 'running'), others)).toBe('stale');
 });
 
 it('nor if the row went on, or is gone', () => {
@@ -45,11 +51,11 @@ it.each<[string, JobWrite]>([
     doubts.add([end]);
     for (let times = 0; times < 2; times++) {
       expect(doubts.doubtful([cancel], ['stale'])).toEqual([]);
-      expect(doubts.settle([cancel], ['stale'], [])).toEqual(['stale']);
+      expect(doubts.settle([cancel], ['stale'], [], 'me')).toEqual(['stale']);
     }
     expect(doubts.doubtful([end], ['stale'])).toEqual([id]);
-    expect(doubts.settle([end], ['stale'], [])).toEqual(['done']);
-    expect(doubts.settle([end], ['stale'], [])).toEqual(['stale']);
+    expect(doubts.settle([end], ['stale'], [], 'me')).toEqual(['done']);
+    expect(doubts.settle([end], ['stale'], [], 'me')).toEqual(['stale']);
   },
 );
 
@@ -57,8 +63,8 @@ it('and if the cancel was done, the end was not', () => {
   const doubts = new InDoubt();
   const end: JobWrite = { kind: 'delete', id, fence: 0 };
   doubts.add([end]);
-  expect(doubts.settle([saves('save', 'cancelled')], ['done'], [])).toEqual(['done']);
-  expect(doubts.settle([end], ['stale'], [])).toEqual(['stale']);
+  expect(doubts.settle([saves('save', 'cancelled')], ['done'], [], 'me')).toEqual(['done']);
+  expect(doubts.settle([end], ['stale'], [], 'me')).toEqual(['stale']);
 });
 
 it('of two in doubt one is told as done', () => {
@@ -69,8 +75,8 @@ it('of two in doubt one is told as done', () => {
   ];
   doubts.add([end!]);
   doubts.add([cancel!]);
-  expect(doubts.settle([end!], ['stale'], [])).toEqual(['done']);
-  expect(doubts.settle([cancel!], ['stale'], [])).toEqual(['stale']);
+  expect(doubts.settle([end!], ['stale'], [], 'me')).toEqual(['done']);
+  expect(doubts.settle([cancel!], ['stale'], [], 'me')).toEqual(['stale']);
 });
 
 it('a job that arrives again is there by its id, whatever write it comes with', () => {
@@ -78,5 +84,7 @@ it('a job that arrives again is there by its id, whatever write it comes with', 
   doubts.add([{ kind: 'claim', job }]);
   const again: JobWrite = { kind: 'claim', job: { ...job } };
   expect(doubts.doubtful([again], ['stale'])).toEqual([id]);
-  expect(doubts.settle([again], ['stale'], [{ id, fence: job.fence, status: job.status }])).toEqual(['done']);
+  expect(doubts.settle([again], ['stale'], [{ id, fence: job.fence, status: job.status, owner: 'me' }], 'me')).toEqual([
+    'done',
+  ]);
 });

@@ -7,7 +7,7 @@ import { ManualClock } from '../../support/manual-clock.js';
 import { sampleJob } from '../../support/sample-job.js';
 
 /** Commits whose answers are these, one after another; `rows` is what a look finds. */
-function committing(answers: WriteResult[], rows: { id: string; fence: number; status: string }[]) {
+function committing(answers: WriteResult[], rows: { id: string; fence: number; status: string; owner: string }[]) {
   const lease = { hasLapsed: false, owner: { id: 'owner', role: 'node', name: 'one', instance: 'instance' } };
   let whileAnswered = (): void => undefined;
   const engine = {
@@ -35,7 +35,7 @@ it('an answer that is read after the lease has run out is none, and what it was 
   const job = sampleJob();
   const start: JobWrite = { kind: 'start', id: job.id, fence: 0, change: { ...job, status: 'running', fence: 1 } };
   for (const [rows, then] of [
-    [[{ id: job.id, fence: 1, status: 'running' }], 'done'],
+    [[{ id: job.id, fence: 1, status: 'running', owner: 'owner' }], 'done'],
     [[], 'stale'],
   ] as const) {
     const { commits, standStill, renew } = committing(['done', 'stale'], [...rows]);

@@ -32,8 +32,13 @@ export class InDoubt {
     });
   }
 
-  /** The answers, now that the rows that are there are known. */
-  settle(writes: readonly JobWrite[], results: readonly WriteResult[], rows: readonly Row[]): WriteResult[] {
+  /** The answers, now that the rows that are there are known, whoever owns them. */
+  settle(
+    writes: readonly JobWrite[],
+    results: readonly WriteResult[],
+    rows: readonly Row[],
+    owner: string,
+  ): WriteResult[] {
     if (this.writes.size === 0) return [...results];
     const byId = new Map(rows.map((row) => [row['id'] as string, row]));
     return writes.map((write, i) => {
@@ -41,7 +46,7 @@ export class InDoubt {
       const id = idOf(write);
       if (id === undefined) return result;
       const isMeant = isTooLate(result) && this.has(id, write);
-      const settled = isMeant && isThere(write, byId.get(id)) ? 'done' : result;
+      const settled = isMeant && isThere(write, byId.get(id), owner) ? 'done' : result;
       // What one of them did no other can have done as well.
       if (!isTooLate(settled) || isArrival(write)) this.writes.delete(id);
       else if (isMeant) this.forget(id, write);
@@ -71,8 +76,12 @@ const isTooLate = (result: WriteResult | undefined): boolean => result === 'stal
 
 const isArrival = ({ kind }: JobWrite): boolean => kind === 'insert' || kind === 'claim';
 
-/** Only this process writes these rows, so what it wanted and finds is its own work. */
-function isThere(write: JobWrite, row: Row | undefined): boolean {
+/**
+ * Only this process writes what is its own, so what it wanted and finds is its own work. A row of an outbox that is
+ * another's by now was taken by a node, and not deleted.
+ */
+function isThere(write: JobWrite, row: Row | undefined, owner: string): boolean {
+  if (write.kind !== 'delete' && row?.['owner'] !== owner) return false;
   switch (write.kind) {
     case 'insert':
     case 'claim':

@@ -36,7 +36,7 @@ export class ServerCommits {
     if (lease.hasLapsed) throw new Unanswered(new Error('The answer was read after the lease had run out.'));
     const doubtful = this.doubts.doubtful(writes, results);
     const rows = doubtful.length === 0 ? [] : await this.look(doubtful);
-    return this.doubts.settle(writes, results, rows);
+    return this.doubts.settle(writes, results, rows, lease.owner.id);
   }
 
   /** In one transaction with a statement that has to change one row. Null: it changed none, and nothing was written. */
@@ -120,10 +120,9 @@ export class ServerCommits {
   }
 
   private async look(ids: readonly string[]): Promise<Row[]> {
-    const sql = `SELECT id, fence, status FROM ${this.engine.tables.jobs} WHERE owner = ? AND id IN (${ids.map(() => '?').join(', ')})`;
-    const params = [this.lease().owner.id, ...ids];
+    const sql = `SELECT id, fence, status, owner FROM ${this.engine.tables.jobs} WHERE id IN (${ids.map(() => '?').join(', ')})`;
     try {
-      return (await this.engine.session((session) => session.query(sql, params))).rows;
+      return (await this.engine.session((session) => session.query(sql, ids))).rows;
     } catch (cause) {
       throw new Unanswered(cause);
     }
