@@ -90,7 +90,12 @@ export async function privateMariadb(settings: Record<string, string> = {}): Pro
     kind: 'mysql',
     users: ['mysql', 'nobody'],
     make: async (folder, user) => {
-      const args = ['--no-defaults', `--datadir=${join(folder, 'data')}`, '--auth-root-authentication-method=normal'];
+      const args = [
+        '--no-defaults',
+        `--datadir=${join(folder, 'data')}`,
+        `--tmpdir=${folder}`,
+        '--auth-root-authentication-method=normal',
+      ];
       await run(install, [...args, '--skip-test-db'], { ...user, cwd: folder });
     },
     command: (folder, port) => [
@@ -100,6 +105,8 @@ export async function privateMariadb(settings: Record<string, string> = {}): Pro
         `--datadir=${join(folder, 'data')}`,
         `--socket=${join(folder, 'socket')}`,
         `--pid-file=${join(folder, 'pid')}`,
+        // At its start it deletes the temporary tables that lie there, those of every other server of the machine too.
+        `--tmpdir=${folder}`,
         `--port=${port}`,
         '--bind-address=127.0.0.1',
         '--innodb-buffer-pool-size=64M',
