@@ -5,7 +5,6 @@ import {
   DELIVERY_COLUMNS,
   FEEDBACK_COLUMNS,
   JOB_COLUMNS,
-  changeValues,
   deliveryValues,
   feedbackValues,
   jobValues,
@@ -13,16 +12,22 @@ import {
   type RowValue,
 } from '../job-rows.js';
 import { LeaseExpired, type Owner, type Session } from '../server/engine.js';
+import {
+  CLAIM_COLUMNS,
+  DELETE_COLUMNS,
+  SAVE_COLUMNS,
+  START_COLUMNS,
+  claimValues,
+  deleteValues,
+  saveValues,
+  startValues,
+} from '../server/job-write-values.js';
 import type { TableNames } from '../table-names.js';
 import { Overtaken } from './mysql-errors.js';
 import { jsonTable } from './mysql-json.js';
 
 type Change = Exclude<JobWrite, { kind: 'insert' | 'claim' | 'save-delivery' | 'forget-feedback' }>;
 
-const CLAIM = 'id, fence, assignment, status, attempt, started_at';
-const START = 'id, expected, status, attempt, fence, started_at';
-const SAVE = `id, expected, ${CHANGE_COLUMNS}`;
-const DELETE = 'id, expected';
 const DELIVERY = `feedback_id, ${DELIVERY_COLUMNS}`;
 
 /**
@@ -117,11 +122,10 @@ export class MysqlCommit {
     const claims = done.flatMap((write) => (write.kind === 'claim' ? [write.job] : []));
     const byId = new Map(claims.map((job) => [job.id, job]));
     for (const [from, ids] of known.byOwner(claims)) {
-      const rows = ids.map((id): RowValue[] => {
-        const { fence, assignment, status, attempt, startedAt } = byId.get(id)!;
-        return [id, fence, assignment, status, attempt, startedAt];
-      });
-      const v = jsonTable(CLAIM, rows);
+      const v = jsonTable(
+        CLAIM_COLUMNS,
+        ids.map((id) => claimValues(byId.get(id)!)),
+      );
       const sql =
         `UPDATE ${this.tables.jobs} j JOIN ${v.sql} ON j.id = v.id SET j.owner = ?, j.holder = NULL, ` +
         `${assignments('fence, assignment, status, attempt, started_at')} WHERE j.owner = ? AND j.unfinished = TRUE AND j.assignment <= v.assignment`;
@@ -134,36 +138,20 @@ export class MysqlCommit {
     const where = 'WHERE j.fence = v.expected AND j.owner = ?';
     const starts = done.filter((write) => write.kind === 'start');
     if (starts.length > 0) {
-      const v = jsonTable(
-        START,
-        starts.map(({ id, fence, change }) => [
-          id,
-          fence,
-          change.status,
-          change.attempt,
-          change.fence,
-          change.startedAt,
-        ]),
-      );
+      const v = jsonTable(START_COLUMNS, starts.map(startValues));
       const set = assignments('status, attempt, fence, started_at');
       const sql = `UPDATE ${jobs} j JOIN ${v.sql} ON j.id = v.id SET ${set} ${where} AND j.unfinished = TRUE`;
       expect(await session.query(sql, [v.param, owner.id]), starts.length);
     }
     const saves = done.filter((write) => write.kind === 'save');
     if (saves.length > 0) {
-      const v = jsonTable(
-        SAVE,
-        saves.map(({ id, fence, change }) => [id, fence, ...changeValues(change)]),
-      );
+      const v = jsonTable(SAVE_COLUMNS, saves.map(saveValues));
       const sql = `UPDATE ${jobs} j JOIN ${v.sql} ON j.id = v.id SET ${assignments(CHANGE_COLUMNS)} ${where}`;
       expect(await session.query(sql, [v.param, owner.id]), saves.length);
     }
     const deletes = done.filter((write) => write.kind === 'delete');
     if (deletes.length > 0) {
-      const v = jsonTable(
-        DELETE,
-        deletes.map(({ id, fence }) => [id, fence]),
-      );
+      const v = jsonTable(DELETE_COLUMNS, deletes.map(deleteValues));
       const sql = `DELETE j FROM ${jobs} j JOIN ${v.sql} ON j.id = v.id ${where}`;
       expect(await session.query(sql, [v.param, owner.id]), deletes.length);
     }

@@ -1,26 +1,27 @@
 import type { StoredJob } from '../../../job/job.js';
+import { CHANGE_COLUMNS, JOB_COLUMNS, NEW_JOB_COLUMNS, jobValues, newJobValues } from '../job-rows.js';
 import {
-  CHANGE_COLUMNS,
-  JOB_COLUMNS,
-  NEW_JOB_COLUMNS,
-  changeValues,
-  jobValues,
-  newJobValues,
-  type RowValue,
-} from '../job-rows.js';
+  CLAIM_COLUMNS,
+  DELETE_COLUMNS,
+  SAVE_COLUMNS,
+  START_COLUMNS,
+  claimValues,
+  deleteValues,
+  saveValues,
+  startValues,
+} from '../server/job-write-values.js';
 import type { TableNames } from '../table-names.js';
 import { assignments, columnsOf, excluded, listParams, unnest, type Column } from './postgres-arrays.js';
-import type { Of } from './postgres-group.js';
 import { MINE, OWNED, type PostgresPart } from './postgres-part.js';
 
 const JOB = columnsOf(JOB_COLUMNS);
 const NEW_JOB = columnsOf(NEW_JOB_COLUMNS);
 /** The values of `JOB_COLUMNS` behind those: of most inserts, so they are said once and not for each row. */
 const NEVER_RUN = "0, 'queued', 1, 0, 0, v.run_at, NULL, NULL, NULL, NULL, NULL, TRUE";
-const CLAIM: Column[] = columnsOf('id, fence, assignment, status, attempt, started_at');
-const START: Column[] = columnsOf('id, expected, status, attempt, fence, started_at');
-const SAVE: Column[] = [...columnsOf('id, expected'), ...columnsOf(CHANGE_COLUMNS)];
-const DELETE: Column[] = columnsOf('id, expected');
+const CLAIM: Column[] = columnsOf(CLAIM_COLUMNS);
+const START: Column[] = columnsOf(START_COLUMNS);
+const SAVE: Column[] = columnsOf(SAVE_COLUMNS);
+const DELETE: Column[] = columnsOf(DELETE_COLUMNS);
 
 const GUARDED = `job.id = v.id AND job.fence = v.expected AND ${OWNED} AND ${MINE}`;
 
@@ -89,28 +90,6 @@ export const JOB_PARTS: readonly PostgresPart[] = [
     params: ({ deletes }, owner) => [...listParams(DELETE, deletes.map(deleteValues)), owner.id],
   },
 ];
-
-const claimValues = ({ id, fence, assignment, status, attempt, startedAt }: StoredJob): RowValue[] => [
-  id,
-  fence,
-  assignment,
-  status,
-  attempt,
-  startedAt,
-];
-
-const startValues = ({ id, fence, change }: Of<'start'>): RowValue[] => [
-  id,
-  fence,
-  change.status,
-  change.attempt,
-  change.fence,
-  change.startedAt,
-];
-
-const saveValues = ({ id, fence, change }: Of<'save'>): RowValue[] => [id, fence, ...changeValues(change)];
-
-const deleteValues = ({ id, fence }: Of<'delete'>): RowValue[] => [id, fence];
 
 /** Whether it is as it was enqueued. */
 export function isFresh(job: StoredJob): boolean {
