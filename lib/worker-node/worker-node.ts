@@ -209,6 +209,8 @@ export class WorkerNode {
 
   /** It was another node's, whose process is gone. */
   async #adopted(job: StoredJob, from: string): Promise<void> {
+    // It may be on its way here as well, and has a slot then; that arrival finds the row taken.
+    await this.#here.arriving.get(job.id);
     // What is here is older, and what it does next is refused; then it is looked at again.
     if (this.#here.hasBegun(job.id)) return;
     if (!this.#stages.scheduler.remove(job.id)) this.#here.stored++;
