@@ -1,9 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { Ctx, Payload } from '@nestjs/microservices';
-import { execFile } from 'node:child_process';
-import { chown, mkdir, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { promisify } from 'node:util';
+import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { systemClock } from '../../lib/clock.js';
 import {
@@ -20,10 +17,9 @@ import { memoryStorage } from '../../lib/storage/memory-storage.js';
 import { signal, within } from '../support/deadline.js';
 import { privateMariadb, privatePostgres, type NoServer, type PrivateServer } from '../support/private-server.js';
 import { eventually, Facts, reactors, type Application } from '../support/reactor.js';
+import { onSmallDisk, type SmallDisk } from '../support/small-disk.js';
 import { wrapped } from '../support/wrapped-storage.js';
 import { tcpProxy } from '../support/tcp-proxy.js';
-
-const run = promisify(execFile);
 
 /*
  * Trouble with the storage is not the job's failure: no attempt is spent, no process dies, everything resumes. Each
@@ -35,16 +31,20 @@ interface Ran {
   n: number;
 }
 
-/** A handler that says that it runs and waits until it may end. */
+/** A handler that says that it runs, waits until it may end, and returns its text, if it was given one. */
 function work(ran: Facts<Ran>, until: (n: number) => Promise<unknown> = () => Promise.resolve()) {
   @Injectable()
   class Work {
     @Job('work')
-    async work(@Payload('n') n: number, @Ctx() ctx: JobContext): Promise<number> {
+    async work(
+      @Payload('n') n: number,
+      @Payload('text') text: string | undefined,
+      @Ctx() ctx: JobContext,
+    ): Promise<number | string> {
       const { id, attempt } = ctx.job;
       ran.tell({ id, attempt, n });
       await until(n);
-      return n;
+      return text ?? n;
     }
   }
   return Work;
@@ -67,6 +67,7 @@ describe.each([
   let server: PrivateServer;
   let storage: DatabaseOptions;
   let count = 0;
+  let skipThis: (why: string) => never;
 
   beforeAll(async () => {
     const made: PrivateServer | NoServer = await make();
@@ -75,6 +76,7 @@ describe.each([
   });
   afterAll(() => server?.end());
   beforeEach(async ({ skip }) => {
+    skipThis = skip;
     if (!server) return skip('there is no server');
     // Whoever has every right may write where others may not.
     const name = `jobs${++count}`;
@@ -103,7 +105,8 @@ describe.each([
     });
     const job = await web.client.enqueue('work', { n: 0 });
     await ran.next(({ n }) => n === 0);
-    return { web, ran, job, logs, finish: () => gate.resolve() };
+    const missed = (): number => logs.all.filter((line) => line.includes('did not answer as it should')).length;
+    return { web, ran, job, missed, finish: () => gate.resolve() };
   }
 
   /** Enqueues until it is accepted, as a caller would who was told no, or nothing. */
@@ -175,12 +178,12 @@ describe.each([
   });
 
   it('killed and started again: what ran and what was enqueued meanwhile ends, with the first attempt', async () => {
-    const { web, ran, job, finish, logs } = await running();
+    const { web, ran, job, missed, finish } = await running();
     const result = job.result({ timeout: '60s' });
     await server.kill();
     finish();
     const more = Promise.all([1, 2, 3].map((n) => insist(web, n)));
-    await eventually('the node misses it', () => logs.all.some((line) => line.includes('did not answer as it should')));
+    await eventually('the node misses it', () => missed() > 0);
     await server.start();
     expect(await result).toBe(0);
     for (const { result } of await more) expect(await result).toEqual(expect.any(Number));
@@ -232,41 +235,62 @@ describe.each([
     expect(ran.all.filter(({ n }) => n !== 1).map(({ attempt }) => attempt)).toEqual([1, 1]);
   });
 
-  it.runIf(kind === 'PostgreSQL')(
-    'whose disk is full: an enqueue is refused, what ran ends once there is room, and no attempt is spent',
-    async ({ skip }) => {
-      const disk = join(server.folder, 'small');
-      await mkdir(disk);
-      const mounted = await run('mount', ['-t', 'tmpfs', '-o', 'size=12m', 'tmpfs', disk]).catch(
-        (error: Error) => error,
-      );
-      if (mounted instanceof Error) return skip(`no small disk can be made here: ${mounted.message}`);
-      onTestFinished(async () => {
-        // A file system in use goes when its last user does.
-        await run('umount', ['-l', disk]);
-      });
-      if (server.user) await chown(disk, server.user.uid, server.user.gid);
-      await server.query(`CREATE TABLESPACE small_${count} LOCATION '${disk}'`);
-      await server.query(`ALTER DATABASE jobs${count} SET default_tablespace = small_${count}`);
-      const { web, ran, job, finish } = await running();
-      const result = job.result({ timeout: '60s' });
-      const filler = join(disk, 'filler');
-      await writeFile(filler, Buffer.alloc(16 * 1024 * 1024)).catch(() => undefined);
-      // What is too large for the room there is within the tables' pages.
-      const large = 'x'.repeat(100_000);
-      const random = (): string => [...large].map(() => Math.random().toString(36)[2]).join('');
-      const refused: unknown[] = [];
-      while (refused.length < 3)
-        await web.client.enqueue('work', { n: 1, random: random() }).catch((error: unknown) => refused.push(error));
-      for (const error of refused) expect(error).toMatchObject({ code: 'STORAGE' });
-      finish();
-      await rm(filler);
-      expect(await result).toBe(0);
-      const { result: second } = await insist(web, 2);
-      expect(await second).toBe(2);
-      expect(ran.all.map(({ attempt }) => attempt)).toEqual(ran.all.map(() => 1));
-    },
-  );
+  /** A disk for this test's database, whose tables are not there yet. */
+  async function smallDisk(): Promise<SmallDisk> {
+    const disk = await onSmallDisk(server, `jobs${count}`);
+    if ('reason' in disk) return skipThis(disk.reason);
+    onTestFinished(() => disk.end());
+    return disk;
+  }
+
+  it('whose disk is full: an enqueue is refused, what ran ends once there is room, and no attempt is spent', async () => {
+    const disk = await smallDisk();
+    const { web, ran, job, missed, finish } = await running();
+    // Small enough to lie within a page: where there is no room for the further pages of a larger row, InnoDB aborts, as
+    // it can't undo what it wrote of it (MariaDB 10.11: "Out of disk space in rollback").
+    const large = (): { n: number; text: string } => ({ n: 0, text: randomBytes(1_500).toString('hex') });
+    // They wait or run until all may end. InnoDB keeps room for a rollback only in a table that is not tiny.
+    const many = Array.from({ length: 500 }, () => ({ job: 'work', args: large() }));
+    const texts: unknown[] = [0, ...many.map(({ args }) => args.text)];
+    const accepted = [job, ...(await web.client.enqueueMany(many))];
+    await disk.fill();
+    const refused: unknown[] = [];
+    while (refused.length < 3) {
+      const args = large();
+      const enqueued = await web.client.enqueue('work', args).catch((error: unknown) => void refused.push(error));
+      if (!enqueued) continue;
+      accepted.push(enqueued);
+      texts.push(args.text);
+    }
+    for (const error of refused) expect(error).toMatchObject({ code: 'STORAGE' });
+    const results = Promise.all(accepted.map((one) => one.result({ timeout: '60s' })));
+    const before = missed();
+    finish();
+    // Their results find no room either.
+    await eventually('the node misses it', () => missed() > before);
+    await disk.empty();
+    expect(await results).toEqual(texts);
+    const { result: second } = await insist(web, 2);
+    expect(await second).toBe(2);
+    expect(ran.all).toHaveLength(accepted.length + 1);
+    expect(ran.all.map(({ attempt }) => attempt)).toEqual(ran.all.map(() => 1));
+  });
+
+  it.each([
+    ['for any table', 0],
+    ['for all tables', 100],
+  ])('whose disk is full at the start, with no room %s: who starts waits for it', async (_room, left) => {
+    const disk = await smallDisk();
+    await disk.fill(left);
+    const [logs, ran] = [lines(), new Facts<Ran>()];
+    const starting = system.application({ outbox: storage, logger: logs });
+    const waits = eventually('it waits', () => logs.all.some((line) => line.includes("can't be opened yet")));
+    expect(await Promise.race([waits.then(() => 'waits'), starting.then(() => 'started')])).toBe('waits');
+    await disk.empty();
+    const web = await within(starting, 'the start of the application', 60_000);
+    await system.node({ to: web, storage, providers: [work(ran)] });
+    expect(await web.client.run('work', { n: 1 })).toBe(1);
+  });
 
   it('whose answer to the commit of an enqueue is lost: repeated with its id it is one job', async () => {
     const url = new URL((storage as { url: string }).url);

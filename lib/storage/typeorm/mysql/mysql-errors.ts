@@ -32,6 +32,15 @@ const AWAY = new Set([
   1203, // ER_TOO_MANY_USER_CONNECTIONS
   1927, // ER_CONNECTION_KILLED, of MariaDB
 ]);
+/** What fails for many reasons, of which a full disk is one: the message has the number of the reason. */
+const MAYBE_FULL = new Set([
+  3, // EE_WRITE
+  1005, // ER_CANT_CREATE_TABLE
+  1026, // ER_ERROR_ON_WRITE
+  1030, // ER_GET_ERRNO
+]);
+/** ENOSPC of the system, HA_ERR_RECORD_FILE_FULL of the storage engine. */
+const FULL = /\b(?:errcode|errno|error):? (?:28|135)\b/i;
 
 /** Another process came in between what was read and what was to be written. */
 export class Overtaken extends Error {}
@@ -57,6 +66,7 @@ export const isReadOnly = (error: unknown): boolean => READ_ONLY.has((error as {
 export function isMysqlAway(given: unknown): boolean {
   const error = driverError(given);
   if (isNetworkTrouble(error) || isReadOnly(error)) return true;
-  const { errno } = (error ?? {}) as { errno?: number };
-  return errno !== undefined && (AWAY.has(errno) || AGAIN.has(errno));
+  const { errno, message } = (error ?? {}) as { errno?: number; message?: string };
+  if (errno === undefined) return false;
+  return AWAY.has(errno) || AGAIN.has(errno) || (MAYBE_FULL.has(errno) && FULL.test(String(message)));
 }
