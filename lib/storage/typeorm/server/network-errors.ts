@@ -17,8 +17,9 @@ const NETWORK = new Set([
   'ENOENT', // the server's socket file
   'PROTOCOL_CONNECTION_LOST', // mysql2
 ]);
-/** pg gives these no code. */
-const LOST = /^(Connection terminated|timeout expired|timeout exceeded when trying to connect)/;
+/** The drivers give these no code. The last two are what is said on a connection that broke before it was used again. */
+const LOST =
+  /^(Connection terminated|timeout expired|timeout exceeded when trying to connect|Client (has encountered a connection error|was closed)|Can.t add new command when connection is in closed state)/;
 
 /** The driver's own error, where TypeORM or we have wrapped it. */
 export function driverError(error: unknown): unknown {
