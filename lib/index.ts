@@ -19,6 +19,7 @@ export type { AnyJob, ArgsOfJob, EnqueueEntry } from './job/any-job.js';
 export type { Schedule, ScheduleClient } from './client/schedule-client.js';
 export type { FoundJobs, JobSnapshot, RetriedJob } from './client/job-snapshot.js';
 export type { EditOptions } from './client/edit-options.js';
+export type { PausedName, PauseTarget } from './client/pause-target.js';
 export type { RetriedJobs } from './client/retry-jobs.js';
 export type { FeedbackClient, ParkedFeedbacks } from './client/feedback-client.js';
 export { JobHandle } from './client/job-handle.js';

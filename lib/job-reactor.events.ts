@@ -1,3 +1,5 @@
+import type { PauseKind } from './job/pause-book.js';
+
 export type LogLevel = 'fatal' | 'error' | 'warn' | 'log' | 'debug' | 'verbose';
 
 /** Who a fact is about: enough for a log line and for `JobReactorDistributor.on`. */
@@ -100,6 +102,7 @@ export type RoleEvent =
   | { event: 'lease lost'; role: string }
   | { event: 'lease regained'; role: string }
   | { event: 'jobs adopted'; role: string; from: string; jobs: number; feedbacks: number }
+  | { event: 'pause heard'; role: string; kind: PauseKind; name: string; paused: boolean }
   | { event: 'job expired'; role: string; id: string; name: string }
   | { event: 'storage is away'; role: string; error: unknown; attempts: number }
   | { event: 'storage is back'; role: string }

@@ -15,6 +15,11 @@ export const ROLE_LINES: Lines<RoleEvent> = {
     'warn',
     `Job ${event.name} (${event.id}) expired on ${event.role} before it could be started`,
   ],
+  'pause heard': ({ role, kind, name, paused }) => {
+    const what = kind === 'job' ? `Jobs named '${name}'` : `Nodes named '${name}'`;
+    if (!paused) return ['log', `${what} go on, as ${role} has heard`];
+    return ['log', `${what} are paused, as ${role} has heard: nothing of theirs starts until \`client.resume()\``];
+  },
   'lease lost': (event) => [
     'error',
     `The lease of ${event.role} can not be renewed: it starts and sends nothing more until its database can be reached, and others may take over its jobs`,

@@ -13,6 +13,7 @@ import {
   type JobSelection,
   type JobsQuery,
 } from '../job/job-filter.js';
+import type { PauseGateway } from '../job/pause-gateway.js';
 import type { EditAnswer, RemovedJobs, RetryAnswer } from '../job/job-query.js';
 import type { ScheduleOptions } from '../job/schedule-options.js';
 import type { Telemetry } from '../job/telemetry.js';
@@ -24,6 +25,7 @@ import { JobHandle, type ResultOfJob } from './job-handle.js';
 import { JobIds } from './job-ids.js';
 import { retryJobs, type RetriedJobs } from './retry-jobs.js';
 import { ScheduleClient, type Schedule } from './schedule-client.js';
+import { readPauseTarget, type PausedName, type PauseTarget } from './pause-target.js';
 import { snapshot, type FoundJobs, type JobSnapshot, type RetriedJob } from './job-snapshot.js';
 
 /**
@@ -189,6 +191,30 @@ export class JobReactorClient extends ClientProxy {
     throw new JobReactorError('INVALID_QUERY', `Job ${jobId} is no '${edit.name}'. Nothing was changed.`);
   }
 
+  /**
+   * Starts no more jobs of a name, or none on the nodes of a name, until {@link resume}. What runs ends as it would; a
+   * retry waits. Jobs are accepted all the same, and wait. It holds over restarts where outbox or nodes have a database.
+   * When it has resolved nothing of it starts any more, but for the nodes in `missing`, which have not confirmed it: they
+   * are away, and hear of it when they are back.
+   * @throws {JobReactorError} INVALID_QUERY, STORAGE, STOPPED; in a process that is only a node also NOT_CONNECTED
+   */
+  pause(what: PauseTarget): Promise<{ missing: string[] }> {
+    return this.#setPaused('pause()', what, true);
+  }
+
+  /** Takes back {@link pause}: what waited starts, in its order. Throws the same. */
+  resume(what: PauseTarget): Promise<{ missing: string[] }> {
+    return this.#setPaused('resume()', what, false);
+  }
+
+  /** What is paused, as far as this process has heard, the longest first. @throws {JobReactorError} STORAGE, STOPPED */
+  async paused(): Promise<PausedName[]> {
+    const paused = await this.#pauses('paused()').paused();
+    return paused.map(({ kind, name, changedAt }) =>
+      kind === 'job' ? { job: name, since: changedAt } : { node: name, since: changedAt },
+    );
+  }
+
   /** Part of Nest's ClientProxy; the module connects. */
   connect(): Promise<void> {
     return Promise.resolve();
@@ -199,6 +225,20 @@ export class JobReactorClient extends ClientProxy {
 
   unwrap<T>(): T {
     return this.#gateway as T;
+  }
+
+  async #setPaused(method: string, what: PauseTarget, paused: boolean): Promise<{ missing: string[] }> {
+    const { kind, name } = readPauseTarget(what, method);
+    const { missing } = await this.#pauses(method).set(kind, name, paused);
+    return { missing };
+  }
+
+  #pauses(method: string): PauseGateway {
+    if (this.#gateway.pauses) return this.#gateway.pauses;
+    throw new JobReactorError(
+      'INVALID_QUERY',
+      `${method} does not work in a worker thread. Call it in the main thread.`,
+    );
   }
 
   /** `send(job, args)`: what the Observable gives is the job's result. To stop listening does not cancel the job. */

@@ -28,6 +28,8 @@ export class ConnectedNode {
   /** Bytes of its results: that came on this connection, that may come, and that wait for the application's code. */
   readonly results = { received: 0, granted: FIRST_RESULTS, waiting: 0 };
   draining = false;
+  /** Nothing is to start there; what may run nowhere else waits. */
+  paused = false;
   /** It said goodbye: whatever it never confirmed may go elsewhere at once. */
   leaving = false;
   /** It could not take jobs lately; not asked again before this (monotonic) time. */
@@ -80,6 +82,7 @@ export class ConnectedNode {
       (!instant || this.freeCredit > 0) &&
       this.#sent.bytes < this.#credit.bytes &&
       this.pausedUntil <= now &&
+      !this.paused &&
       !this.#connection.congested
     );
   }

@@ -12,6 +12,7 @@ import { ParkedFeedbacks, type ParkedParts } from '../storage/parked-feedbacks.j
 import { TimerQueue } from '../timer-queue.js';
 import type { Transport } from '../transport/connection.js';
 import { AskedNodes } from './asked-nodes.js';
+import { ClusterPauses } from './cluster-pauses.js';
 import { ClusterQueries } from './cluster-queries.js';
 import type { ConnectedNode } from './connected-node.js';
 import { DistributorHealth } from './distributor-health.js';
@@ -101,6 +102,7 @@ export class DistributorStages {
   readonly questions: JobQuestions;
   readonly asked: AskedNodes;
   readonly queries: ClusterQueries;
+  readonly pauses: ClusterPauses;
   readonly parked: ParkedQueries;
   readonly requests: NodeRequests;
   readonly forwarder: ResultForwarder;
@@ -161,6 +163,7 @@ export class DistributorStages {
       committing: (id) => this.acceptor.committing(id),
       givenUp: (job) => this.endings.givenUp(job, this.questions.keptCancel(job)),
       shares: (node) => this.shares(node),
+      paused: (name) => this.pauses.holds(name),
       taken: (job) => flow.taken(job),
     });
     this.acceptor = new JobAcceptor({
@@ -186,6 +189,12 @@ export class DistributorStages {
     const beyond = (id: string): Promise<StoredJob | null> => this.window.row(id);
     this.questions = new JobQuestions({ ...stages, sent: (id) => this.dispatcher.sent(id), beyond });
     this.asked = new AskedNodes(registry);
+    this.pauses = new ClusterPauses({
+      ...stages,
+      asked: this.asked,
+      open: () => flow.open(),
+      changed: () => this.dispatcher.wake(),
+    });
     this.queries = new ClusterQueries({
       ...stages,
       asked: this.asked,

@@ -4,6 +4,7 @@ import type { Intake, JobGateway, NewJob } from '../job/job-gateway.js';
 import type { JobListeners } from '../job/job-listeners.js';
 import { JobRejected } from '../job/job.errors.js';
 import type { FeedbackRecord } from '../job/job.js';
+import type { PauseGateway } from '../job/pause-gateway.js';
 import type { ScheduleGateway } from '../job/schedule-gateway.js';
 import type { TransactionManager } from '../job/transaction-manager.js';
 import type { Progress, StoredEntry } from '../protocol/job-messages.js';
@@ -35,6 +36,7 @@ export class Distributor implements JobGateway {
   readonly queries: ClusterQueries;
   readonly feedbacks: ParkedQueries;
   readonly schedules: ScheduleGateway;
+  readonly pauses: PauseGateway;
   readonly health: DistributorHealth;
   readonly #parts: DistributorParts;
   readonly #stages: DistributorStages;
@@ -61,6 +63,7 @@ export class Distributor implements JobGateway {
     this.queries = this.#stages.queries;
     this.feedbacks = this.#stages.parked;
     this.schedules = this.#stages.storedSchedules;
+    this.pauses = this.#stages.pauses;
     this.health = this.#stages.health;
   }
 
@@ -195,6 +198,7 @@ export class Distributor implements JobGateway {
   }
 
   #joined(node: ConnectedNode): void {
+    this.#stages.pauses.joined(node);
     this.#stages.dispatcher.joined(node);
     this.#stages.questions.joined(node);
     this.#stages.asked.joined(node);
@@ -236,6 +240,8 @@ export class Distributor implements JobGateway {
         return void this.#stages.requests.query(node, message);
       case 'edit':
         return void this.#stages.requests.edit(node, message);
+      case 'pauses':
+        return void this.#stages.pauses.heard(node, message);
       case 'parked-query':
         return void this.#stages.requests.parkedQuery(node, message);
       case 'peer-lost':
@@ -254,6 +260,7 @@ export class Distributor implements JobGateway {
   async #open(): Promise<void> {
     const { outbox, dispatcher } = this.#stages;
     this.#storage = await outbox.open();
+    await this.#stages.pauses.load();
     for await (const page of outbox.left()) for (const job of page) dispatcher.takeUp(job);
     this.#isOpen = true;
     this.#stages.own.scan();

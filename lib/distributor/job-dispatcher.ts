@@ -32,6 +32,8 @@ export interface DispatcherParts {
   givenUp: (job: HeldJob) => boolean;
   /** The node's storage is in the database the outbox is in. */
   shares: (node: ConnectedNode) => boolean;
+  /** No job of this name is to be sent. */
+  paused: (name: string) => boolean;
   /** A node that shares the outbox's database has its row. */
   taken: (job: HeldJob) => void;
 }
@@ -53,6 +55,7 @@ export class JobDispatcher {
   /** A node that takes the job now, with its credit spent and the job assigned to it. */
   choose(job: HeldJob): ConnectedNode | null {
     const { registry, clock } = this.#parts;
+    if (this.#parts.paused(job.spec.name)) return null;
     const node = selectNode(job.spec, registry.nodes(), clock.monotonic());
     if (node) this.#take(node, job);
     return node;
@@ -157,10 +160,10 @@ export class JobDispatcher {
   }
 
   #pump(): void {
-    const { held, registry, outbox, clock } = this.#parts;
+    const { held, registry, outbox, clock, paused } = this.#parts;
     const now = clock.monotonic();
     for (const group of held.pending.groups()) {
-      for (let job = group.first; job !== null; job = group.first) {
+      for (let job = group.first; job !== null && !paused(job.spec.name); job = group.first) {
         const node = selectNode(job.spec, registry.nodes(), now);
         if (!node) break;
         // Whoever claims a row finds it or not: nothing need be written down before.

@@ -6,6 +6,7 @@ import type { Cancelled } from '../protocol/job-messages.js';
 import type { Parked, ParkedAnswered } from '../protocol/parked-messages.js';
 import { type Answer, type Answered, type Query, editMessage, foundFrom } from '../protocol/query-messages.js';
 import type { Message } from '../protocol/message.js';
+import type { Pause } from '../job/pause-book.js';
 import type { ConnectedNode } from './connected-node.js';
 
 /** A node that has not answered by then counts as one that could not. */
@@ -60,6 +61,12 @@ export class JobRequests {
   async edit(node: ConnectedNode, id: string, edit: JobEdit): Promise<Answered | null> {
     const { end } = await this.#ask(node, (request) => editMessage(request, id, edit));
     return end?.type === 'answered' ? end : null;
+  }
+
+  /** True when the node has kept them. */
+  async pauses(node: ConnectedNode, words: Pause[]): Promise<boolean> {
+    const { end } = await this.#ask(node, (request) => ({ type: 'pauses', request, words }));
+    return end?.type === 'answered';
   }
 
   async parked(node: ConnectedNode, filter: ParkedPageQuery): Promise<ParkedPage | null> {

@@ -1,5 +1,6 @@
 import type { Clock } from '../clock.js';
 import type { FeedbackRecord, StoredJob } from '../job/job.js';
+import type { Pause } from '../job/pause-book.js';
 import type { EmitEvent } from '../job-reactor.events.js';
 import { FeedbacksInMemory, StoredFeedbacks, type FeedbackRows } from '../storage/feedback-rows.js';
 import { GroupCommit } from '../storage/group-commit.js';
@@ -101,6 +102,17 @@ export class Outbox {
       limit = Math.ceil(PAGE * Math.min(1, (PAGE_LENGTH * page.length) / (length * PAGE + 1)));
       after = { dueAt: last.dueAt, id: last.id };
     }
+  }
+
+  /** What an earlier process, or another one, kept of pauses. @throws STORAGE */
+  async pauses(): Promise<Pause[]> {
+    const rows = this.#parts.storage?.pauses;
+    return rows && this.#opening ? this.#opening.read(() => rows.list()) : [];
+  }
+
+  /** @throws STORAGE */
+  async keepPauses(words: readonly Pause[]): Promise<void> {
+    await this.#parts.storage?.pauses?.put(words);
   }
 
   /** @throws STORAGE */

@@ -4,6 +4,7 @@ import type { JobListeners } from './job-listeners.js';
 import type { JobQueries } from './job-query.js';
 import type { JobSpec } from './job.js';
 import type { FeedbackQueries } from './parked-feedback.js';
+import type { PauseGateway } from './pause-gateway.js';
 import type { ScheduleGateway } from './schedule-gateway.js';
 import type { TransactionManager } from './transaction-manager.js';
 
@@ -23,6 +24,8 @@ export interface JobGateway {
   readonly feedbacks: FeedbackQueries;
   /** Absent in a process that has no distributor. */
   readonly schedules?: ScheduleGateway;
+  /** Absent in a worker thread. */
+  readonly pauses?: PauseGateway;
   /**
    * Resolves for each job, in order, once it is accepted as the outbox mode says; `duplicate` when its id was known.
    * @throws {JobRejected | EnqueueUnknown} for a job that was not, or may not have been, accepted

@@ -5,6 +5,7 @@ import { CONNECTION_MESSAGES } from './connection-messages.js';
 import { JOB_MESSAGES } from './job-messages.js';
 import { RESULT_MESSAGES } from './result-messages.js';
 import { QUERY_MESSAGES } from './query-messages.js';
+import { PAUSE_MESSAGES } from './pause-messages.js';
 import { PARKED_MESSAGES } from './parked-messages.js';
 
 /**
@@ -18,4 +19,5 @@ export const MESSAGES: { readonly [T in MessageType]: Entry<MessageOf<T>> } = {
   ...RESULT_MESSAGES,
   ...QUERY_MESSAGES,
   ...PARKED_MESSAGES,
+  ...PAUSE_MESSAGES,
 };

@@ -8,6 +8,7 @@ import type {
   JobPage,
   JobStorage,
   JobWrite,
+  PauseRows,
   ScheduleRows,
   StorageOwner,
   StoragePeers,
@@ -47,6 +48,10 @@ export class DatabaseStorage implements JobStorage {
 
   get peers(): StoragePeers | undefined {
     return this.opened?.peers;
+  }
+
+  get pauses(): PauseRows | undefined {
+    return this.opened?.pauses;
   }
 
   get schedules(): ScheduleRows | undefined {

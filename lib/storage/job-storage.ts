@@ -1,5 +1,6 @@
 import type { FeedbackDelivery, FeedbackRecord, JobChange, JobOptions, KeptFeedback, StoredJob } from '../job/job.js';
 import type { JobStatus } from '../job/job-status.js';
+import type { PauseRows } from './pause-rows.js';
 import type { ScheduleRows, ScheduleWrite } from './schedule-rows.js';
 import type { WriteResult } from './write-result.js';
 
@@ -8,7 +9,7 @@ import type { WriteResult } from './write-result.js';
  * for one of them is not shared with the other. test/conformance holds the suite that every implementation passes.
  */
 
-export type { JobChange, ScheduleRows, ScheduleWrite, WriteResult };
+export type { JobChange, PauseRows, ScheduleRows, ScheduleWrite, WriteResult };
 
 export type JobWrite =
   /**
@@ -138,6 +139,8 @@ export interface JobStorage {
   readonly peers?: StoragePeers | undefined;
   /** Optional, of an outbox: without it the application has no schedules (NO_SCHEDULES). There once it is open. */
   readonly schedules?: ScheduleRows | undefined;
+  /** Optional: without it what is paused is known for as long as this process lives. There once it is open. */
+  readonly pauses?: PauseRows | undefined;
   /**
    * Connects, creates or migrates the schema, and makes sure nobody else has this storage open.
    * @returns the storage id: a UUID kept in the storage itself (for memory: new each time)

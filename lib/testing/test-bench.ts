@@ -88,7 +88,7 @@ export class TestBench implements Environment, TestingHooks {
       ...parts,
       settings: { ...parts.settings, threads: null },
       handlers: { names: () => handlers.names(), find: (name) => inMainThread(handlers.find(name)) },
-      gate: this.gate,
+      gates: [this.gate],
       around: (job, run) => this.#attempt(job, () => parts.around?.(job, run) ?? run()),
     };
   }

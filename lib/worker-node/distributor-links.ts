@@ -1,6 +1,7 @@
 import type { Clock } from '../clock.js';
 import type { JobHandlers } from '../handlers/job-handler.js';
 import { isInstant, type StoredJob } from '../job/job.js';
+import type { Pause } from '../job/pause-book.js';
 import type { EmitEvent } from '../job-reactor.events.js';
 import type { NodeSettings } from '../job-reactor.options.js';
 import { type Hello, type Offer, type Welcome } from '../protocol/handshake-messages.js';
@@ -192,6 +193,11 @@ export class DistributorLinks {
     const { instance, name } = lost;
     const more = back ? { back } : {};
     for (const link of this.#open.keys()) link.send({ type: 'peer-lost', database, instance, name, ...more });
+  }
+
+  /** All but the one it came from. */
+  pauses(words: readonly Pause[], but: DistributorLink): void {
+    for (const link of this.#open.keys()) if (link !== but) link.send({ type: 'pauses', words: [...words] });
   }
 
   drain(): void {

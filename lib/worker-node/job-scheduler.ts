@@ -18,8 +18,8 @@ export interface SchedulerParts {
   mayStart?: () => boolean;
   /** True when something in this process waits for the end of this job. */
   awaited: (id: string) => boolean;
-  /** Default: none, whatever is due may start. */
-  gate?: StartGate;
+  /** All of them have to let a job start. Default: none, whatever is due may start. */
+  gates?: readonly StartGate[];
   start: (job: WaitingJob) => void;
   /** A job has expired while it waited, and waits no more. */
   expired: (job: WaitingJob) => void;
@@ -37,7 +37,7 @@ export class JobScheduler {
   readonly #timers: TimerQueue;
   readonly #waiting: WaitingJobs;
   readonly #ready: ReadyJobs<WaitingJob>;
-  readonly #gate: StartGate | undefined;
+  readonly #gates: readonly StartGate[];
   readonly #mayStart: () => boolean;
   #timer: ClockTimer | undefined;
   #timerFor = Infinity;
@@ -54,11 +54,12 @@ export class JobScheduler {
     this.#expired = parts.expired;
     this.#timers = new TimerQueue(parts.clock, 'wall');
     this.#mayStart = parts.mayStart ?? (() => true);
-    this.#gate = parts.gate;
-    this.#gate?.attach(() => {
+    this.#gates = parts.gates ?? [];
+    const changed = (): void => {
       this.#waiting.askAgain();
       this.#fill();
-    });
+    };
+    for (const gate of this.#gates) gate.attach(changed);
   }
 
   get size(): number {
@@ -155,7 +156,7 @@ export class JobScheduler {
   freeSlot(job: WaitingJob): void {
     this.#taken--;
     this.#ready.ended(job);
-    this.#gate?.ended(job);
+    for (const gate of this.#gates) gate.ended(job);
     this.#fill();
   }
 
@@ -194,7 +195,8 @@ export class JobScheduler {
   }
 
   #isHeld(entry: WaitingJob): boolean {
-    return this.#gate !== undefined && !this.#gate.admits(entry);
+    for (const gate of this.#gates) if (!gate.admits(entry)) return true;
+    return false;
   }
 
   #arm(): void {

@@ -3,6 +3,8 @@ import type { CancelAnswer } from '../job/job-control.js';
 import type { FoundJob } from '../job/found-job.js';
 import type { JobGateway, NewJob } from '../job/job-gateway.js';
 import type { FeedbackQueries } from '../job/parked-feedback.js';
+import type { Pause } from '../job/pause-book.js';
+import type { PauseGateway } from '../job/pause-gateway.js';
 import { JobListeners } from '../job/job-listeners.js';
 import { EnqueueUnknown, JobRejected } from '../job/job.errors.js';
 import type { EmitEvent } from '../job-reactor.events.js';
@@ -34,15 +36,18 @@ export class JobSubmitter implements JobGateway {
   readonly listeners = new JobListeners();
   readonly queries: SubmitterRequests;
   readonly feedbacks: FeedbackQueries;
+  readonly pauses: PauseGateway;
   readonly #node: string;
   readonly #clock: Clock;
   readonly #emit: EmitEvent;
   readonly #links = new Set<DistributorLink>();
   readonly #submissions = new Map<string, Submission>();
 
-  constructor(node: string, instance: string, clock: Clock, emit: EmitEvent) {
+  constructor(node: string, instance: string, clock: Clock, emit: EmitEvent, paused: () => Pause[] = () => []) {
     this.queries = new SubmitterRequests(instance, clock);
     this.feedbacks = this.queries;
+    const { queries } = this;
+    this.pauses = { set: (...given) => queries.setPaused(...given), paused: async () => paused() };
     this.#node = node;
     this.#clock = clock;
     this.#emit = emit;

@@ -24,13 +24,14 @@ import { JobSubmitter } from './job-submitter.js';
 import type { JobsHere } from './jobs-here.js';
 import { LeaseLoss } from './lease-loss.js';
 import { NodeHealth } from './node-health.js';
+import { NodePauses } from './node-pauses.js';
 import { NodeFacts } from './node-facts.js';
 import { ProgressReporter } from './progress-reporter.js';
 import type { JobThreads } from './threads/job-threads.js';
 import { UnrunJobs } from './unrun-jobs.js';
 
 /** Everything a node is made of that is not its own: handed in, so that a simulation can hand in others. */
-export interface WorkerNodeParts extends LinksParts, Pick<SchedulerParts, 'awaited' | 'gate'> {
+export interface WorkerNodeParts extends LinksParts, Pick<SchedulerParts, 'awaited' | 'gates'> {
   jobs: JobsSettings;
   storage: JobStorage;
   /** For jobs with `thread: true`; null: this node has no worker threads. */
@@ -83,6 +84,7 @@ export class NodeStages {
   readonly submitter: JobSubmitter;
   readonly facts: NodeFacts;
   readonly health: NodeHealth;
+  readonly pauses: NodePauses;
   readonly progress: ProgressReporter;
   readonly unrun: UnrunJobs;
   readonly idle: IdleWait;
@@ -98,10 +100,12 @@ export class NodeStages {
     this.commit = new GroupCommit(storage, clock);
     const common = { ...parts, node, commit: this.commit, running };
     this.facts = new NodeFacts(common);
-    this.submitter = new JobSubmitter(node, instance, clock, emit);
+    this.pauses = new NodePauses({ ...common, tell: (words, but) => this.links.pauses(words, but) });
+    this.submitter = new JobSubmitter(node, instance, clock, emit, () => this.pauses.paused());
     this.receiver = new JobReceiver(common);
     const scheduler = new JobScheduler({
       ...common,
+      gates: [this.pauses, ...(parts.gates ?? [])],
       reserveThread: () => threads?.reserve() ?? false,
       mayStart: () => !this.reporter.isFull,
       start: (job) => flow.run(job),

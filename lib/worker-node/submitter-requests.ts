@@ -13,6 +13,7 @@ import type {
   RetryAnswer,
 } from '../job/job-query.js';
 import { JobReactorError } from '../job-reactor.error.js';
+import type { PauseKind } from '../job/pause-book.js';
 import type { FeedbackQueries, ParkedFilter, ParkedPage, ParkedPageQuery } from '../job/parked-feedback.js';
 import type { Cancelled } from '../protocol/job-messages.js';
 import type { Parked, ParkedAnswered, ParkedQueryKind, ParkedQueryMessage } from '../protocol/parked-messages.js';
@@ -25,6 +26,7 @@ import {
   foundFrom,
 } from '../protocol/query-messages.js';
 import type { Message } from '../protocol/message.js';
+import type { Pauses } from '../protocol/pause-messages.js';
 import type { DistributorLink } from './distributor-link.js';
 
 /** For so long a question waits for a distributor to be there and to answer. */
@@ -33,7 +35,7 @@ const ANSWER_WITHIN = 30_000;
 type End = Cancelled | Answered | ParkedAnswered;
 
 interface Request {
-  message: Extract<Message, { type: 'cancel' | 'query' | 'edit' | 'parked-query' }>;
+  message: Extract<Message, { type: 'cancel' | 'query' | 'edit' | 'parked-query' }> | (Pauses & { request: number });
   /** Asking again after a cut would answer something else: how the first was meant is not known. */
   once: boolean;
   answers: (Answer | Parked)[];
@@ -96,6 +98,14 @@ export class SubmitterRequests implements JobQueries, FeedbackQueries {
     const { end } = await this.#ask(editMessage(this.#next++, id, edit), true);
     if (end.type !== 'answered') throw unanswered('No distributor answered as it should.');
     return { answer: end.edited ?? 'unknown', missing: end.missing };
+  }
+
+  /** The distributor finds the moment for it. */
+  async setPaused(kind: PauseKind, name: string, paused: boolean): Promise<Missing> {
+    const words = [{ kind, name, paused, changedAt: this.#clock.now() }];
+    const { end } = await this.#ask({ type: 'pauses', request: this.#next++, words }, false);
+    if (end.type !== 'answered') throw unanswered('No distributor answered as it should.');
+    return { missing: end.missing };
   }
 
   async parked(filter: ParkedPageQuery): Promise<ParkedPage & Missing> {

@@ -58,6 +58,7 @@ export class WorkerNode {
     await threads?.start(handlers, () => this.#stages.scheduler.wake());
     if (this.#stopping) return;
     const { id } = await opening.open();
+    await opening.read(() => this.#stages.pauses.load());
     this.#here.stored = await opening.read(() => storage.countUnfinished());
     const recovered = await opening.read(() => recoverer.start());
     this.#stages.reporter.start();
@@ -231,6 +232,7 @@ export class WorkerNode {
   #opened(link: DistributorLink): void {
     this.#grant();
     this.#stages.adopter.look();
+    this.#stages.pauses.opened(link);
     this.#stages.reporter.opened(link);
     this.submitter.opened(link);
   }
@@ -262,6 +264,8 @@ export class WorkerNode {
         return void this.#stages.answers.edit(link, message);
       case 'peer-lost':
         return this.#stages.adopter.heard(message, link);
+      case 'pauses':
+        return void this.#stages.pauses.heard(link, message);
       default:
         return this.submitter.message(link, message);
     }

@@ -16,6 +16,7 @@ import type {
   WriteResult,
 } from '../../lib/storage/job-storage.js';
 import { sampleFeedback, sampleJob } from '../support/sample-job.js';
+import { pauseRowsSuite } from './pause-rows.suite.js';
 import { scheduleRowsSuite } from './schedule-rows.suite.js';
 
 export interface StorageUnderTest {
@@ -614,16 +615,15 @@ export function jobStorageSuite(name: string, make: () => Promise<StorageUnderTe
       });
     });
 
-    scheduleRowsSuite(
-      () => storage,
-      async () => {
-        const again = await made.reopen?.();
-        if (!again) return undefined;
-        onTestFinished(() => again.close());
-        await again.open(OWNER);
-        return again;
-      },
-    );
+    const reopened = async (): Promise<JobStorage | undefined> => {
+      const again = await made.reopen?.();
+      if (!again) return undefined;
+      onTestFinished(() => again.close());
+      await again.open(OWNER);
+      return again;
+    };
+    scheduleRowsSuite(() => storage, reopened);
+    pauseRowsSuite(() => storage, reopened);
 
     describe('if shared', () => {
       const open = async (owner: Partial<StorageOwner>): Promise<{ other: JobStorage; id: string }> => {

@@ -19,6 +19,7 @@ export const TABLES = {
   storage: 'storage',
   leases: 'leases',
   schedules: 'schedules',
+  pauses: 'pauses',
 };
 
 /** A transaction that is open; only one is at a time, which is more than any isolation level promises. */

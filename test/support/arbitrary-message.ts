@@ -317,6 +317,22 @@ export const ARBITRARY: { [T in MessageType]: fc.Arbitrary<MessageOf<T>> } = {
     count,
     missing: names,
   }),
+  pauses: fc.record(
+    {
+      type: fc.constant('pauses'),
+      request: count,
+      words: fc.array(
+        fc.record({
+          kind: fc.constantFrom('job' as const, 'node' as const),
+          name,
+          paused: fc.boolean(),
+          changedAt: moment,
+        }),
+        { maxLength: 5 },
+      ),
+    },
+    { requiredKeys: ['type', 'words'] },
+  ),
   'peer-lost': fc.record(
     { type: fc.constant('peer-lost'), database: uuid, instance: uuid, name, back: fc.boolean() },
     { requiredKeys: ['type', 'database', 'instance', 'name'] },

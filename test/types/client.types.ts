@@ -193,6 +193,18 @@ export async function looking(): Promise<void> {
   if (job) same<Awaited<ReturnType<typeof job.result>>, { bytes: number }>();
   const untyped = await client.retry('id');
   if (untyped.job) same<Awaited<ReturnType<typeof untyped.job.result>>, unknown>();
+  same<Awaited<ReturnType<typeof client.pause>>, { missing: string[] }>();
+  await client.pause({ job: Resize });
+  await client.pause({ job: 'by.name' });
+  await client.resume({ node: 'gpu' });
+  same<
+    Awaited<ReturnType<typeof client.paused>>,
+    ({ job: string; since: number } | { node: string; since: number })[]
+  >();
+  // @ts-expect-error one of the two
+  await client.pause({ job: Resize, node: 'gpu' });
+  // @ts-expect-error one of the two
+  await client.pause({});
   same<Awaited<ReturnType<typeof client.edit>>, { answer: EditAnswer; missing: string[] }>();
   await client.edit(Resize, 'id', { args: { path: 'a', width: 1 }, after: '1h' });
   await client.edit('by.name', 'id', { args: { anything: 1 }, runAt: new Date() });

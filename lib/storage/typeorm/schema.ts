@@ -1,6 +1,7 @@
 import { FeedbackEntity } from './entities/feedback.entity.js';
 import { JobEntity } from './entities/job.entity.js';
 import { LeaseEntity } from './entities/lease.entity.js';
+import { PauseEntity } from './entities/pause.entity.js';
 import { ScheduleEntity } from './entities/schedule.entity.js';
 import { StorageEntity } from './entities/storage.entity.js';
 import { TombstoneEntity } from './entities/tombstone.entity.js';
@@ -8,13 +9,14 @@ import { CreateTables1793491200000 } from './migrations/1793491200000-create-tab
 import { AddOwners1795651200000 } from './migrations/1795651200000-add-owners.js';
 import { AddDeliveries1796860800000 } from './migrations/1796860800000-add-deliveries.js';
 import { AddSchedules1797465600000 } from './migrations/1797465600000-add-schedules.js';
+import { AddPauses1798070400000 } from './migrations/1798070400000-add-pauses.js';
 
 /**
  * Rises with every migration, which writes it down. Within a thousand a migration only adds what an older version of this
  * package can do without (a column with a default, a table, an index), so that old and new processes run side by side
  * while a deployment goes through; one that does more begins the next thousand.
  */
-export const SCHEMA_VERSION = 4;
+export const SCHEMA_VERSION = 5;
 
 /** The first version that this code can't work with. */
 export const TOO_NEW = (Math.floor(SCHEMA_VERSION / 1_000) + 1) * 1_000;
@@ -29,6 +31,7 @@ export const jobReactorEntities = [
   StorageEntity,
   LeaseEntity,
   ScheduleEntity,
+  PauseEntity,
 ];
 
 /** For teams that run migrations themselves, together with `migrate: false`. */
@@ -37,4 +40,5 @@ export const jobReactorMigrations = [
   AddOwners1795651200000,
   AddDeliveries1796860800000,
   AddSchedules1797465600000,
+  AddPauses1798070400000,
 ];

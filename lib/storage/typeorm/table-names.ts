@@ -6,6 +6,7 @@ export interface TableNames {
   readonly storage: string;
   readonly leases: string;
   readonly schedules: string;
+  readonly pauses: string;
 }
 
 export interface TablePlace {
@@ -28,5 +29,6 @@ export function tableNames(place: TablePlace, quote: '"' | '`'): TableNames {
     storage: table('storage'),
     leases: table('leases'),
     schedules: table('schedules'),
+    pauses: table('pauses'),
   };
 }

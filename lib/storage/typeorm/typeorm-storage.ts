@@ -15,6 +15,7 @@ import type { Dialect } from './dialect.js';
 import { JobReads, type Read } from './job-reads.js';
 import { isUuid, toFeedback, toStoredJob, type Row } from './job-rows.js';
 import { SCHEMA_VERSION, TOO_NEW } from './schema.js';
+import { TypeOrmPauses } from './typeorm-pauses.js';
 import { TypeOrmSchedules } from './typeorm-schedules.js';
 
 /** So many ids in one statement, well below any database's limit of parameters. */
@@ -25,6 +26,7 @@ export class TypeOrmStorage implements JobStorage {
   readonly durable: boolean;
   readonly peers: StoragePeers | undefined;
   readonly schedules: TypeOrmSchedules;
+  readonly pauses: TypeOrmPauses;
   readonly enlist?: NonNullable<JobStorage['enlist']>;
   private dataSource: DataSource | undefined;
   private opened: JobReads | undefined;
@@ -36,6 +38,7 @@ export class TypeOrmStorage implements JobStorage {
     this.durable = dialect.durable;
     this.peers = dialect.peers;
     this.schedules = new TypeOrmSchedules(dialect);
+    this.pauses = new TypeOrmPauses(dialect);
     if (dialect.enlist) this.enlist = (...given) => dialect.enlist!(...given);
   }
 

@@ -134,7 +134,7 @@ describe('the schema', () => {
     expect(await storage.countUnfinished()).toBe(1);
     await storage.close();
     expect(application.isInitialized).toBe(true);
-    const ownTables = ['feedbacks', 'jobs', 'leases', 'migrations', 'schedules', 'storage', 'tombstones'].map(
+    const ownTables = ['feedbacks', 'jobs', 'leases', 'migrations', 'pauses', 'schedules', 'storage', 'tombstones'].map(
       (t) => `job_reactor_${t}`,
     );
     expect(await tables(application)).toEqual([...ownTables, 'users']);

@@ -10,8 +10,8 @@ import { seededRandom } from '../../support/seeded-random.js';
 function scheduling({
   slots = 4,
   threads = Infinity,
-  gate,
-}: { slots?: number; threads?: number; gate?: StartGate } = {}) {
+  gates,
+}: { slots?: number; threads?: number; gates?: StartGate[] } = {}) {
   const clock = new ManualClock();
   const running = new Map<string, WaitingJob>();
   const order: string[] = [];
@@ -23,7 +23,7 @@ function scheduling({
     storage: { durable: false },
     reserveThread: () => free > 0 && free-- > 0,
     awaited: (id) => awaited.has(id),
-    ...(gate ? { gate } : {}),
+    ...(gates ? { gates } : {}),
     start: (job) => {
       running.set(job.name, job);
       order.push(job.name);
@@ -125,7 +125,7 @@ describe('a gate', () => {
       for (const name of names) shut.add(name);
       changed();
     };
-    return { ...scheduling({ slots: 1, gate }), set, ended };
+    return { ...scheduling({ slots: 1, gates: [gate] }), set, ended };
   }
 
   it('holds a job that has just come like any other', () => {
