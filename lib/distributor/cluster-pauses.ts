@@ -42,6 +42,7 @@ export class ClusterPauses implements PauseGateway {
   async load(): Promise<void> {
     const { outbox, clock } = this.#parts;
     this.#book.merge(await outbox.pauses(), clock.now());
+    this.#tell(this.#book.paused());
   }
 
   holds(job: string): boolean {
@@ -99,12 +100,17 @@ export class ClusterPauses implements PauseGateway {
   }
 
   #apply(news: readonly Pause[]): void {
-    const { registry, emit, changed, distributor } = this.#parts;
+    const { registry, changed } = this.#parts;
     if (news.length === 0) return;
     for (const node of registry.nodes()) node.paused = this.#book.isPaused('node', node.name);
-    for (const { kind, name, paused } of news)
-      emit({ event: 'pause heard', role: `distributor '${distributor}'`, kind, name, paused });
+    this.#tell(news);
     changed();
+  }
+
+  #tell(words: readonly Pause[]): void {
+    const { emit, distributor } = this.#parts;
+    for (const { kind, name, paused } of words)
+      emit({ event: 'pause heard', role: `distributor '${distributor}'`, kind, name, paused });
   }
 }
 

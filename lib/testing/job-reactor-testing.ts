@@ -152,7 +152,7 @@ export class JobReactorTesting {
     return (await runAttempt(handler, args, options, this.#bench.clock)) as JobRunOf<D>;
   }
 
-  /** Between tests that share a module: removes every job that waits and forgets what was enqueued. The clock stays. */
+  /** Between tests that share a module: removes every job that waits, forgets what was enqueued, and resumes what is paused. The clock stays. */
   async reset(): Promise<void> {
     await this.#ready();
     await this.#bench.clear();

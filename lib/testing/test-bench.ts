@@ -100,6 +100,7 @@ export class TestBench implements Environment, TestingHooks {
       queries: real.queries,
       feedbacks: real.feedbacks,
       ...(real.schedules ? { schedules: real.schedules } : {}),
+      ...(real.pauses ? { pauses: real.pauses } : {}),
       cancel: (id, reason) => real.cancel(id, reason),
       find: (id) => real.find(id),
       accept: (jobs, distributor) => this.#accept(real, jobs, distributor),
@@ -165,9 +166,10 @@ export class TestBench implements Environment, TestingHooks {
   /** Removes what waits, and forgets what was. */
   async clear(): Promise<void> {
     await this.quiet();
-    for (const { queries, schedules } of this.#gateways) {
+    for (const { queries, schedules, pauses } of this.#gateways) {
       for (const { key, job } of (await schedules?.list()) ?? []) if (job.args !== null) await schedules?.remove(key);
       await queries.removeAll({});
+      for (const { kind, name } of (await pauses?.paused()) ?? []) await pauses?.set(kind, name, false);
     }
     await this.ended(null);
     this.enqueued.clear();

@@ -15,6 +15,8 @@ export interface AdopterParts {
   emit: EmitEvent;
   /** A job that is this node's now; if it was running, the process of `from` died or lost its lease while it ran. */
   adopted: (job: StoredJob, from: string) => Promise<void>;
+  /** Whatever it has waits until it is told to go on. */
+  paused: () => boolean;
   /** Feedbacks that are this node's now are in the storage. */
   feedbacks: () => void;
 }
@@ -75,9 +77,11 @@ export class JobAdopter {
   }
 
   #wants({ name, options }: { name: string; options: JobOptions }, alive: ReadonlySet<string>): Wants {
-    const { settings, handlers } = this.#parts;
+    const { settings, handlers, paused } = this.#parts;
     if (!handlers.find(name) || (settings.accepts && !settings.accepts.includes(name))) return 'no';
     if (options.notNode?.includes(settings.name) || (options.thread && !settings.threads)) return 'no';
+    // Others may run it at once.
+    if (paused() && alive.size > 0) return 'later';
     if (!options.node || options.node.includes(settings.name)) return 'yes';
     if (options.strictNode) return 'no';
     // One it would rather run on is the first to take it over, if that is there and has a handler for it.

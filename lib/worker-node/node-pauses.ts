@@ -33,10 +33,16 @@ export class NodePauses implements StartGate {
   async load(): Promise<void> {
     const { storage, clock } = this.#parts;
     this.#book.merge((await storage.pauses?.list()) ?? [], clock.now());
+    this.#tell(this.#book.paused());
   }
 
   admits({ name }: GatedJob): boolean {
-    return !this.#book.isPaused('job', name) && !this.#book.isPaused('node', this.#parts.node);
+    return !this.#book.isPaused('job', name) && !this.isPaused;
+  }
+
+  /** Nothing at all starts on this node. */
+  get isPaused(): boolean {
+    return this.#book.isPaused('node', this.#parts.node);
   }
 
   ended(): void {}
@@ -57,10 +63,9 @@ export class NodePauses implements StartGate {
 
   async heard(link: DistributorLink, { request, words }: Pauses): Promise<void> {
     const { node, storage, clock, emit, tell } = this.#parts;
-    const role = `node '${node}'`;
     const news = this.#book.merge(words, clock.now());
     if (news.length > 0) {
-      for (const { kind, name, paused } of news) emit({ event: 'pause heard', role, kind, name, paused });
+      this.#tell(news);
       this.#changed();
       tell(news, link);
     }
@@ -69,7 +74,13 @@ export class NodePauses implements StartGate {
       if (request !== undefined) link.send(answeredMessage(request));
     } catch (error) {
       // It holds all the same, as long as this process lives; who asked hears nothing, which says so.
-      emit({ event: 'storage failed', role, error });
+      emit({ event: 'storage failed', role: `node '${node}'`, error });
     }
+  }
+
+  #tell(words: readonly Pause[]): void {
+    const { node, emit } = this.#parts;
+    for (const { kind, name, paused } of words)
+      emit({ event: 'pause heard', role: `node '${node}'`, kind, name, paused });
   }
 }

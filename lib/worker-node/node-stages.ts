@@ -127,6 +127,7 @@ export class NodeStages {
     this.adopter = new JobAdopter({
       ...common,
       adopted: (job, from) => flow.adopted(job, from),
+      paused: () => this.pauses.isPaused,
       feedbacks: () => this.reporter.more(),
     });
     this.leaseLoss = new LeaseLoss({

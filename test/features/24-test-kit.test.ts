@@ -107,6 +107,15 @@ async function start(
 }
 
 describe('inline mode', () => {
+  it('what is paused is accepted and waits, and runs when it is resumed', async () => {
+    const { client } = await start({});
+    await client.pause({ job: Resize });
+    const job = await client.enqueue(Resize, { path: 'a', width: 1 });
+    expect(seen).toEqual([]);
+    await client.resume({ job: Resize });
+    expect(await job.result()).toEqual({ bytes: 2 });
+  });
+
   it('enqueue runs the job, its callbacks and its feedback before it resolves', async () => {
     const { client } = await start({});
     const job = await client.enqueue(Resize, { path: 'a', width: 4 });
@@ -240,6 +249,21 @@ describe('manual mode', () => {
     expect((attempts[1]!.error as Error).message).toBe('disk full');
     await kit.advance('5s');
     expect(await kit.drain()).toMatchObject([{ attempt: 2, status: 'succeeded' }]);
+  });
+
+  it('what is paused waits, and runs when it is resumed', async () => {
+    const { client, kit } = await start({ mode: 'manual' });
+    const job = await client.enqueue(Resize, { path: 'a', width: 1 });
+    expect(await client.pause({ job: Resize })).toEqual({ missing: [] });
+    await client.enqueue(Resize, { path: 'b', width: 1 });
+    expect(await kit.drain()).toEqual([]);
+    expect(seen).toEqual([]);
+    expect(await client.paused()).toMatchObject([{ job: 'image.resize' }]);
+    await client.resume({ job: Resize });
+    expect(await kit.drain()).toMatchObject([{ id: job.id }, { attempt: 1 }]);
+    await client.pause({ job: Resize });
+    await kit.reset();
+    expect(await client.paused()).toEqual([]);
   });
 
   it('a job that enqueues itself for ever is found out', async () => {

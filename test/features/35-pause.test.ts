@@ -177,6 +177,31 @@ describeEachDatabase('pausing, where applications and nodes share a database', (
     expect(await two.client.paused()).toEqual([]);
     await eventually('the first knows as well', async () => (await one.client.paused()).length === 0);
   });
+
+  it('what a dead node leaves goes to one that is not paused, and if all are to one that waits with it', async () => {
+    const storage = await system.database(kind);
+    const web = await system.application();
+    const ran = new Facts<Ran>();
+    @Injectable()
+    class Work {
+      @Job('work') work(@Payload() { n }: { n: number }, @Ctx() { job: { name, node, attempt } }: JobContext): void {
+        ran.tell({ name, n, node, attempt });
+      }
+    }
+    const first = await system.process({ node: { name: 'first', storage, distributors: [address(web)] } }, [web]);
+    const { id } = await web.client.enqueue('work', { n: 1 }, { after: '1h', confirm: 'stored' });
+    await system.node({ name: 'second', to: web, storage, providers: [Work] });
+    const third = await system.node({ name: 'third', to: web, storage, providers: [Work] });
+    await web.client.pause({ node: 'second' });
+    await first.kill('SIGKILL');
+    const holder = async (): Promise<unknown> => (await web.client.find(id))?.node;
+    await eventually('the one that is not paused has it', async () => (await holder()) === 'third');
+    await third.close();
+    await eventually('the other one has it', async () => (await holder()) === 'second');
+    await web.client.runNow(id);
+    await web.client.resume({ node: 'second' });
+    expect(await ran.next()).toMatchObject({ n: 1, node: 'second' });
+  });
 });
 
 it('says which nodes have not confirmed it, and they hear of it when they are back', async () => {

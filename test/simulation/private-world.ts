@@ -76,7 +76,10 @@ function burst(cluster: Cluster, app: Member<Distributor>): void {
     again();
     if (job.givenId && world.chance(0.5)) world.at(world.random() * 2_000, again);
     if (world.chance(0.1))
-      world.at(world.random() * 3_000, () => app.alive && void app.role.cancel(job.id, 'from outside'));
+      world.at(
+        world.random() * 3_000,
+        () => app.alive && void app.role.cancel(job.id, 'from outside').catch(() => undefined),
+      );
     if (world.chance(0.1)) world.at(world.random() * 3_000, () => remove(cluster, app, job.id));
   }
   world.at(world.random() * 3_000, () => app.alive && void app.role.queries.removeAll({ name: 'doomed' }));
@@ -118,7 +121,10 @@ export async function simulate(seed: number, { jobs, trouble, deaths, cuts, look
         () => undefined,
       );
       if (world.chance(0.1))
-        world.at(world.random() * 5_000, () => app.alive && void app.role.cancel(job.id, 'from outside'));
+        world.at(
+          world.random() * 5_000,
+          () => app.alive && void app.role.cancel(job.id, 'from outside').catch(() => undefined),
+        );
       if (world.chance(0.3)) world.at(world.random() * 20_000, () => retry(cluster, app, job.id));
       if (world.chance(0.1)) world.at(world.random() * 20_000, () => remove(cluster, app, job.id));
     });

@@ -130,7 +130,9 @@ export class SharedWorld {
       );
     });
     if (world.chance(0.1))
-      world.at(world.random() * 20_000, () => life.run(() => void role.cancel(job.id, 'from outside')));
+      world.at(world.random() * 20_000, () =>
+        life.run(() => void role.cancel(job.id, 'from outside').catch(() => undefined)),
+      );
   }
 
   /** Everything that must not be. */
