@@ -1,13 +1,15 @@
 import { randomUUID } from 'node:crypto';
+import { setImmediate } from 'node:timers/promises';
 import { Injectable } from '@nestjs/common';
 import { Ctx } from '@nestjs/microservices';
 import { describe, expect, it } from 'vitest';
 import { systemClock } from '../../lib/clock.js';
+import type { StoredJob } from '../../lib/job/job.js';
 import { Job, JobReactorError, type JobContext } from '../../lib/index.js';
 import { CommitInDoubt } from '../../lib/storage/commit-in-doubt.js';
 import type { JobStorage, JobWrite, StoragePeers } from '../../lib/storage/job-storage.js';
 import { MemoryStorage } from '../../lib/storage/memory-storage.js';
-import { within } from '../support/deadline.js';
+import { signal, within } from '../support/deadline.js';
 import { Facts, reactors } from '../support/reactor.js';
 import { wrapped } from '../support/wrapped-storage.js';
 
@@ -94,4 +96,42 @@ describe('a node that loses its lease and has it again', () => {
     expect(await within(job.result(), 'the result')).toBe('attempt 1');
     expect(begun.all).toEqual([job.id]);
   });
+});
+
+it('a job that is taken over from a dead node while it is on its way to the same node runs', async () => {
+  const memory = new MemoryStorage(systemClock);
+  const asked = signal();
+  let dead: StoredJob | undefined;
+  const web = await system.application();
+  const other = await system.application();
+  const storage = wrapped(memory, {
+    peers: {
+      database: randomUUID(),
+      onLease: () => undefined,
+      list: async () => (dead ? [{ id: 'dead', name: 'two', instance: 'gone', left: 0, expiresAt: 0 }] : []),
+      async *adopt() {
+        if (dead) yield { jobs: [dead], feedbacks: 0 };
+      },
+    },
+    async commit(writes) {
+      const [write] = writes;
+      if (write?.kind !== 'insert' || dead) return memory.commit(writes);
+      // Its row was the dead node's: this one takes it over just before it tries to insert it.
+      dead = { ...write.job, status: 'queued', attempt: 0, startedAt: null, fence: 7 };
+      await memory.commit([{ kind: 'insert', job: dead }]);
+      void other.close().then(() => asked.resolve());
+      await asked.promise;
+      for (let ticks = 10; ticks > 0; ticks--) await setImmediate();
+      return memory.commit(writes);
+    },
+  });
+  @Injectable()
+  class Work {
+    @Job('work') work(@Ctx() ctx: JobContext): string {
+      return `attempt ${ctx.job.attempt}`;
+    }
+  }
+  await system.node({ to: [web, other], storage, providers: [Work] });
+  const job = await web.client.enqueue('work', {});
+  expect(await within(job.result(), 'the result')).toBe('attempt 1');
 });
