@@ -41,6 +41,7 @@ export type {
   InputOf,
   JobDefinition,
   JobSettings,
+  RateLimit,
   ResultOf,
 } from './job/define-job.js';
 export type { EnqueueOptions } from './job/enqueue-options.js';

@@ -141,7 +141,7 @@ export interface DistributorAddress {
   port: number;
 }
 
-export interface JobsOptions extends Omit<JobSettings, 'thread'> {
+export interface JobsOptions extends Omit<JobSettings, 'thread' | 'concurrency' | 'rate'> {
   /** `node` in enqueue() is required, not preferred. Default false. */
   strictNode?: boolean;
   /** How often a feedback is delivered whose methods throw before it is parked, at least 1. Default 20, some 8 hours. */

@@ -27,6 +27,14 @@ export type Backoff =
 /** Milliseconds to wait after `attempt` (1 for the first) failed with `error`. */
 export type BackoffFunction = (attempt: number, error: ErrorData) => number;
 
+/** So many starts within a time. */
+export interface RateLimit {
+  /** From 1 to 1,000,000. */
+  max: number;
+  /** Any time of this length. */
+  per: Duration;
+}
+
 /** What a definition, `@Job` or `forRoot({ jobs })` can say of jobs; enqueue options overrule it. */
 export interface JobSettings {
   /** Attempts before the job is `failed`. `null`: unlimited. Default 10; unlimited for periodic jobs. */
@@ -39,6 +47,16 @@ export interface JobSettings {
   priority?: number;
   /** Run `@Job` in a worker thread of the node, which needs `node.threads`. Default false. */
   thread?: boolean;
+  /**
+   * So many jobs of this name run at once on one node; the others wait there and let other names pass. Said where the
+   * handler is. Default: as many as the node has slots.
+   */
+  concurrency?: number;
+  /**
+   * So many attempts at jobs of this name begin on one node within any time of `per`; the others wait there and let other
+   * names pass. Said where the handler is. Default: no limit.
+   */
+  rate?: RateLimit;
 }
 
 /** The same, validated, with durations as milliseconds: what the roles work with. */
@@ -48,9 +66,13 @@ export interface JobDefaults {
   timeout?: number;
   priority?: number;
   thread?: boolean;
+  concurrency?: number;
+  rate?: { max: number; per: number };
 }
 
-export const JOB_SETTINGS = ['maxAttempts', 'backoff', 'timeout', 'priority', 'thread'] as const;
+export const JOB_SETTINGS = ['maxAttempts', 'backoff', 'timeout', 'priority', 'thread', 'concurrency', 'rate'] as const;
+/** What is said of a handler alone, and not for all jobs of an application or a node. */
+export const HANDLER_SETTINGS: readonly string[] = ['thread', 'concurrency', 'rate'];
 
 /**
  * Validates what `defineJob`, `@Job` or `forRoot({ jobs })` says of jobs. Options of other kinds in the same object are
@@ -62,7 +84,7 @@ export function settingsToDefaults(
   path = '',
   code: RefusalCode = 'INVALID_OPTIONS',
 ): JobDefaults {
-  const { maxAttempts, backoff, timeout, priority, thread } = settings;
+  const { maxAttempts, backoff, timeout, priority, thread, concurrency, rate } = settings;
   const defaults: JobDefaults = {};
   if (maxAttempts !== undefined) {
     defaults.maxAttempts =
@@ -74,8 +96,23 @@ export function settingsToDefaults(
   if (timeout !== undefined) defaults.timeout = parsePositiveDuration(timeout, `${path}timeout`, code);
   if (priority !== undefined) defaults.priority = readPriority(priority, `${path}priority`, code);
   if (thread !== undefined) defaults.thread = readBoolean(thread, `${path}thread`, code);
+  if (concurrency !== undefined)
+    defaults.concurrency = readWhole(concurrency, `${path}concurrency`, code, 1, MOST_SLOTS);
+  if (rate !== undefined) defaults.rate = readRate(rate, `${path}rate`, code);
   return defaults;
 }
+
+function readRate(value: unknown, what: string, code: RefusalCode): { max: number; per: number } {
+  const { max, per, ...rest } = readObject(value, what, code);
+  refuseUnknown(rest, ['max', 'per'], `${what}.`, code);
+  return {
+    max: readWhole(max, `${what}.max`, code, 1, MOST_SLOTS),
+    per: parsePositiveDuration(per as Duration, `${what}.per`, code),
+  };
+}
+
+/** As many as a node may have. */
+const MOST_SLOTS = 1_000_000;
 
 /** Every storage keeps a priority as a 32-bit integer. */
 function readPriority(value: unknown, what: string, code: RefusalCode): number {

@@ -4,6 +4,7 @@ import { expiryOf } from '../job/job-expiry.js';
 import type { NodeSettings } from '../job-reactor.options.js';
 import type { JobStorage } from '../storage/job-storage.js';
 import { TimerQueue } from '../timer-queue.js';
+import type { JobLimits } from './limited-jobs.js';
 import { ReadyJobs } from './ready-jobs.js';
 import type { StartGate } from './start-gate.js';
 import { WaitingJobs, type WaitingHow, type WaitingJob } from './waiting-jobs.js';
@@ -18,6 +19,8 @@ export interface SchedulerParts {
   mayStart?: () => boolean;
   /** True when something in this process waits for the end of this job. */
   awaited: (id: string) => boolean;
+  /** Of the jobs of a name, on this node. Default: no name has limits. */
+  limitsOf?: (name: string) => JobLimits | undefined;
   /** All of them have to let a job start. Default: none, whatever is due may start. */
   gates?: readonly StartGate[];
   start: (job: WaitingJob) => void;
@@ -111,7 +114,7 @@ export class JobScheduler {
     const isBusy = this.#paused || this.#taken >= this.#slots || this.#ready.size > 0 || this.#ready.holdsBack;
     if (isBusy || job.dueAt > this.#clock.now() || !this.#mayStart()) return null;
     const entry = this.#waiting.entry(job, { settled, thread: false, alone: false });
-    if (this.#isHeld(entry)) return null;
+    if (this.#isHeld(entry) || !this.#ready.begins(entry)) return null;
     this.#taken++;
     return entry;
   }

@@ -105,6 +105,7 @@ export class NodeStages {
     this.receiver = new JobReceiver(common);
     const scheduler = new JobScheduler({
       ...common,
+      limitsOf: (name) => parts.handlers.find(name)?.defaults,
       gates: [this.pauses, ...(parts.gates ?? [])],
       reserveThread: () => threads?.reserve() ?? false,
       mayStart: () => !this.reporter.isFull,

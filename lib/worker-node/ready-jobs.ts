@@ -1,18 +1,7 @@
 import type { Clock, ClockTimer } from '../clock.js';
-import { Heap, type HeapEntry } from '../heap.js';
-
-/** What the order goes by. */
-export interface ReadyJob extends HeapEntry {
-  id: string;
-  dueAt: number;
-  priority: number;
-  /** Where it stands among its equals. */
-  order: number;
-  /** It waits for a free worker thread as well. */
-  thread: boolean;
-  /** Nothing may run beside it on this node. */
-  alone: boolean;
-}
+import { Heap } from '../heap.js';
+import { LimitedJobs, type JobLimits } from './limited-jobs.js';
+import { goesFirst, type ReadyJob } from './ready-job.js';
 
 export interface ReadyParts {
   clock: Clock;
@@ -21,6 +10,8 @@ export interface ReadyParts {
   reserveThread: () => boolean;
   /** True when something in this process waits for the end of this job. */
   awaited: (id: string) => boolean;
+  /** Of the jobs of a name. Default: no name has limits. */
+  limitsOf?: (name: string) => JobLimits | undefined;
   /** `take` may give something now that it did not before. */
   changed: () => void;
 }
@@ -46,6 +37,7 @@ export class ReadyJobs<T extends ReadyJob> {
   readonly #plain = new Heap<T>(goesFirst);
   readonly #threaded = new Heap<T>(goesFirst);
   readonly #alone = new Heap<T>(goesFirst);
+  readonly #limited: LimitedJobs<T>;
   /** How many others may start before the next job that is to run alone. */
   #othersFirst = 0;
   #runsAlone: T | undefined;
@@ -57,10 +49,12 @@ export class ReadyJobs<T extends ReadyJob> {
 
   constructor(parts: ReadyParts) {
     this.#parts = parts;
+    this.#limited = new LimitedJobs({ ...parts, limitsOf: parts.limitsOf ?? (() => undefined) });
   }
 
+  /** Those that wait for a slot; not those that would have to wait all the same, as enough of their name run. */
   get size(): number {
-    return this.#plain.size + this.#threaded.size + this.#alone.size;
+    return this.#plain.size + this.#threaded.size + this.#alone.size + this.#limited.startable;
   }
 
   /** Free slots are of no use to others: they are kept for a job that is to run alone, or one runs. */
@@ -72,6 +66,7 @@ export class ReadyJobs<T extends ReadyJob> {
     yield* this.#plain;
     yield* this.#threaded;
     yield* this.#alone;
+    yield* this.#limited;
   }
 
   push(job: T): void {
@@ -89,6 +84,7 @@ export class ReadyJobs<T extends ReadyJob> {
     const job = this.#next(taken);
     if (!job) return undefined;
     this.#heapOf(job).remove(job);
+    this.#limited.began(job);
     if (job.alone) {
       this.#runsAlone = job;
       this.#othersFirst = this.#parts.slots;
@@ -101,13 +97,22 @@ export class ReadyJobs<T extends ReadyJob> {
     return job;
   }
 
+  /** For a job that has just come and takes a slot at once. False: enough of its name run. */
+  begins(job: T): boolean {
+    if (!this.#limited.admits(job)) return false;
+    this.#limited.began(job);
+    return true;
+  }
+
   ended(job: T): void {
+    this.#limited.ended(job);
     if (this.#runsAlone === job) this.#runsAlone = undefined;
   }
 
   /** Nothing starts until `resume`, and nobody's patience ends meanwhile. */
   pause(): void {
     this.#paused = true;
+    this.#limited.rest();
     this.#watch();
   }
 
@@ -130,9 +135,22 @@ export class ReadyJobs<T extends ReadyJob> {
   }
 
   #other(): T | undefined {
+    if (!this.#limited.isEmpty) return this.#firstOfAll();
     const [plain, threaded] = [this.#plain.peek(), this.#threaded.peek()];
     if (!threaded || (plain && goesFirst(plain, threaded))) return plain;
     return this.#parts.reserveThread() ? threaded : plain;
+  }
+
+  /** The same where some names have a limit: the first of each that has room. */
+  #firstOfAll(): T | undefined {
+    let best: T | undefined;
+    let unthreaded: T | undefined;
+    for (const job of [this.#plain.peek(), this.#threaded.peek(), ...this.#limited.firsts()]) {
+      if (!job) continue;
+      if (!best || goesFirst(job, best)) best = job;
+      if (!job.thread && (!unthreaded || goesFirst(job, unthreaded))) unthreaded = job;
+    }
+    return best?.thread && !this.#parts.reserveThread() ? unthreaded : best;
   }
 
   /** One of the others that something in this process waits for; all of them are looked through, so not at each change. */
@@ -140,6 +158,10 @@ export class ReadyJobs<T extends ReadyJob> {
     if (!this.#looking) return undefined;
     for (const job of this.#plain) if (this.#parts.awaited(job.id)) return job;
     for (const job of this.#threaded) if (this.#parts.awaited(job.id) && this.#parts.reserveThread()) return job;
+    for (const job of this.#limited) {
+      const may = this.#parts.awaited(job.id) && this.#limited.admits(job);
+      if (may && (!job.thread || this.#parts.reserveThread())) return job;
+    }
     return undefined;
   }
 
@@ -172,14 +194,8 @@ export class ReadyJobs<T extends ReadyJob> {
     this.#looking = false;
   }
 
-  #heapOf({ thread, alone }: T): Heap<T> {
-    if (alone) return this.#alone;
-    return thread ? this.#threaded : this.#plain;
+  #heapOf(job: T): Heap<T> {
+    if (job.alone) return this.#alone;
+    return this.#limited.of(job) ?? (job.thread ? this.#threaded : this.#plain);
   }
-}
-
-/** By priority, then by time. */
-export function goesFirst(a: ReadyJob, b: ReadyJob): boolean {
-  if (a.priority !== b.priority) return a.priority > b.priority;
-  return a.dueAt < b.dueAt || (a.dueAt === b.dueAt && a.order < b.order);
 }

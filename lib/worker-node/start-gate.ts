@@ -1,9 +1,7 @@
-import type { ReadyJob } from './ready-jobs.js';
+import type { ReadyJob } from './ready-job.js';
 
 /** A job that a gate is asked about. */
-export interface GatedJob extends ReadyJob {
-  name: string;
-}
+export type GatedJob = ReadyJob;
 
 /** Whether jobs may start whose time has come. Those it refuses wait aside, take no slot and hold up nobody. */
 export interface StartGate {

@@ -2,11 +2,11 @@ import type { Clock, ClockTimer } from '../clock.js';
 import { Heap } from '../heap.js';
 import type { StoredJob } from '../job/job.js';
 import type { JobStorage } from '../storage/job-storage.js';
-import { goesFirst, type ReadyJob, type ReadyJobs } from './ready-jobs.js';
+import { goesFirst, type ReadyJob } from './ready-job.js';
+import type { ReadyJobs } from './ready-jobs.js';
 
 /** A job that waits on this node, for its time or for a slot. */
 export interface WaitingJob extends ReadyJob {
-  name: string;
   fence: number;
   ready: boolean;
   /** The gate does not let it start. */
