@@ -48,7 +48,9 @@ describe('defineJob', () => {
     refused('x', { maxAttemps: 1 }).toThrow(
       "There is no option `defineJob('x') maxAttemps`: did you mean `defineJob('x') maxAttempts`?",
     );
-    refused('x', { colour: 1 }).toThrow('The options are maxAttempts, backoff, timeout, priority, thread, schema.');
+    refused('x', { colour: 1 }).toThrow(
+      'The options are maxAttempts, backoff, timeout, priority, thread, concurrency, rate, schema.',
+    );
     refused('x', 5).toThrow("The settings of defineJob('x') must be an object with options, not 5.");
   });
 

@@ -21,9 +21,7 @@ function scheduling(slots: number, threads = 0) {
     reserveThread: () => free > 0 && free-- > 0,
     awaited: () => false,
     limitsOf: (name) =>
-      name === 'slow'
-        ? { rate: { max: RATE, per: 1_000 } }
-        : { ...(LIMITS[name] ? { concurrency: LIMITS[name] } : {}) },
+      name === 'slow' ? { rate: { max: RATE, per: 1_000 } } : LIMITS[name] ? { concurrency: LIMITS[name] } : undefined,
     start: (job) => {
       running.set(job.id, job);
       order.push(job.name);
@@ -83,7 +81,7 @@ describe('a name with a limit', () => {
     clock.advance(400);
     for (let n = 0; n < 4; n++) add('slow');
     expect(order).toHaveLength(RATE);
-    for (const id of [...running.keys()]) end(id);
+    for (const id of running.keys()) end(id);
     expect([order.length, scheduler.readyCount]).toEqual([RATE, 0]);
     expect(scheduler.takeSlot(sampleJob({ name: 'slow', dueAt: clock.now() }), true)).toBeNull();
     add('other');
