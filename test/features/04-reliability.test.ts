@@ -243,7 +243,8 @@ describe.each(databaseKinds)('a node killed with SIGKILL and started again on it
     expect(await Promise.all(results)).toEqual(['on time', 'late']);
     const started = await again.started(({ id }) => id === due.id);
     expect(started.at).toBeGreaterThanOrEqual(runAt);
-    expect(again.starts.map(({ id }) => id)).toEqual([missed.id, due.id]);
+    // Each once. On a machine so busy that both are due when it is back, they begin at the same time.
+    expect(again.starts.map(({ id }) => id).sort()).toEqual([missed.id, due.id].sort());
   });
 
   it('goes on with a periodic job: its runs and the args it counts in are kept', async () => {
