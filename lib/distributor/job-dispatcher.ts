@@ -222,6 +222,8 @@ export class JobDispatcher {
 
   #handOver(node: ConnectedNode): void {
     for (const job of this.#parts.held.heldBy(node.storage)) {
+      // Nobody has been sent what may not be in the outbox yet; it looks for its node when it is.
+      if (this.#parts.committing(job.spec.id)) continue;
       if (job.state === 'sent' || job.state === 'kept') this.#giveUp(job);
     }
   }

@@ -59,6 +59,7 @@ export class OutboxPeers {
     if (!peers) return;
     const role = `distributor '${distributor}'`;
     peers.onLease = (change) => {
+      if (change === 'newcomer') return this.#watch?.unheardOf();
       emit({ event: change === 'lost' ? 'lease lost' : 'lease regained', role });
       if (change === 'regained') void this.#forgetTaken();
     };
@@ -75,7 +76,7 @@ export class OutboxPeers {
       gone: () => this.#parts.gone(),
       failed: (error) => emit({ event: 'storage failed', role, error }),
     });
-    this.#watch.look();
+    this.#watch.unheardOf();
   }
 
   joined(node: ConnectedNode): void {

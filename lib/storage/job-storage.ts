@@ -95,8 +95,9 @@ export interface StoragePeer {
  * - `lost`: the lease may run out before it can be renewed. From then on others may take over the rows: nothing may start
  *   any more, and what runs is to end.
  * - `regained`: it is held again; rows that were in memory may belong to others by now.
+ * - `newcomer`: of an outbox: another process of its name has begun.
  */
-export type LeaseChange = 'lost' | 'regained';
+export type LeaseChange = 'lost' | 'regained' | 'newcomer';
 
 /** What a page of a dead peer's rows came to. */
 export interface Adopted {

@@ -17,6 +17,10 @@ const LOOKS_AT_AWAY = 120;
 export type Wants = 'yes' | 'no' | 'later';
 
 const NOBODY: ReadonlySet<string> = new Set();
+/** Stands for whoever would say that it was lost, if there were anybody. */
+const NO_WORD = {};
+/** Instances remembered that somebody is connected to. */
+const MOST_CONNECTED = 1_000;
 
 export interface PeerWatchParts {
   peers: StoragePeers;
@@ -44,12 +48,17 @@ export class PeerWatch {
   readonly #done = new Map<string, { life: string; for: string | null }>();
   /** Until when others have the first choice of what one of the dead left, while something is left for them. */
   readonly #left = new Map<string, { life: string; until: number }>();
-  /** Instances that somebody has lost: by whose word, and how often they are looked at yet. */
+  /** Instances that somebody has lost, or nobody has a connection to: by whose word, and how often they are looked at yet. */
   readonly #away = new Map<string, { by: Set<object>; looks: number }>();
   #timer: ClockTimer | undefined;
   #lastCall: ClockTimer | undefined;
   /** `all`: every lease is in doubt. `suspects`: those that are due. */
   #wanted: 'all' | 'suspects' | null = null;
+  /** Instances that somebody is connected to who would say that they are lost. */
+  readonly #connected = new Map<string, Set<object>>();
+  #mindsUnheardOf = false;
+  /** The next look is for those that nobody is connected to. */
+  #unheardOf = false;
   #looking: Promise<void> | undefined;
   #stopped = false;
 
@@ -65,19 +74,46 @@ export class PeerWatch {
 
   /** Somebody has lost this instance: it is looked at until the same somebody says that it is back, or is gone as well. */
   lost(instance: string, by: object): void {
-    const sources = this.#away.get(instance)?.by ?? new Set();
-    this.#away.set(instance, { by: sources.add(by), looks: LOOKS_AT_AWAY });
+    const connected = this.#connected.get(instance);
+    if (connected?.delete(by) && connected.size === 0) this.#connected.delete(instance);
+    this.#watchOver(instance, by);
     this.look();
   }
 
+  /** Somebody is connected to it, and says when it is lost. */
   back(instance: string, by: object): void {
     const away = this.#away.get(instance);
-    if (away?.by.delete(by) && away.by.size === 0) this.#away.delete(instance);
+    away?.by.delete(by);
+    away?.by.delete(NO_WORD);
+    if (away?.by.size === 0) this.#away.delete(instance);
+    const connected = this.#connected.get(instance);
+    if (connected) connected.add(by);
+    else if (this.#connected.size < MOST_CONNECTED) this.#connected.set(instance, new Set([by]));
   }
 
   /** What it said holds no more: when it is there again it says anew who is not. */
   forget(by: object): void {
-    for (const instance of this.#away.keys()) this.back(instance, by);
+    for (const [instance, away] of this.#away) {
+      away.by.delete(by);
+      if (away.by.size === 0) this.#away.delete(instance);
+    }
+    let left = false;
+    for (const [instance, connected] of this.#connected) {
+      if (!connected.delete(by) || connected.size > 0) continue;
+      this.#connected.delete(instance);
+      left = true;
+    }
+    if (left && this.#mindsUnheardOf) this.unheardOf();
+  }
+
+  /**
+   * There may be peers whose death nobody would tell: until somebody is connected to it, each that is alive is looked at
+   * as one that was lost.
+   */
+  unheardOf(): void {
+    this.#mindsUnheardOf = true;
+    this.#unheardOf = true;
+    this.look();
   }
 
   /** Resolves when nothing is being taken over any more. */
@@ -181,6 +217,9 @@ export class PeerWatch {
 
   #suspect(peers: readonly StoragePeer[], all: boolean): void {
     const alive = peers.filter(({ left }) => left > 0);
+    if (this.#unheardOf)
+      for (const { instance } of alive) if (!this.#connected.has(instance)) this.#watchOver(instance, NO_WORD);
+    this.#unheardOf = false;
     let next = Infinity;
     const before = new Map(this.#suspects);
     this.#suspects.clear();
@@ -195,6 +234,11 @@ export class PeerWatch {
     }
     this.#timer?.cancel();
     if (next < Infinity) this.#arm(next + SLACK, 'suspects');
+  }
+
+  #watchOver(instance: string, by: object): void {
+    const sources = this.#away.get(instance)?.by ?? new Set();
+    this.#away.set(instance, { by: sources.add(by), looks: LOOKS_AT_AWAY });
   }
 
   #seenAway(instance: string): 'first' | 'again' | false {

@@ -5,6 +5,7 @@ import type { Pause } from '../job/pause-book.js';
 import type { EmitEvent } from '../job-reactor.events.js';
 import type { NodeSettings } from '../job-reactor.options.js';
 import { type Hello, type Offer, type Welcome } from '../protocol/handshake-messages.js';
+import type { PeerLost } from '../protocol/connection-messages.js';
 import { type JobMessage, type StoredEntry } from '../protocol/job-messages.js';
 import { PROTOCOL_VERSION, type Message } from '../protocol/message.js';
 import type { Address, Transport } from '../transport/connection.js';
@@ -191,8 +192,8 @@ export class DistributorLinks {
   /** Those who share the database are to look whether this node's lease, or that of a distributor, still holds. */
   peerLost(database: string, lost: { instance: string; name: string }, back = false): void {
     const { instance, name } = lost;
-    const more = back ? { back } : {};
-    for (const link of this.#open.keys()) link.send({ type: 'peer-lost', database, instance, name, ...more });
+    const said = back ? peerBack(database, lost) : ({ type: 'peer-lost', database, instance, name } as const);
+    for (const link of this.#open.keys()) link.send(said);
   }
 
   /** All but the one it came from. */
@@ -212,8 +213,13 @@ export class DistributorLinks {
 
   #opened(link: DistributorLink): void {
     const welcome = link.distributor;
-    if (welcome?.database !== undefined && this.#lost.delete(welcome.instance))
+    if (welcome?.database !== undefined) {
+      this.#lost.delete(welcome.instance);
+      // Whoever shares a database with it need not look whether it lives: this node would say that it doesn't.
       this.peerLost(welcome.database, welcome, true);
+      for (const other of this.#open.values())
+        if (other?.database !== undefined) link.send(peerBack(other.database, other));
+    }
     for (const { database, instance, name } of this.#lost.values())
       if (database !== undefined) link.send({ type: 'peer-lost', database, instance, name });
     this.#open.set(link, welcome);
@@ -233,6 +239,15 @@ export class DistributorLinks {
     this.#events.closed(link, welcome?.instance ?? '');
   }
 }
+
+/** It is connected, or connected again. */
+const peerBack = (database: string, { instance, name }: { instance: string; name: string }): PeerLost => ({
+  type: 'peer-lost',
+  database,
+  instance,
+  name,
+  back: true,
+});
 
 /** Credits are absolute and never taken back, so one that repeats the last says nothing and is not sent. */
 function sendCredit(link: DistributorLink, grant: JobCount): void {

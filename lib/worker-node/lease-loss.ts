@@ -51,7 +51,7 @@ export class LeaseLoss {
   }
 
   #changed(change: LeaseChange): void {
-    if (this.#stopped) return;
+    if (this.#stopped || change === 'newcomer') return;
     const { node, emit, scheduler, receiver, running, storage, announce } = this.#parts;
     emit({ event: change === 'lost' ? 'lease lost' : 'lease regained', role: `node ${node}` });
     scheduler.pause();

@@ -41,13 +41,17 @@ export class UnrunJobs {
     if (row) await this.expires(row, settled).catch(() => undefined);
   }
 
-  /** One that was running when the process died (this node's last, or `on` another node) has spent an attempt and counts a crash. */
-  async crashed(job: StoredJob, on?: string): Promise<void> {
+  /**
+   * One that was running when the process died (this node's last, or `on` another node) has spent an attempt and counts a
+   * crash. False: its row is not as it was, nothing was done.
+   */
+  async crashed(job: StoredJob, on?: string): Promise<boolean> {
     const { completer, facts, conclude } = this.#parts;
     const alone = completer.isLastChance({ ...job, attempt: job.attempt - 1 });
     const completed = await completer.crash(job, on);
-    if (!completed) return;
+    if (!completed) return false;
     facts.crashed(job, completed, alone, on);
     conclude(completed, false);
+    return true;
   }
 }

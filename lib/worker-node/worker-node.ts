@@ -204,8 +204,13 @@ export class WorkerNode {
 
   /** A row an earlier process left; what it ran when it died has crashed. */
   async #recovered(job: StoredJob): Promise<void> {
-    if (job.status === 'running') await this.#stages.unrun.crashed(job);
+    if (job.status === 'running') await this.#crashed(job);
     else this.#schedule(job, false);
+  }
+
+  /** It may have been seen to already: it is read after a lost lease while it is taken over. */
+  async #crashed(job: StoredJob, from?: string): Promise<void> {
+    if (!(await this.#stages.unrun.crashed(job, from))) await this.#lookAgain(job.id);
   }
 
   /** It was another node's, whose process is gone. */
@@ -216,7 +221,7 @@ export class WorkerNode {
     if (this.#here.hasBegun(job.id)) return;
     if (!this.#stages.scheduler.remove(job.id)) this.#here.stored++;
     this.#stages.links.here(job);
-    if (job.status === 'running') return this.#stages.unrun.crashed(job, from);
+    if (job.status === 'running') return this.#crashed(job, from);
     if (this.#stages.recoverer.admits(job)) this.#schedule(job, false);
   }
 

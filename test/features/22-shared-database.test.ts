@@ -312,6 +312,16 @@ describeEachDatabase('applications that share a database', ({ kind }) => {
     await eventually('nothing is left', () => second.distributor.backlog().unconfirmed === 0);
   });
 
+  it('killed before any node had reached it: another instance of it has its jobs, with no node there', async () => {
+    const outbox = await system.database(kind);
+    const second = await system.application({ name: 'web', outbox });
+    const first = await system.process({ distributor: { name: 'web', port: 0, outbox } });
+    await first.enqueue('work', {});
+    // It began later than the other one looked, and nobody will ever say that it is gone.
+    await first.kill('SIGKILL');
+    await eventually('it has been taken over', () => second.distributor.backlog().pending === 1);
+  });
+
   it('stopped with jobs that no node had: another instance of it has them at once', async () => {
     const outbox = await system.database(kind);
     const ran = new Facts<Ran>();

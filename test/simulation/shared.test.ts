@@ -44,7 +44,8 @@ it.each<[Mutation, number, RegExp, Weather?]>([
 /**
  * Where the answer to an adoption is lost, where a job is found in the outbox while it waits already, where a node
  * dies after everybody had lost it, where a cancel comes while the end is in doubt, where an outbox takes over another
- * and hears no answer, and where a job that is adopted is on its way here as well.
+ * and hears no answer, where a job that is adopted is on its way here as well, where a node is given up while it is not
+ * known whether the outbox has the job that is meant for it, and where a job is read after a lost lease and adopted at once.
  */
 it.each([
   [794, 0.035],
@@ -52,6 +53,8 @@ it.each([
   [2670, 0.005],
   [5437, 0.05],
   [5470, 0.05],
+  [1427, 0.05],
+  [4642, 0.05],
   [7476, 0.05],
 ])('statements without an answer: seed %i', async (seed, trouble) => {
   expect((await new SharedWorld(seed, { trouble }).run()).check()).toEqual([]);

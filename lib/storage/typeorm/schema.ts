@@ -10,13 +10,14 @@ import { AddOwners1795651200000 } from './migrations/1795651200000-add-owners.js
 import { AddDeliveries1796860800000 } from './migrations/1796860800000-add-deliveries.js';
 import { AddSchedules1797465600000 } from './migrations/1797465600000-add-schedules.js';
 import { AddPauses1798070400000 } from './migrations/1798070400000-add-pauses.js';
+import { AddNewcomers1798675200000 } from './migrations/1798675200000-add-newcomers.js';
 
 /**
  * Rises with every migration, which writes it down. Within a thousand a migration only adds what an older version of this
  * package can do without (a column with a default, a table, an index), so that old and new processes run side by side
  * while a deployment goes through; one that does more begins the next thousand.
  */
-export const SCHEMA_VERSION = 5;
+export const SCHEMA_VERSION = 6;
 
 /** The first version that this code can't work with. */
 export const TOO_NEW = (Math.floor(SCHEMA_VERSION / 1_000) + 1) * 1_000;
@@ -41,4 +42,5 @@ export const jobReactorMigrations = [
   AddDeliveries1796860800000,
   AddSchedules1797465600000,
   AddPauses1798070400000,
+  AddNewcomers1798675200000,
 ];

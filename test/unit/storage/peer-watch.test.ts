@@ -101,6 +101,55 @@ describe('a watch over the peers in a database', () => {
     expect(leases.adopts).toBe(0);
   });
 
+  it('looks at those nobody would tell of until somebody is connected to them, and again when that one is gone', async () => {
+    const leases = new Leases();
+    leases.renew('a', 'b');
+    leases.rows.set('a', ['x']);
+    const { watch } = watched(leases);
+    const minutes = async (count: number, ...living: string[]): Promise<number> => {
+      const before = leases.lists;
+      for (let turn = 0; turn < count * 3; turn++) {
+        leases.renew(...living);
+        await pass(leases, 20_000);
+      }
+      return leases.lists - before;
+    };
+    watch.unheardOf();
+    await settle();
+    expect(await minutes(2, 'a', 'b')).toBeGreaterThan(2);
+    const node = {};
+    watch.back('b', node);
+    expect(await minutes(2, 'a', 'b')).toBeGreaterThan(2);
+    watch.back('a', node);
+    await minutes(1, 'a', 'b');
+    expect(await minutes(10, 'a', 'b')).toBe(0);
+    // Asked to look at all again it leaves out those somebody is connected to.
+    watch.unheardOf();
+    await minutes(1, 'a', 'b');
+    expect(await minutes(10, 'a', 'b')).toBe(0);
+    watch.forget(node);
+    expect(await minutes(2, 'a', 'b')).toBeGreaterThan(2);
+    // It dies, and nobody says so.
+    await minutes(1, 'b');
+    expect(leases.taken).toEqual(['x']);
+  });
+
+  it('looks at those nobody would tell of for about an hour', async () => {
+    const leases = new Leases();
+    const { watch } = watched(leases);
+    watch.unheardOf();
+    for (let turn = 0; turn < 3 * 90; turn++) {
+      leases.renew('a');
+      await pass(leases, 20_000);
+    }
+    const { lists } = leases;
+    for (let turn = 0; turn < 3 * 10; turn++) {
+      leases.renew('a');
+      await pass(leases, 20_000);
+    }
+    expect(leases.lists).toBe(lists);
+  });
+
   it('looks at one that was lost again at the end of each lease until it is back, and not for ever', async () => {
     const leases = new Leases();
     leases.renew('a', 'b');

@@ -1,4 +1,5 @@
 import { fork, type ChildProcess } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { DataSource, type DataSourceOptions, type QueryRunner } from 'typeorm';
@@ -14,6 +15,7 @@ import { PostgresEngine } from '../../../lib/storage/typeorm/postgres/postgres-e
 import { transaction } from '../../../lib/storage/typeorm/server/engine.js';
 import { describeEachDatabase } from '../../support/databases.js';
 import { signal, within } from '../../support/deadline.js';
+import { Facts } from '../../support/facts.js';
 import { ManualClock } from '../../support/manual-clock.js';
 import { sampleFeedback, sampleJob } from '../../support/sample-job.js';
 import type { StorageProcessMessage } from '../../support/storage-process.js';
@@ -324,6 +326,43 @@ describeEachDatabase('a database server', (database) => {
     expect(peer!.left).toBeLessThanOrEqual(1_000);
     await age(option, OWNER.name, -5_000);
     expect(await takeOver(next)).toEqual([{ ...job, fence: 1 }]);
+  });
+
+  it('an outbox is told of others of its name that begin, by its next renewal and by no statement more', async () => {
+    const option = place();
+    const outbox = { ...OWNER, role: 'outbox' as const, name: 'web' };
+    const clock = new ManualClock();
+    const said = new Facts<string>();
+    const first = create(option, clock, { onStatement: (sql) => /leases/.test(sql) && said.tell(sql) });
+    await first.open(outbox);
+    const told = new Facts<string>();
+    first.peers!.onLease = (change) => told.tell(change);
+    const renewal = (): Promise<string> => {
+      clock.advance(10_000);
+      return said.next((sql) => /AND newcomers = /.test(sql));
+    };
+    const renewed = async (): Promise<number> => {
+      const before = said.all.length;
+      await renewal();
+      await first.countUnfinished();
+      return said.all.length - before;
+    };
+    expect(await renewed()).toBe(1);
+    for (const other of [
+      { ...outbox, name: 'another' },
+      { ...OWNER, name: 'web' },
+    ]) {
+      const storage = create(option);
+      await storage.open({ ...other, instance: randomUUID() });
+      await storage.close();
+    }
+    expect([await renewed(), told.all]).toEqual([1, []]);
+    const second = create(option);
+    await second.open({ ...outbox, instance: randomUUID() });
+    await renewal();
+    expect(await told.next()).toBe('newcomer');
+    expect([await renewed(), told.all]).toEqual([1, ['newcomer']]);
+    await second.close();
   });
 
   it('a process that can not renew its lease is told before others may take over, and again when it can', async () => {

@@ -16,4 +16,6 @@ export class LeaseEntity {
   @Column({ type: 'varchar', length: 255 }) process!: string;
   /** By the database's clock, milliseconds since the epoch; in the past when it was given up. */
   @Column({ name: 'expires_at', type: 'bigint', transformer: integer }) expiresAt!: number;
+  /** Rises with each process of this role and name that begins. */
+  @Column({ type: 'integer', default: 0 }) newcomers!: number;
 }

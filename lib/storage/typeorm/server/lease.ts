@@ -28,6 +28,7 @@ export class Lease {
 
   private constructor(
     readonly owner: Owner,
+    private newcomers: number,
     private readonly mark: string,
     private until: number,
     private readonly engine: Engine,
@@ -50,8 +51,8 @@ export class Lease {
   ): Promise<Lease> {
     const mark = await machine.mark();
     const until = clock.monotonic() + LEASE;
-    const id = await engine.session((session) => claim(session, engine, owner, machine, mark));
-    return new Lease({ id, ...owner }, mark, until, engine, clock, changed);
+    const { id, newcomers } = await engine.session((session) => claim(session, engine, owner, machine, mark));
+    return new Lease({ id, ...owner }, newcomers, mark, until, engine, clock, changed);
   }
 
   /** By this process's own clock it has run out: others may have what was ours when it was last renewed. */
@@ -78,13 +79,13 @@ export class Lease {
   private async renewNow(): Promise<void> {
     this.renewal?.cancel();
     const until = this.clock.monotonic() + LEASE;
-    let ranOut = false;
+    let [ranOut, hasCompany] = [false, false];
     try {
       const { now } = this.engine;
-      if ((await this.set(`${now} + ${LEASE}`, `AND expires_at > ${now}`)) === 0) {
-        await this.comeBack();
-        ranOut = true;
-      }
+      // One statement where nothing has happened.
+      const held = `AND expires_at > ${now} AND newcomers = ?`;
+      if ((await this.set(`${now} + ${LEASE}`, held, [this.newcomers])) === 0)
+        ({ ranOut, hasCompany } = await this.comeBack());
     } catch (error) {
       if (!this.released && !(error instanceof LeaseLost)) this.arm(RETRY);
       throw error;
@@ -95,6 +96,7 @@ export class Lease {
     this.until = until;
     this.arm(RENEWAL);
     if (back) this.changed('regained');
+    if (hasCompany) this.changed('newcomer');
   }
 
   private arm(delay: number): void {
@@ -113,30 +115,42 @@ export class Lease {
     this.changed('lost');
   }
 
-  private async set(expiresAt: string, condition = ''): Promise<number> {
+  private async set(expiresAt: string, condition = '', params: readonly unknown[] = []): Promise<number> {
     const sql = `UPDATE ${this.engine.tables.leases} SET expires_at = ${expiresAt} WHERE id = ? AND instance = ? ${condition}`;
     const { id, instance } = this.owner;
-    return (await this.engine.session((session) => session.query(sql, [id, instance]))).count;
+    return (await this.engine.session((session) => session.query(sql, [id, instance, ...params]))).count;
   }
 
-  /** It ran out: what was ours may be adopted by now, and the row itself be gone. @throws LeaseLost when it is another's */
-  private comeBack(): Promise<void> {
+  /**
+   * It ran out: what was ours may be adopted by now, and the row itself be gone; or there are newcomers.
+   * @throws LeaseLost when it is another's
+   */
+  private comeBack(): Promise<{ ranOut: boolean; hasCompany: boolean }> {
     const { id, instance } = this.owner;
     const { tables, now } = this.engine;
     return this.engine.session((session) =>
       transaction(session, async () => {
         await session.query(`SELECT id FROM ${tables.storage} FOR UPDATE`);
-        const { rows } = await session.query(`SELECT instance FROM ${tables.leases} WHERE id = ? FOR UPDATE`, [id]);
-        if (rows.length === 0) {
+        const sql = `SELECT instance, newcomers, expires_at - (${now}) AS time_left FROM ${tables.leases} WHERE id = ? FOR UPDATE`;
+        const [row] = (await session.query(sql, [id])).rows;
+        if (!row) {
           // Nobody deletes it within that time: the tables were emptied, or are those of a backup.
           if (this.clock.monotonic() - this.until < FORGET_AFTER)
             throw new SetBack('The lease of this process is not there.');
-          return insert(session, this.engine, this.owner, this.mark);
+          await insert(session, this.engine, this.owner, this.mark);
+          return this.noted(0, true);
         }
-        if (rows[0]!['instance'] !== instance) throw new LeaseLost('The lease is held by another process.');
+        if (row['instance'] !== instance) throw new LeaseLost('The lease is held by another process.');
         await session.query(`UPDATE ${tables.leases} SET expires_at = ${now} + ${LEASE} WHERE id = ?`, [id]);
+        return this.noted(Number(row['newcomers']), Number(row['time_left']) <= 0);
       }),
     );
+  }
+
+  private noted(newcomers: number, ranOut: boolean): { ranOut: boolean; hasCompany: boolean } {
+    const hasCompany = newcomers !== this.newcomers;
+    this.newcomers = newcomers;
+    return { ranOut, hasCompany };
   }
 }
 
@@ -146,13 +160,13 @@ async function claim(
   owner: StorageOwner,
   machine: Machine,
   mark: string,
-): Promise<string> {
+): Promise<{ id: string; newcomers: number }> {
   const { tables, now } = engine;
   return transaction(session, async () => {
     // One at a time; there is always this one row.
     await session.query(`SELECT id FROM ${tables.storage} FOR UPDATE`);
     const { rows } = await session.query(
-      `SELECT id, process, expires_at FROM ${tables.leases} WHERE role = ? AND name = ? ORDER BY id`,
+      `SELECT id, process, expires_at, newcomers FROM ${tables.leases} WHERE role = ? AND name = ? ORDER BY id`,
       [owner.role, owner.name],
     );
     for (const row of rows) {
@@ -161,18 +175,28 @@ async function claim(
         `UPDATE ${tables.leases} SET instance = ?, process = ?, expires_at = ${now} + ${LEASE} WHERE id = ?`,
         [owner.instance, mark, row['id']],
       );
-      return row['id'] as string;
+      const id = row['id'] as string;
+      await announce(session, engine, owner, id);
+      return { id, newcomers: Number(row['newcomers']) };
     }
     await forgetEmpty(session, engine);
     const fresh = { ...owner, id: machine.uuid() };
     await insert(session, engine, fresh, mark);
-    return fresh.id;
+    await announce(session, engine, owner, fresh.id);
+    return { id: fresh.id, newcomers: 0 };
   });
+}
+
+/** Nobody may ever be connected to this process: others of its name have to see to it when it dies, so they are told. */
+async function announce(session: Session, { tables }: Engine, { role, name }: StorageOwner, id: string): Promise<void> {
+  if (role !== 'outbox') return;
+  const sql = `UPDATE ${tables.leases} SET newcomers = newcomers + 1 WHERE role = ? AND name = ? AND id <> ?`;
+  await session.query(sql, [role, name, id]);
 }
 
 async function insert(session: Session, { tables, now }: Engine, owner: Owner, mark: string): Promise<void> {
   await session.query(
-    `INSERT INTO ${tables.leases} (id, role, name, instance, process, expires_at) VALUES (?, ?, ?, ?, ?, ${now} + ${LEASE})`,
+    `INSERT INTO ${tables.leases} (id, role, name, instance, process, expires_at, newcomers) VALUES (?, ?, ?, ?, ?, ${now} + ${LEASE}, 0)`,
     [owner.id, owner.role, owner.name, owner.instance, mark],
   );
 }
