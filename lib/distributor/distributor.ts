@@ -139,6 +139,11 @@ export class Distributor implements JobGateway {
       this.#stages.held.revived(id, assignment);
       return this.#stages.settled.add(node, id);
     }
+    this.#keeps(node, job, assignment);
+  }
+
+  #keeps(node: ConnectedNode, job: HeldJob, assignment: number): void {
+    const { id } = job.spec;
     if (job.state === 'confirmed' || job.state === 'kept') return;
     if (job.claim && this.#stages.shares(node)) return this.#taken(job, node);
     this.#stages.held.confirm(job, node.durable ? 'confirmed' : 'kept');
@@ -175,6 +180,9 @@ export class Distributor implements JobGateway {
     const job = this.#stages.endings.arrived(feedback, node);
     const telling = this.#tell(feedback);
     if (!(telling instanceof Promise)) return this.#told(node, feedback, job, telling);
+    // Telling takes its time: a job whose word that it is stored was lost must not be sent again or elsewhere meanwhile.
+    if (job && feedback.final && node.durable && job.holder === node.storage)
+      this.#keeps(node, job, feedback.assignment);
     return telling.then((told) => this.#told(node, feedback, job, told));
   }
 

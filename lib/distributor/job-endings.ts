@@ -123,9 +123,11 @@ export class JobEndings {
   /** The first result that was accepted is final: a copy elsewhere is void. */
   #end(job: HeldJob, by: ConnectedNode): Promise<void> | null {
     const { id } = job.spec;
-    const holder = job.holder === null ? undefined : this.#parts.registry.byStorage(job.holder);
+    const { held, registry } = this.#parts;
+    const holder = job.holder === null ? undefined : registry.byStorage(job.holder);
     if (holder && holder !== by) holder.send({ type: 'refuse', id, assignment: job.assignment, code: 'SUPERSEDED' });
-    return this.letGo(job);
+    // It may have been let go of while the application was told, and another job may have its id by now.
+    return held.get(id) === job ? this.letGo(job) : null;
   }
 
   /**

@@ -4,17 +4,17 @@ import { Payload } from '@nestjs/microservices';
 import { afterEach, describe, expect, it } from 'vitest';
 import { systemClock } from '../../lib/clock.js';
 import { Job, type Feedback } from '../../lib/index.js';
-import type { Offer } from '../../lib/protocol/handshake-messages.js';
 import type { Credit, JobMessage } from '../../lib/protocol/job-messages.js';
 import type { Result } from '../../lib/protocol/result-messages.js';
 import type { Message } from '../../lib/protocol/message.js';
 import { MemoryStorage } from '../../lib/storage/memory-storage.js';
 import { signal } from '../support/deadline.js';
 import { eventually, Facts, reactors, type Application } from '../support/reactor.js';
+import { bytesOf, Ear, jobMessage, readAll, Wires } from '../unit/transport/tcp.js';
+import { nodesByHand } from '../support/node-by-hand.js';
 import { dial, scriptedDistributor, type ScriptedSide } from '../support/wire.js';
 import { wrapped } from '../support/wrapped-storage.js';
 import { resultByHand } from '../support/result-by-hand.js';
-import { bytesOf, Ear, hello, jobMessage, readAll, Wires } from '../unit/transport/tcp.js';
 
 /*
  * What anybody can make a distributor or a node hold, over real sockets: connections, bytes, jobs on their way.
@@ -42,19 +42,10 @@ class Measuring {
 
 const node = (to: Application, name: string) => system.node({ to, name, controllers: [Measuring] });
 
+const nodeByHand = nodesByHand();
 /** A node by hand that takes jobs named `budget.measure`. */
-async function byHand(app: Application, credit: Omit<Credit, 'type'>): Promise<ScriptedSide> {
-  const side = await dial(app.port);
-  open.push(() => side.socket.destroy());
-  const storage = { id: randomUUID(), durable: true };
-  side.send({ ...hello, instance: randomUUID(), storage, name: 'by hand' });
-  await side.next('welcome');
-  const offer: Offer = { type: 'offer', jobs: ['budget.measure'], slots: 1000, handoffTimeout: 60_000 };
-  side.send(offer);
-  side.send({ type: 'credit', ...credit });
-  await eventually('it has joined', () => app.distributor.nodes().some(({ name }) => name === 'by hand'));
-  return side;
-}
+const byHand = (app: Application, credit: Omit<Credit, 'type'>): Promise<ScriptedSide> =>
+  nodeByHand(app, 'by hand', ['budget.measure'], { credit });
 
 /** What the node has said so far has been heard: it answers a question behind all that. */
 const heardOfAll = (app: Application): Promise<unknown> => app.client.find(randomUUID());

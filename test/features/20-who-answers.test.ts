@@ -1,38 +1,21 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { OnSuccessFeedback, type Feedback } from '../../lib/index.js';
 import type { JobOrigin, JobView } from '../../lib/job/job.js';
-import type { Offer } from '../../lib/protocol/handshake-messages.js';
 import type { JobMessage, Submit } from '../../lib/protocol/job-messages.js';
 import type { Result } from '../../lib/protocol/result-messages.js';
 import { keptLog } from '../support/log.js';
-import { eventually, Facts, reactors, type Application } from '../support/reactor.js';
-import { dial, type ScriptedSide } from '../support/wire.js';
+import { nodesByHand } from '../support/node-by-hand.js';
+import { eventually, Facts, reactors } from '../support/reactor.js';
+import type { ScriptedSide } from '../support/wire.js';
 import { resultByHand } from '../support/result-by-hand.js';
-import { hello } from '../unit/transport/tcp.js';
 
 /*
  * Which node may speak of which job, over real sockets: one of them was sent it, the other one was not and knows its id.
  */
 const system = reactors();
-const open: (() => void)[] = [];
-afterEach(() => {
-  for (const close of open.splice(0)) close();
-});
-
-/** A node by hand; `jobs` are those it is sent. */
-async function byHand(app: Application, name: string, jobs: string[], durable = true): Promise<ScriptedSide> {
-  const side = await dial(app.port);
-  open.push(() => side.socket.destroy());
-  side.send({ ...hello, name, instance: randomUUID(), storage: { id: randomUUID(), durable } });
-  await side.next('welcome');
-  const offer: Offer = { type: 'offer', jobs, slots: 10, handoffTimeout: 60_000 };
-  side.send(offer);
-  side.send({ type: 'credit', instant: 10, stored: 10 });
-  await eventually('it has joined', () => app.distributor.nodes().some((node) => node.name === name));
-  return side;
-}
+const byHand = nodesByHand();
 
 /** What the node says at the end of a job. */
 const resultOf = (message: JobMessage, result: unknown, origin = message.job.origin): Result =>
@@ -54,7 +37,7 @@ describe.each(['durable', 'memory'])('a node that never had a job of a %s node',
   it('can give no result of it, whatever it claims; the node that had it can', async () => {
     const log = keptLog();
     const app = await system.application({ logger: log.logger });
-    const one = await byHand(app, 'one', ['work'], kind === 'durable');
+    const one = await byHand(app, 'one', ['work'], { durable: kind === 'durable' });
     const thief = await byHand(app, 'thief', []);
     const id = randomUUID();
     const handle = await app.client.enqueue('work', {}, { id });
