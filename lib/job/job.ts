@@ -36,6 +36,12 @@ export interface AttemptOptions {
   timeout?: number;
 }
 
+/** A key, and until when it is the job's: its first start, its end, or so many milliseconds from the enqueue. */
+export interface JobKeyScope {
+  value: string;
+  until: 'started' | 'ended' | number;
+}
+
 /**
  * What was said of this one job where it was enqueued. A field that is absent is decided by the node. Durations are
  * milliseconds, times are milliseconds since the epoch.
@@ -53,6 +59,8 @@ export interface JobOptions extends AttemptOptions {
   node?: string[];
   notNode?: string[];
   strictNode?: boolean;
+  /** Of the jobs of its name none else has this key at the same time. */
+  key?: JobKeyScope;
   /** The trace its enqueue was part of. */
   trace?: TraceCarrier;
 }
@@ -118,6 +126,8 @@ export interface JobInfo {
   lastError: ErrorData | null;
   /** Milliseconds from the end of one run to the start of the next, or null. */
   period: number | null;
+  /** The key it was enqueued with; absent where there was none. */
+  key?: string;
   /** The trace its enqueue was part of, as headers by name; absent where there was none. */
   trace?: TraceCarrier;
 }
@@ -251,7 +261,8 @@ export function jobInfo(job: StoredJob, node: string): JobInfo {
     lastError: job.lastError,
     period: job.options.period ?? null,
   };
-  const { trace } = job.options;
+  const { key, trace } = job.options;
+  if (key) info.key = key.value;
   if (trace) info.trace = trace;
   return info;
 }

@@ -5,6 +5,7 @@ import type {
   ErrorData,
   FeedbackRecord,
   JobInfo,
+  JobKeyScope,
   JobOptions,
   JobOrigin,
   JobSpec,
@@ -73,6 +74,10 @@ const fieldsOfDefaults = {
   backoff: optional(backoff),
   timeout: optional(duration),
 };
+const key = record<JobKeyScope>('a key object', {
+  value: name,
+  until: numberOr(duration, oneOf('started', 'ended')),
+});
 const fieldsOfOptions = {
   ...fieldsOfDefaults,
   defaults: optional(record<AttemptOptions>('a defaults object', fieldsOfDefaults)),
@@ -82,6 +87,7 @@ const fieldsOfOptions = {
   node: optional(names),
   notNode: optional(names),
   strictNode: optional(flag),
+  key: optional(key),
   trace: optional(trace),
 };
 const options = record<JobOptions>('an options object', fieldsOfOptions);
@@ -129,6 +135,7 @@ const fieldsOfInfo = {
   failedAt: nullable(moment),
   lastError: nullable(error),
   period: nullable(duration),
+  key: optional(name),
   trace: optional(trace),
 };
 const info = record<JobInfo>('a job information object', fieldsOfInfo);

@@ -8,6 +8,7 @@ import type {
   JobPage,
   JobStorage,
   JobWrite,
+  KeyRows,
   PauseRows,
   ScheduleRows,
   StorageOwner,
@@ -52,6 +53,10 @@ export class DatabaseStorage implements JobStorage {
 
   get pauses(): PauseRows | undefined {
     return this.opened?.pauses;
+  }
+
+  get keys(): KeyRows | undefined {
+    return this.opened?.keys;
   }
 
   get schedules(): ScheduleRows | undefined {

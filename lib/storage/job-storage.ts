@@ -1,5 +1,6 @@
 import type { FeedbackDelivery, FeedbackRecord, JobChange, JobOptions, KeptFeedback, StoredJob } from '../job/job.js';
 import type { JobStatus } from '../job/job-status.js';
+import type { KeyRows } from './key-rows.js';
 import type { PauseRows } from './pause-rows.js';
 import type { ScheduleRows, ScheduleWrite } from './schedule-rows.js';
 import type { WriteResult } from './write-result.js';
@@ -9,7 +10,7 @@ import type { WriteResult } from './write-result.js';
  * for one of them is not shared with the other. test/conformance holds the suite that every implementation passes.
  */
 
-export type { JobChange, PauseRows, ScheduleRows, ScheduleWrite, WriteResult };
+export type { JobChange, KeyRows, PauseRows, ScheduleRows, ScheduleWrite, WriteResult };
 
 export type JobWrite =
   /**
@@ -142,6 +143,8 @@ export interface JobStorage {
   readonly schedules?: ScheduleRows | undefined;
   /** Optional: without it what is paused is known for as long as this process lives. There once it is open. */
   readonly pauses?: PauseRows | undefined;
+  /** Optional, of an outbox: without it no job can have a `key`. There once it is open. */
+  readonly keys?: KeyRows | undefined;
   /**
    * Connects, creates or migrates the schema, and makes sure nobody else has this storage open.
    * @returns the storage id: a UUID kept in the storage itself (for memory: new each time)

@@ -3,6 +3,7 @@ import type { Clock } from '../clock.js';
 import { JobReactorError } from '../job-reactor.error.js';
 import { undelivered, type FeedbackRecord, type KeptFeedback, type StoredJob } from '../job/job.js';
 import { isFinal, type JobStatus } from '../job/job-status.js';
+import { MemoryKeys } from './memory-keys.js';
 import { MemorySchedules } from './memory-schedules.js';
 import type {
   FeedbackPage,
@@ -24,6 +25,7 @@ export class MemoryStorage implements JobStorage {
   private readonly feedbackRows = new Map<string, KeptFeedback>();
   private readonly feedbacksOfJob = new Map<string, number>();
   private readonly tombstones = new Map<string, number>();
+  readonly keys = new MemoryKeys((job) => this.insert(job));
   readonly schedules = new MemorySchedules((job) => this.insert(job));
   private prunedAt = 0;
 

@@ -16,6 +16,7 @@ import type {
   WriteResult,
 } from '../../lib/storage/job-storage.js';
 import { sampleFeedback, sampleJob } from '../support/sample-job.js';
+import { keyRowsSuite } from './key-rows.suite.js';
 import { pauseRowsSuite } from './pause-rows.suite.js';
 import { scheduleRowsSuite } from './schedule-rows.suite.js';
 
@@ -624,6 +625,7 @@ export function jobStorageSuite(name: string, make: () => Promise<StorageUnderTe
     };
     scheduleRowsSuite(() => storage, reopened);
     pauseRowsSuite(() => storage, reopened);
+    keyRowsSuite(() => storage, reopened);
 
     describe('if shared', () => {
       const open = async (owner: Partial<StorageOwner>): Promise<{ other: JobStorage; id: string }> => {

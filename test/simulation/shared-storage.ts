@@ -90,6 +90,7 @@ class SimulatedEngine implements Engine {
   readonly now = NOW;
   readonly commitsAtOnce = 2;
   readonly needsTransaction = false;
+  readonly keyStatements = { unlessThere: '', latest: '' };
   instance = '';
   readonly #sessions = new Set<SimulatedSession>();
 

@@ -20,6 +20,7 @@ export const TABLES = {
   leases: 'leases',
   schedules: 'schedules',
   pauses: 'pauses',
+  keys: 'keys',
 };
 
 /** A transaction that is open; only one is at a time, which is more than any isolation level promises. */

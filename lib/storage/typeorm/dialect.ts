@@ -3,7 +3,13 @@ import type { StoredJob } from '../../job/job.js';
 import type { Enlisted, JobPage, JobWrite, StorageOwner, StoragePeers, WriteResult } from '../job-storage.js';
 import type { Row, RowValue } from './job-rows.js';
 import type { JobReads, Read } from './job-reads.js';
+import type { Session } from './server/engine.js';
 import type { TableNames } from './table-names.js';
+
+export interface KeyStatements {
+  readonly unlessThere: string;
+  readonly latest: string;
+}
 
 /**
  * What one kind of database does its own way: how it is claimed and connected, and the statements of the hot path.
@@ -35,12 +41,22 @@ export interface Dialect {
   /** See JobStorage.commit(). */
   commit(writes: readonly JobWrite[]): Promise<WriteResult[]>;
   /**
-   * In one transaction a statement that has to change one row, and inserts of jobs. Null: it changed none, and nothing was
-   * written.
+   * In one transaction a statement that has to change so many rows (default: one), and inserts of jobs. Null: it did not,
+   * and no job was inserted.
    */
-  commitWith(guard: Read, jobs: readonly StoredJob[]): Promise<WriteResult[] | null>;
-  /** See JobStorage.enlist(). Absent where a transaction of others can't hold our rows. */
-  enlist?(manager: object, jobs: readonly StoredJob[], changed: () => void): Promise<Enlisted>;
+  commitWith(guard: Read, jobs: readonly StoredJob[], rows?: number): Promise<WriteResult[] | null>;
+  /**
+   * See JobStorage.enlist(). Absent where a transaction of others can't hold our rows. `select`: has its say first, in the
+   * same transaction, and gives those of the jobs that are to be inserted.
+   */
+  enlist?(
+    manager: object,
+    jobs: readonly StoredJob[],
+    changed: () => void,
+    select?: (session: Session) => Promise<readonly StoredJob[]>,
+  ): Promise<Enlisted>;
+  /** Present with `enlist`: what follows an INSERT that does nothing where the row is there, and a SELECT of what is committed. */
+  readonly keyStatements?: KeyStatements;
   /** See JobStorage.unfinished(). */
   unfinished(page: JobPage, reads: JobReads): Promise<StoredJob[]>;
   /** Ends what `connect`, `identify` and `claim` began; the caller disconnects in between. Twice is safe. */

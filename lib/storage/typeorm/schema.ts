@@ -1,5 +1,6 @@
 import { FeedbackEntity } from './entities/feedback.entity.js';
 import { JobEntity } from './entities/job.entity.js';
+import { KeyEntity } from './entities/key.entity.js';
 import { LeaseEntity } from './entities/lease.entity.js';
 import { PauseEntity } from './entities/pause.entity.js';
 import { ScheduleEntity } from './entities/schedule.entity.js';
@@ -11,13 +12,14 @@ import { AddDeliveries1796860800000 } from './migrations/1796860800000-add-deliv
 import { AddSchedules1797465600000 } from './migrations/1797465600000-add-schedules.js';
 import { AddPauses1798070400000 } from './migrations/1798070400000-add-pauses.js';
 import { AddNewcomers1798675200000 } from './migrations/1798675200000-add-newcomers.js';
+import { AddKeys1799280000000 } from './migrations/1799280000000-add-keys.js';
 
 /**
  * Rises with every migration, which writes it down. Within a thousand a migration only adds what an older version of this
  * package can do without (a column with a default, a table, an index), so that old and new processes run side by side
  * while a deployment goes through; one that does more begins the next thousand.
  */
-export const SCHEMA_VERSION = 6;
+export const SCHEMA_VERSION = 7;
 
 /** The first version that this code can't work with. */
 export const TOO_NEW = (Math.floor(SCHEMA_VERSION / 1_000) + 1) * 1_000;
@@ -33,6 +35,7 @@ export const jobReactorEntities = [
   LeaseEntity,
   ScheduleEntity,
   PauseEntity,
+  KeyEntity,
 ];
 
 /** For teams that run migrations themselves, together with `migrate: false`. */
@@ -43,4 +46,5 @@ export const jobReactorMigrations = [
   AddSchedules1797465600000,
   AddPauses1798070400000,
   AddNewcomers1798675200000,
+  AddKeys1799280000000,
 ];

@@ -7,6 +7,7 @@ export interface TableNames {
   readonly leases: string;
   readonly schedules: string;
   readonly pauses: string;
+  readonly keys: string;
 }
 
 export interface TablePlace {
@@ -30,5 +31,6 @@ export function tableNames(place: TablePlace, quote: '"' | '`'): TableNames {
     leases: table('leases'),
     schedules: table('schedules'),
     pauses: table('pauses'),
+    keys: table('keys'),
   };
 }

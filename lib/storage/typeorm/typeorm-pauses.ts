@@ -1,8 +1,8 @@
-import { createHash } from 'node:crypto';
 import type { Pause, PauseKind } from '../../job/pause-book.js';
 import type { PauseRows } from '../pause-rows.js';
 import type { Dialect } from './dialect.js';
 import type { Row } from './job-rows.js';
+import { nameId } from './name-id.js';
 
 const COLUMNS = 'id, kind, name, paused, changed_at';
 /** More than are ever in memory; they are few. */
@@ -55,16 +55,7 @@ export class TypeOrmPauses implements PauseRows {
 
 const bool = (value: boolean): string => (value ? 'TRUE' : 'FALSE');
 
-/** Names are longer than some databases' keys may be. */
-function idOf({ kind, name }: Pause): string {
-  const hex = createHash('sha256')
-    .update(JSON.stringify([kind, name]))
-    .digest('hex');
-  // Version 8: what its bits mean is ours.
-  return [hex.slice(0, 8), hex.slice(8, 12), `8${hex.slice(13, 16)}`, `8${hex.slice(17, 20)}`, hex.slice(20, 32)].join(
-    '-',
-  );
-}
+const idOf = ({ kind, name }: Pause): string => nameId(kind, name);
 
 function toPause(row: Row): Pause {
   const [kind, name] = [row['kind'] as PauseKind, row['name'] as string];

@@ -15,6 +15,7 @@ import type { Dialect } from './dialect.js';
 import { JobReads, type Read } from './job-reads.js';
 import { isUuid, toFeedback, toStoredJob, type Row } from './job-rows.js';
 import { SCHEMA_VERSION, TOO_NEW } from './schema.js';
+import { TypeOrmKeys } from './typeorm-keys.js';
 import { TypeOrmPauses } from './typeorm-pauses.js';
 import { TypeOrmSchedules } from './typeorm-schedules.js';
 
@@ -27,6 +28,7 @@ export class TypeOrmStorage implements JobStorage {
   readonly peers: StoragePeers | undefined;
   readonly schedules: TypeOrmSchedules;
   readonly pauses: TypeOrmPauses;
+  readonly keys: TypeOrmKeys;
   readonly enlist?: NonNullable<JobStorage['enlist']>;
   private dataSource: DataSource | undefined;
   private opened: JobReads | undefined;
@@ -39,6 +41,7 @@ export class TypeOrmStorage implements JobStorage {
     this.peers = dialect.peers;
     this.schedules = new TypeOrmSchedules(dialect);
     this.pauses = new TypeOrmPauses(dialect);
+    this.keys = new TypeOrmKeys(dialect);
     if (dialect.enlist) this.enlist = (...given) => dialect.enlist!(...given);
   }
 

@@ -28,6 +28,8 @@ export class MysqlEngine implements Engine {
   /** Two transactions would wait for each other's locks between the keys. */
   readonly commitsAtOnce = 1;
   readonly needsTransaction = true;
+  /** Not INSERT IGNORE: of two that wait for a third both would read-lock the row, and then want to write. */
+  readonly keyStatements = { unlessThere: ' ON DUPLICATE KEY UPDATE id = id', latest: ' FOR UPDATE' };
   private readonly prefix: string;
   private readonly commits: MysqlCommit;
   private connections: MysqlConnections | undefined;

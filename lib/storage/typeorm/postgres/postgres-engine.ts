@@ -29,6 +29,7 @@ export class PostgresEngine implements Engine {
   readonly now = '(extract(epoch FROM clock_timestamp()) * 1000)::bigint';
   readonly commitsAtOnce = COMMITS_AT_ONCE;
   readonly needsTransaction = false;
+  readonly keyStatements = { unlessThere: ' ON CONFLICT (id) DO NOTHING', latest: '' };
   private readonly prefix: string;
   private readonly commits: PostgresCommit;
   private pool: PostgresPool | undefined;

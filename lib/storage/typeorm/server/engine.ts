@@ -1,6 +1,7 @@
 import type { DataSource, DataSourceOptions } from 'typeorm';
 import type { JobWrite, StorageOwner, WriteResult } from '../../job-storage.js';
 import type { Row } from '../job-rows.js';
+import type { KeyStatements } from '../dialect.js';
 import type { TableNames } from '../table-names.js';
 
 /** One connection; each statement has a deadline. In `sql` each `?` is a parameter. */
@@ -65,6 +66,7 @@ export interface Engine {
   readonly commitsAtOnce: number;
   /** Whether what `apply` does needs a transaction around it. */
   readonly needsTransaction: boolean;
+  readonly keyStatements: KeyStatements;
   /** @throws {JobReactorError} STORAGE when the driver is missing */
   dataSourceOptions(): DataSourceOptions;
   use(dataSource: DataSource): void;

@@ -39,10 +39,10 @@ export class ServerCommits {
     return this.doubts.settle(writes, results, rows, lease.owner.id);
   }
 
-  /** In one transaction with a statement that has to change one row. Null: it changed none, and nothing was written. */
-  commitWith(guard: Read, writes: readonly JobWrite[]): Promise<WriteResult[] | null> {
+  /** In one transaction with a statement that has to change so many rows. Null: it did not, and nothing else was written. */
+  commitWith(guard: Read, writes: readonly JobWrite[], rows: number): Promise<WriteResult[] | null> {
     const group = (): Promise<WriteResult[] | null> =>
-      this.engine.session((session) => this.guarded(session, guard, writes));
+      this.engine.session((session) => this.guarded(session, guard, writes, rows));
     return this.held(() => this.again(group));
   }
 
@@ -112,9 +112,14 @@ export class ServerCommits {
     return this.engine.apply(session, this.lease().owner, writes, this.clock.now());
   }
 
-  private guarded(session: Session, { sql, params }: Read, writes: readonly JobWrite[]): Promise<WriteResult[] | null> {
+  private guarded(
+    session: Session,
+    { sql, params }: Read,
+    writes: readonly JobWrite[],
+    rows: number,
+  ): Promise<WriteResult[] | null> {
     return transaction(session, async () => {
-      if ((await session.query(sql, params)).count !== 1) return null;
+      if ((await session.query(sql, params)).count !== rows) return null;
       return writes.length === 0 ? [] : this.apply(session, writes);
     });
   }

@@ -4,7 +4,7 @@ import { JobReactorError } from '../../../job-reactor.error.js';
 import type { StoredJob } from '../../../job/job.js';
 import { CommitInDoubt } from '../../commit-in-doubt.js';
 import type { Enlisted, JobPage, JobWrite, StorageOwner, WriteResult } from '../../job-storage.js';
-import type { Dialect } from '../dialect.js';
+import type { Dialect, KeyStatements } from '../dialect.js';
 import type { JobReads, Read } from '../job-reads.js';
 import { toStoredJob, type Row, type RowValue } from '../job-rows.js';
 import type { TableNames } from '../table-names.js';
@@ -105,11 +105,21 @@ export class ServerDialect implements Dialect {
     return jobs;
   }
 
-  async enlist(given: object, jobs: readonly StoredJob[], changed: () => void): Promise<Enlisted> {
+  get keyStatements(): KeyStatements {
+    return this.engine.keyStatements;
+  }
+
+  async enlist(
+    given: object,
+    jobs: readonly StoredJob[],
+    changed: () => void,
+    select?: (session: Session) => Promise<readonly StoredJob[]>,
+  ): Promise<Enlisted> {
     const manager = given as EntityManager;
     const session = sessionOf(manager, (sql) => this.engine.text(sql));
     await this.transactions.assertSameDatabase(manager, session, this.tables.storage, this.peers.database);
-    const writes = inserts(jobs);
+    const chosen = select?.(session).catch((cause: unknown) => Promise.reject(notEnlisted(cause)));
+    const writes = inserts((await chosen) ?? jobs);
     const within = (good: readonly JobWrite[]): Promise<WriteResult[]> => this.commits.within(session, good);
     const results = await refusing(writes, within).catch((cause: unknown) => Promise.reject(notEnlisted(cause)));
     return { results, state: this.transactions.watch(manager, changed) };
@@ -121,9 +131,9 @@ export class ServerDialect implements Dialect {
     return results;
   }
 
-  async commitWith(guard: Read, jobs: readonly StoredJob[]): Promise<WriteResult[] | null> {
+  async commitWith(guard: Read, jobs: readonly StoredJob[], rows = 1): Promise<WriteResult[] | null> {
     const commit = (good: readonly JobWrite[]): Promise<WriteResult[] | null> =>
-      this.storage(() => this.commits.commitWith(guard, good), good);
+      this.storage(() => this.commits.commitWith(guard, good, rows), good);
     return refusing(inserts(jobs), commit);
   }
 

@@ -116,12 +116,12 @@ export class SqliteDialect implements Dialect {
     });
   }
 
-  commitWith(guard: Read, jobs: readonly StoredJob[]): Promise<WriteResult[] | null> {
+  commitWith(guard: Read, jobs: readonly StoredJob[], rows = 1): Promise<WriteResult[] | null> {
     return this.insist(() => {
       const connection = this.open();
       const at = { connection, statements: this.statements };
       return connection.transaction(() =>
-        connection.run(guard.sql, guard.params) === 1 ? insertAll(at, jobs, this.clock.now()) : null,
+        connection.run(guard.sql, guard.params) === rows ? insertAll(at, jobs, this.clock.now()) : null,
       );
     });
   }
