@@ -45,6 +45,7 @@ export type {
   ResultOf,
 } from './job/define-job.js';
 export type { EnqueueOptions } from './job/enqueue-options.js';
+export type { KeyConflict, KeyOptions } from './job/job-key.js';
 export type { ScheduledRun } from './job/declared-schedule.js';
 export type { ScheduleOptions, ScheduleSettings } from './job/schedule-options.js';
 export type { MissedSlots, ScheduledJob, ScheduleRule, StoredSchedule } from './job/schedule.js';
@@ -83,11 +84,13 @@ export type {
   JobPage,
   JobStorage,
   JobWrite,
+  KeyRows,
   ScheduleRows,
   ScheduleWrite,
   StorageOwner,
   WriteResult,
 } from './storage/job-storage.js';
+export type { EnlistedKeys, KeyClaim } from './storage/key-rows.js';
 export { CommitInDoubt } from './storage/commit-in-doubt.js';
 export type {
   DatabaseOptions,

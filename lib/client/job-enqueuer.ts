@@ -70,8 +70,7 @@ export class JobEnqueuer {
       this.#notAccepted([expected]);
       throw error;
     }
-    if (answer === 'duplicate') await this.#dropIfEnded(expected);
-    const handle = this.#handle(expected, answer);
+    const handle = this.#handle(await this.#known(expected, answer), answer);
     if (expected.request.confirm === 'stored') await handle.stored();
     return handle;
   }
@@ -88,8 +87,9 @@ export class JobEnqueuer {
       this.#notAccepted(expected);
       throw error;
     });
-    for (const [index, one] of expected.entries()) if (answers[index] === 'duplicate') await this.#dropIfEnded(one);
-    const handles = expected.map((one, index) => this.#handle(one, answers[index]));
+    const handles: JobHandle[] = [];
+    for (const [index, one] of expected.entries())
+      handles.push(this.#handle(await this.#known(one, answers[index]), answers[index]));
     const confirmed = handles.filter((_, index) => expected[index]?.request.confirm === 'stored');
     if (confirmed.length > 0) await Promise.all(confirmed.map((handle) => handle.stored()));
     return handles;
@@ -112,6 +112,7 @@ export class JobEnqueuer {
         runAt: request.runAt,
         givenId: request.id !== undefined,
         closures: awaited || request.onSuccess !== undefined || request.onError !== undefined,
+        ...(request.onConflict ? { onConflict: request.onConflict } : {}),
       },
     };
   }
@@ -147,11 +148,25 @@ export class JobEnqueuer {
 
   #handle({ job, interest }: Expected, answer: Intake | undefined): JobHandle {
     const parts = { gateway: this.#gateway, clock: this.#clock, interest };
-    return new JobHandle(job.id, job.name, answer === 'duplicate', parts);
+    return new JobHandle(job.id, job.name, answer !== 'accepted', parts);
   }
 
   #notAccepted(expected: readonly Expected[]): void {
     for (const { job, isNew } of expected) if (isNew) this.#gateway.listeners.drop(job.id, 'it was not accepted.');
+  }
+
+  /** What is listened for once it is known whether the job was there before, and which one it is. */
+  async #known(expected: Expected, answer: Intake | undefined): Promise<Expected> {
+    if (typeof answer === 'object') {
+      const { job, request, isNew } = expected;
+      // What was listened for does not come; whoever wanted to hear of it hears of the job that is there.
+      if (isNew) this.#gateway.listeners.drop(job.id, 'another job has its key.');
+      const winner = this.#listen({ job: { ...job, id: answer.winner }, request });
+      await this.#dropIfEnded(winner);
+      return winner;
+    }
+    if (answer === 'duplicate') await this.#dropIfEnded(expected);
+    return expected;
   }
 
   /** A repeat of a job that has ended: no feedback will come, and its result is asked for when somebody wants it. */

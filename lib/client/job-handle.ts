@@ -32,7 +32,7 @@ export class JobHandle<D = unknown> {
   constructor(
     readonly id: string,
     readonly name: string,
-    /** True when the id was known: the job had been enqueued before, and this enqueue changed nothing. */
+    /** True when the job was there before: its id was known, or it has the `key` of this enqueue, and then `id` is its id. */
     readonly duplicate: boolean,
     parts: { gateway: JobGateway; clock: Clock; interest: JobInterest },
   ) {

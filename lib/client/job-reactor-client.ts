@@ -13,8 +13,11 @@ import {
   type JobSelection,
   type JobsQuery,
 } from '../job/job-filter.js';
+import { isJobDefinition } from '../job/define-job.js';
+import { readKeyValue } from '../job/job-key.js';
 import type { PauseGateway } from '../job/pause-gateway.js';
 import type { EditAnswer, RemovedJobs, RetryAnswer } from '../job/job-query.js';
+import { readName } from '../job/read-option.js';
 import type { ScheduleOptions } from '../job/schedule-options.js';
 import type { Telemetry } from '../job/telemetry.js';
 import { JobReactorError } from '../job-reactor.error.js';
@@ -213,6 +216,19 @@ export class JobReactorClient extends ClientProxy {
     return paused.map(({ kind, name, changedAt }) =>
       kind === 'job' ? { job: name, since: changedAt } : { node: name, since: changedAt },
     );
+  }
+
+  /**
+   * Frees a key by hand, whichever job has it: of one that is lost with the disk of its node, and never comes to its end.
+   * The job goes on if it is there after all. False: no job had the key. In the application, not in a process that is only
+   * a node.
+   * @throws {JobReactorError} INVALID_JOB, INVALID_QUERY, STORAGE, STOPPED
+   */
+  async releaseKey(job: AnyJob, key: string): Promise<boolean> {
+    const { keys } = this.#gateway;
+    if (!keys) throw new JobReactorError('INVALID_QUERY', 'releaseKey() needs a distributor in this process.');
+    const name = isJobDefinition(job) ? job.name : readName(job, 'The job', 'INVALID_JOB');
+    return keys.release({ name, value: readKeyValue(key, 'The key of releaseKey()') });
   }
 
   /** Part of Nest's ClientProxy; the module connects. */

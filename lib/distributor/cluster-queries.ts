@@ -21,6 +21,7 @@ import type { JobRequests } from './job-requests.js';
 import type { NodeRegistry } from './node-registry.js';
 import type { OutboxWindow } from './outbox-window.js';
 import { mergePages } from './page-merge.js';
+import type { WaitingEdits } from './waiting-edits.js';
 
 export interface ClusterParts {
   instance: string;
@@ -34,6 +35,7 @@ export interface ClusterParts {
   sent: () => Promise<unknown>;
   /** Whether a job is about to be sent. */
   leaving: (id: string) => boolean;
+  edits: Pick<WaitingEdits, 'edit' | 'edited'>;
   window: Pick<OutboxWindow, 'row' | 'recall' | 'page' | 'recallPage'>;
   /** Null: others have it by now. */
   cancelWaiting: (job: HeldJob, reason: string) => Promise<'cancelled' | null>;
@@ -135,10 +137,22 @@ export class ClusterQueries implements JobQueries {
   }
 
   async edit(id: string, edit: JobEdit): Promise<{ answer: EditOutcome } & Missing> {
+    const { edits, sent } = this.#parts;
+    const here = await edits.edit(id, edit);
+    if (here) return { answer: here, missing: [] };
+    await sent();
+    const there = await this.#editThere(id, edit);
+    // Its node may have refused it meanwhile, and it waits here again.
+    const again = there.answer === 'edited' ? null : await edits.edit(id, edit);
+    return again ? { answer: again, missing: [] } : there;
+  }
+
+  async #editThere(id: string, edit: JobEdit): Promise<{ answer: EditOutcome } & Missing> {
     const found = await this.#holderOf(id);
     if ('missing' in found) return { answer: found.isHere ? 'not-waiting' : 'unknown', missing: found.missing };
     const { node } = found;
     const answer = await this.#parts.requests.edit(node, id, edit);
+    if (answer?.edited === 'edited') await this.#parts.edits.edited(id, edit);
     return { answer: answer?.edited ?? 'unknown', missing: answer ? [] : [node.name] };
   }
 

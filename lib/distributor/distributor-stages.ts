@@ -22,6 +22,8 @@ import { HeldJobs } from './held-jobs.js';
 import { JobAcceptor } from './job-acceptor.js';
 import { JobDispatcher } from './job-dispatcher.js';
 import { JobEndings } from './job-endings.js';
+import { JobKeys } from './job-keys.js';
+import { KeyedAcceptance } from './keyed-acceptance.js';
 import { JobProofs } from './job-proofs.js';
 import { JobQuestions } from './job-questions.js';
 import { JobRequests } from './job-requests.js';
@@ -40,6 +42,7 @@ import { OutboxPeers } from './outbox-peers.js';
 import { OutboxWindow } from './outbox-window.js';
 import { OwnFeedbacks } from './own-feedbacks.js';
 import { TickBatch } from './tick-batch.js';
+import { WaitingEdits } from './waiting-edits.js';
 
 /** Everything a distributor is made of that is not its own: handed in, so that a simulation can hand in others. */
 export interface DistributorParts {
@@ -93,6 +96,8 @@ export class DistributorStages {
   readonly listener: NodeListener;
   readonly registry: NodeRegistry;
   readonly acceptor: JobAcceptor;
+  readonly keys: JobKeys;
+  readonly keyed: KeyedAcceptance;
   readonly proofs: JobProofs;
   readonly dispatcher: JobDispatcher;
   readonly runner: FeedbackRunner;
@@ -186,6 +191,13 @@ export class DistributorStages {
       loaded: () => this.dispatcher.wake(),
       expired: (job) => this.endings.expire(job),
     });
+    this.keys = new JobKeys({ outbox, proofs: this.proofs, open: () => flow.open() });
+    this.keyed = new KeyedAcceptance({
+      keys: this.keys,
+      acceptor: this.acceptor,
+      edit: (id, edit) => this.queries.edit(id, edit),
+      clock,
+    });
     const beyond = (id: string): Promise<StoredJob | null> => this.window.row(id);
     this.questions = new JobQuestions({ ...stages, sent: (id) => this.dispatcher.sent(id), beyond });
     this.asked = new AskedNodes(registry);
@@ -201,6 +213,12 @@ export class DistributorStages {
       storage,
       sent: () => this.dispatcher.allSent(),
       leaving: (id) => this.dispatcher.leaving(id),
+      edits: new WaitingEdits({
+        ...stages,
+        recall: (id) => this.window.recall(id),
+        settled: (ids) => this.acceptor.settled(ids),
+        wake: () => this.dispatcher.wake(),
+      }),
       window: this.window,
       cancelWaiting: (job, reason) => this.endings.cancel(job, reason),
       retried: (id, origin) => this.forwarder.retried(id, origin),
@@ -212,6 +230,7 @@ export class DistributorStages {
     this.requests = new NodeRequests({
       parked: this.parked,
       accept: (accepted, submitter) => flow.accept(accepted, undefined, submitter),
+      follow: (winner, submitter) => this.forwarder.follow(winner, submitter),
       cancel: (id, reason) => flow.cancel(id, reason),
       find: (id) => flow.find(id),
       queries: this.queries,

@@ -1,6 +1,6 @@
 import type { CancelAnswer } from '../job/job-control.js';
 import type { FoundJob } from '../job/found-job.js';
-import type { Intake, JobGateway, NewJob } from '../job/job-gateway.js';
+import type { Intake, JobGateway, KeyGateway, NewJob } from '../job/job-gateway.js';
 import type { JobListeners } from '../job/job-listeners.js';
 import { JobRejected } from '../job/job.errors.js';
 import type { FeedbackRecord } from '../job/job.js';
@@ -37,6 +37,7 @@ export class Distributor implements JobGateway {
   readonly feedbacks: ParkedQueries;
   readonly schedules: ScheduleGateway;
   readonly pauses: PauseGateway;
+  readonly keys: KeyGateway;
   readonly health: DistributorHealth;
   readonly #parts: DistributorParts;
   readonly #stages: DistributorStages;
@@ -64,6 +65,7 @@ export class Distributor implements JobGateway {
     this.feedbacks = this.#stages.parked;
     this.schedules = this.#stages.storedSchedules;
     this.pauses = this.#stages.pauses;
+    this.keys = this.#stages.keys;
     this.health = this.#stages.health;
   }
 
@@ -97,14 +99,14 @@ export class Distributor implements JobGateway {
 
   // 2
   accept(jobs: readonly NewJob[], _distributor?: string, submitter: string | null = null): Promise<Intake[]> {
-    const take = (): Promise<Intake[]> => this.#stages.acceptor.accept(jobs, submitter);
+    const take = (): Promise<Intake[]> => this.#stages.keyed.accept(jobs, submitter);
     return this.#isOpen && !this.#stopping ? take() : this.#accepting().then(take);
   }
 
   /** 2, and 3 once the caller's transaction has committed. */
   async acceptWithin(jobs: readonly NewJob[], manager: TransactionManager): Promise<Intake[]> {
     await this.#accepting();
-    return this.#stages.acceptor.acceptWithin(jobs, manager);
+    return this.#stages.keyed.acceptWithin(jobs, manager);
   }
 
   async #accepting(): Promise<void> {
@@ -191,8 +193,15 @@ export class Distributor implements JobGateway {
     return this.#stages.endings.told(feedback, node, job, told);
   }
 
+  /** Whoever hears of the end finds its key free. */
   #tell(feedback: FeedbackRecord): Promise<Told> | Told {
+    const freed = this.#stages.keys.ended(feedback);
+    return freed ? freed.then(() => this.#tellAll(feedback)) : this.#tellAll(feedback);
+  }
+
+  #tellAll(feedback: FeedbackRecord): Promise<Told> | Told {
     const { runner, forwarder } = this.#stages;
+    forwarder.followed(feedback);
     const isOwn = feedback.origin.submitter === null;
     const forwarded = isOwn ? null : forwarder.result(feedback, runner.hasBegun(feedback));
     const told = runner.run(feedback);
@@ -236,22 +245,14 @@ export class Distributor implements JobGateway {
         return this.#results(node, message);
       case 'refuse':
         return this.#stages.dispatcher.refused(node, message);
-      case 'submit':
-        return void this.#stages.requests.submit(node, message);
       case 'result-ack':
         return this.#stages.forwarder.acknowledged(message.ids, node);
       case 'progress':
         return this.#progress(node, message);
-      case 'cancel':
-        return void this.#stages.requests.cancel(node, message);
-      case 'query':
-        return void this.#stages.requests.query(node, message);
-      case 'edit':
-        return void this.#stages.requests.edit(node, message);
       case 'pauses':
         return void this.#stages.pauses.heard(node, message);
-      case 'parked-query':
-        return void this.#stages.requests.parkedQuery(node, message);
+      case 'key-freed':
+        return void this.#stages.keys.freed(node, message);
       case 'peer-lost':
         return this.#stages.peers.peerLost(node, message);
       case 'cancelled':
@@ -261,7 +262,7 @@ export class Distributor implements JobGateway {
       case 'parked-answered':
         return this.#stages.asking.answered(node, message);
       default:
-        return;
+        return this.#stages.requests.heard(node, message);
     }
   }
 

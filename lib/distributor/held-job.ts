@@ -10,7 +10,8 @@ import { newStoredJob } from '../job/job.js';
  * - `confirmed`: a durable node has stored it, and the outbox is being told.
  */
 export interface HeldJob {
-  readonly spec: JobSpec;
+  /** Replaced as a whole where the job is edited before a node has it. */
+  spec: JobSpec;
   state: 'pending' | 'sent' | 'kept' | 'ended' | 'confirmed';
   /** Rises with every send to another node. */
   assignment: number;
@@ -51,7 +52,9 @@ export function outboxRow(job: HeldJob): StoredJob {
 }
 
 export function fromOutboxRow(row: StoredJob): HeldJob {
-  const { id, name, args, options, priority, enqueuedAt, runAt, origin, listeners, givenId } = row;
+  const { id, name, args, options, priority, enqueuedAt, origin, listeners, givenId } = row;
+  // That of the enqueue, unless it was edited since.
+  const runAt = row.dueAt;
   return {
     spec: { id, name, args, options, priority, enqueuedAt, runAt, origin, listeners, givenId },
     state: row.holder === null ? 'pending' : 'sent',

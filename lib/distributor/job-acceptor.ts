@@ -6,7 +6,8 @@ import { EnqueueUnknown, JobRejected } from '../job/job.errors.js';
 import type { StoredJob } from '../job/job.js';
 import type { WriteResult } from '../storage/job-storage.js';
 import { AcceptanceCommits, type AcceptanceParts } from './acceptance-commits.js';
-import { heldJob, outboxRow } from './held-job.js';
+import { heldJob, outboxRow, type HeldJob } from './held-job.js';
+import type { Keyed } from './outbox.js';
 import { JobSigning, type SigningParts } from './job-signing.js';
 import { TickShare } from './tick-share.js';
 
@@ -53,10 +54,11 @@ export class JobAcceptor {
   async acceptWith(
     jobs: readonly NewJob[],
     commit: (rows: StoredJob[]) => Promise<WriteResult[] | 'stale'>,
+    submitter: string | null = null,
   ): Promise<Intake[] | 'stale'> {
     const fresh = this.#unknown(jobs);
     this.#refuseBeyondLimit(fresh.size);
-    const held = [...fresh.values()].map((job) => heldJob(this.#signing.sign(job, null)));
+    const held = [...fresh.values()].map((job) => heldJob(this.#signing.sign(job, submitter)));
     let isStale = false;
     const write = async (): Promise<WriteResult[]> => {
       const results = await commit(held.map(outboxRow));
@@ -113,16 +115,17 @@ export class JobAcceptor {
    * Within a transaction of the caller's: the job is nobody's before that has committed, and gone if it rolls back.
    * @throws {JobRejected | JobReactorError}
    */
-  async acceptWithin(jobs: readonly NewJob[], manager: TransactionManager): Promise<Intake[]> {
+  async acceptWithin(jobs: readonly NewJob[], manager: TransactionManager, keyed?: Keyed): Promise<Intake[]> {
     const { outbox, listeners, held } = this.#parts;
     const fresh = this.#unknown(jobs);
     this.#refuseBeyondLimit(fresh.size);
     const added = [...fresh.values()].map((job) => heldJob(this.#signing.sign(job, null)));
     const hadEnded = new Set(added.flatMap(({ spec }) => (held.hasEnded(spec.id) ? [spec.id] : [])));
-    const results = await outbox.enlist(added, manager, {
-      committed: (job) => this.#commits.found(job, hadEnded.has(job.spec.id)),
-      rolledBack: (id) => listeners.drop(id, 'its transaction was rolled back.'),
-    });
+    const told = {
+      committed: (job: HeldJob): void => this.#commits.found(job, hadEnded.has(job.spec.id)),
+      rolledBack: (id: string): void => listeners.drop(id, 'its transaction was rolled back.'),
+    };
+    const results = await outbox.enlist(added, manager, told, keyed);
     const answers = new Map(added.map(({ spec }, i) => [spec.id, results[i]]));
     return jobs.map((job) => intakeOf(answers.get(job.id) ?? 'duplicate', fresh.get(job.id) === job));
   }
@@ -186,7 +189,8 @@ export class JobAcceptor {
   }
 }
 
-function intakeOf(result: WriteResult, isFresh: boolean): Intake {
+function intakeOf(result: WriteResult | { winner: string }, isFresh: boolean): Intake {
+  if (typeof result === 'object' && 'winner' in result) return result;
   if (typeof result === 'object') throw new JobRejected('JOB_REJECTED', result.error.message, { cause: result.error });
   return result === 'done' && isFresh ? 'accepted' : 'duplicate';
 }

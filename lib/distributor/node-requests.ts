@@ -1,9 +1,10 @@
 import type { CancelAnswer } from '../job/job-control.js';
 import type { FoundJob } from '../job/found-job.js';
 import type { JobOrigin } from '../job/job.js';
-import type { NewJob } from '../job/job-gateway.js';
+import type { Intake, NewJob } from '../job/job-gateway.js';
 import type { FeedbackQueries } from '../job/parked-feedback.js';
 import { JobReactorError } from '../job-reactor.error.js';
+import type { Message } from '../protocol/message.js';
 import type { Cancel, Submit } from '../protocol/job-messages.js';
 import { type ParkedQueryMessage, parkedAnswered } from '../protocol/parked-messages.js';
 import {
@@ -19,7 +20,9 @@ import type { ConnectedNode } from './connected-node.js';
 
 /** What the application itself may ask of the distributor. */
 export interface Asked {
-  accept(jobs: readonly NewJob[], submitter: string): Promise<('accepted' | 'duplicate')[]>;
+  accept(jobs: readonly NewJob[], submitter: string): Promise<Intake[]>;
+  /** Another job has the key of one that this node submitted: it wants to hear of that. */
+  follow(winner: string, submitter: string): void;
   cancel(id: string, reason: string): Promise<CancelAnswer>;
   find(id: string): Promise<FoundJob | null>;
   queries: ClusterQueries;
@@ -34,12 +37,32 @@ export class NodeRequests {
     this.#asked = asked;
   }
 
-  async submit(node: ConnectedNode, { job, args }: Submit): Promise<void> {
+  heard(node: ConnectedNode, message: Message): void {
+    switch (message.type) {
+      case 'submit':
+        return void this.submit(node, message);
+      case 'cancel':
+        return void this.cancel(node, message);
+      case 'query':
+        return void this.query(node, message);
+      case 'edit':
+        return void this.edit(node, message);
+      case 'parked-query':
+        return void this.parkedQuery(node, message);
+      default:
+        return;
+    }
+  }
+
+  async submit(node: ConnectedNode, { job, args, onConflict }: Submit): Promise<void> {
     const { listeners, ...rest } = job;
     try {
       const closures = listeners === 'closures';
-      const [answer] = await this.#asked.accept([{ ...rest, args, closures }], node.instance);
-      node.send({ type: 'accepted', id: job.id, ...(answer === 'duplicate' ? { duplicate: true } : {}) });
+      const submitted = { ...rest, args, closures, ...(onConflict ? { onConflict } : {}) };
+      const [answer] = await this.#asked.accept([submitted], node.instance);
+      const lost = typeof answer === 'object' ? answer : null;
+      if (lost) this.#asked.follow(lost.winner, node.instance);
+      node.send({ type: 'accepted', id: job.id, ...(answer === 'accepted' ? {} : { duplicate: true }), ...lost });
     } catch (error) {
       const code = error instanceof JobReactorError ? error.code : 'JOB_REJECTED';
       // No answer is the honest one: the node asks again, with the same id.

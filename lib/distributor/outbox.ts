@@ -1,11 +1,13 @@
 import type { Clock } from '../clock.js';
-import type { FeedbackRecord, StoredJob } from '../job/job.js';
+import { isKept, type FeedbackRecord, type StoredJob } from '../job/job.js';
 import type { Pause } from '../job/pause-book.js';
 import type { EmitEvent } from '../job-reactor.events.js';
 import { FeedbacksInMemory, StoredFeedbacks, type FeedbackRows } from '../storage/feedback-rows.js';
 import { GroupCommit } from '../storage/group-commit.js';
 import { InsistentCommit } from '../storage/insistent-commit.js';
 import type { JobPage, JobStorage, JobWrite, ScheduleRows, StorageOwner, WriteResult } from '../storage/job-storage.js';
+import { claimOf, type EnlistedKeys, type KeyRows } from '../storage/key-rows.js';
+import { MemoryKeys } from '../storage/memory-keys.js';
 import { MemorySchedules } from '../storage/memory-schedules.js';
 import { storageHealth, type StorageHealth } from '../storage/storage-health.js';
 import { StorageOpening } from '../storage/storage-opening.js';
@@ -20,6 +22,12 @@ const PAGE_LENGTH = 2 ** 20;
 
 /** What became of a job that was enqueued in a transaction. */
 type Told = Omit<Enlisted, 'state'>;
+
+/** How jobs with keys come into a transaction of the caller's. */
+export interface Keyed {
+  enlist: NonNullable<KeyRows['enlist']>;
+  now: number;
+}
 
 /** Which rows are looked at. */
 export interface ListedJobs {
@@ -51,6 +59,7 @@ export class Outbox {
   readonly #insistent: InsistentCommit | null;
   readonly #enlisted: EnlistedJobs;
   readonly #schedules = new MemorySchedules(() => 'done');
+  readonly #keys = new MemoryKeys(() => 'done');
 
   constructor(parts: OutboxParts) {
     this.#parts = parts;
@@ -73,6 +82,12 @@ export class Outbox {
   get schedules(): ScheduleRows | null {
     const { storage } = this.#parts;
     return storage ? (storage.schedules ?? null) : this.#schedules;
+  }
+
+  /** Known once it is open; null where the application's own storage keeps none. */
+  get keys(): KeyRows | null {
+    const { storage } = this.#parts;
+    return storage ? (storage.keys ?? null) : this.#keys;
   }
 
   get durable(): boolean {
@@ -132,6 +147,11 @@ export class Outbox {
     return storage && this.#insistent ? this.#insistent.read(() => read(storage)) : Promise.resolve([]);
   }
 
+  /** What has to be done however long the storage is away. @throws STORAGE once it is being closed */
+  insistOn<T>(work: () => Promise<T>): Promise<T> {
+    return this.#insistent ? this.#insistent.read(work) : work();
+  }
+
   /** Whether it is not known yet if a transaction with this job has committed. */
   looksFor(id: string): boolean {
     return this.#enlisted.has(id);
@@ -157,7 +177,12 @@ export class Outbox {
    * Within a transaction of the caller's. What `enlisted` is told comes later, when that has ended.
    * @throws {JobReactorError} INVALID_JOB
    */
-  async enlist(jobs: readonly HeldJob[], manager: TransactionManager, told: Told): Promise<WriteResult[]> {
+  async enlist(
+    jobs: readonly HeldJob[],
+    manager: TransactionManager,
+    told: Told,
+    keyed?: Keyed,
+  ): Promise<(WriteResult | { winner: string })[]> {
     const { storage } = this.#parts;
     if (!storage?.enlist) {
       const where = storage ? 'This outbox' : 'An outbox in memory';
@@ -165,10 +190,16 @@ export class Outbox {
       throw new JobReactorError('INVALID_JOB', why);
     }
     let changed: () => void = () => undefined;
-    const { results, state } = await storage.enlist(manager, jobs.map(outboxRow), () => changed());
+    const rows = jobs.map(outboxRow);
+    const wake = (): void => changed();
+    const enlisted = keyed
+      ? await keyed.enlist(manager, rows.flatMap(claimOf), rows, keyed.now, wake)
+      : await storage.enlist(manager, rows, wake);
+    const { results, state } = enlisted;
+    const winners = 'winners' in enlisted ? (enlisted as EnlistedKeys).winners : [];
     const ids = jobs.flatMap(({ spec }, i) => (results[i] === 'done' ? [spec.id] : []));
     if (ids.length > 0) changed = this.#enlisted.watch(ids, { ...told, state });
-    return results;
+    return results.map((result, i) => (winners[i] ? { winner: winners[i] } : result));
   }
 
   /** Whether a job is there after all, whose commit gave no answer: one of the two is called. */
@@ -197,7 +228,7 @@ export class Outbox {
   remove(job: HeldJob, ended?: FeedbackRecord): Promise<WriteResult> | null {
     const { dedupRetention, clock } = this.#parts;
     const until = job.spec.givenId ? clock.now() + dedupRetention : undefined;
-    const feedback = ended && ended.listeners !== 'none' ? ended : undefined;
+    const feedback = ended && isKept(ended) ? ended : undefined;
     if (!this.#commit) {
       if (feedback) this.#unheard.add(feedback);
       this.#remember(job.spec.id, until);

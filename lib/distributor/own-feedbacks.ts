@@ -1,5 +1,5 @@
 import type { Clock } from '../clock.js';
-import { undelivered, type FeedbackRecord, type KeptFeedback } from '../job/job.js';
+import { isKept, undelivered, type FeedbackRecord, type KeptFeedback } from '../job/job.js';
 import { errorData } from '../job/job.errors.js';
 import type { EmitEvent } from '../job-reactor.events.js';
 import { DeliverySchedule } from '../storage/delivery-schedule.js';
@@ -48,7 +48,7 @@ export class OwnFeedbacks {
 
   /** One that is kept here was told, and a method threw. */
   async toldInVain(feedback: FeedbackRecord, error: unknown): Promise<void> {
-    if (feedback.listeners !== 'none') await this.#schedule.failed(undelivered(feedback), errorData(error));
+    if (isKept(feedback)) await this.#schedule.failed(undelivered(feedback), errorData(error));
   }
 
   again(feedbacks: readonly KeptFeedback[]): void {
@@ -70,7 +70,7 @@ export class OwnFeedbacks {
     this.#telling.add(id);
     try {
       const told = await tell(feedback);
-      if (listeners === 'none') return;
+      if (!isKept(feedback)) return;
       if (told === 'undeclared' && listeners === 'declared') emit({ event: 'feedback waits', distributor, name });
       else if (typeof told === 'object') await this.#schedule.failed(feedback, errorData(told.failed));
       // Closures went with their process. Should this fail, it is told once more after the next start.

@@ -8,6 +8,9 @@ import type { NodeRegistry } from './node-registry.js';
 /** For so long a result waits for the node that submitted its job and is not connected; then its closures are gone with their process. */
 const ORPHANED_AFTER = 30_000;
 
+/** Jobs that others than their submitters want to hear of. */
+const MOST_FOLLOWED = 10_000;
+
 interface Forward {
   message: Result;
   submitter: string;
@@ -23,6 +26,7 @@ export class ResultForwarder {
   readonly #timers: TimerQueue;
   readonly #forwards = new Map<string, Forward>();
   readonly #submitted = new Map<string, string>();
+  readonly #followers = new Map<string, Set<string>>();
 
   constructor(registry: NodeRegistry, timers: TimerQueue) {
     this.#registry = registry;
@@ -38,6 +42,26 @@ export class ResultForwarder {
   /** A job that has ended, and whose word was passed on, runs again. */
   retried(id: string, { submitter }: JobOrigin): void {
     if (submitter !== null) this.#submitted.set(id, submitter);
+  }
+
+  /** A submitter whose own job was not enqueued, as this one has its key: it is told as long as it is here. */
+  follow(id: string, submitter: string): void {
+    const submitters = this.#followers.get(id) ?? new Set();
+    this.#followers.set(id, submitters.add(submitter));
+    if (this.#followers.size <= MOST_FOLLOWED) return;
+    const [oldest] = this.#followers.keys();
+    if (oldest !== undefined) this.#followers.delete(oldest);
+  }
+
+  followed(feedback: FeedbackRecord): void {
+    if (this.#followers.size === 0) return;
+    const { jobId, final } = feedback;
+    const { mac: _, ...origin } = feedback.origin;
+    for (const submitter of this.#followers.get(jobId) ?? []) {
+      if (submitter !== origin.submitter)
+        this.#registry.byInstance(submitter)?.send(resultMessage({ ...feedback, origin }));
+    }
+    if (final) this.#followers.delete(jobId);
   }
 
   progress(id: string, value: string): void {

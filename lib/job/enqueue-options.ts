@@ -13,6 +13,7 @@ import {
   refuseUnknown,
   type UnknownRecord,
 } from './read-option.js';
+import { readKey, type KeyConflict, type KeyOptions } from './job-key.js';
 import { readExpires } from './read-expires.js';
 import type { TransactionManager } from './transaction-manager.js';
 import { readTime } from './read-time.js';
@@ -38,6 +39,12 @@ export interface EnqueueOptions<D = unknown> {
   notNode?: string | readonly string[];
   /** `node` is required, not preferred. Default false, or `jobs.strictNode`. */
   strictNode?: boolean;
+  /**
+   * Of the jobs of this name one at a time has this key: when another has it, nothing is enqueued and that job is what
+   * enqueue() answers. A text, or an object that says for how long and what happens to the other. Not together with `id`.
+   * Default: none.
+   */
+  key?: string | KeyOptions;
   /** Attempts before it is `failed`, at least 1; `null`: unlimited. Default 10; unlimited for a periodic job. */
   maxAttempts?: number | null;
   /** The wait between attempts. Default: `attempt * 5 s`. */
@@ -76,6 +83,8 @@ export interface EnqueueRequest {
   priority: number;
   /** What has to travel with the job: of these options, else the definition's, else the application's. */
   options: JobOptions;
+  /** What happens to the job that has its key. Absent: nothing. */
+  onConflict?: Exclude<KeyConflict, 'keep'>;
   confirm: 'accepted' | 'stored';
   distributor?: string;
   manager?: TransactionManager;
@@ -98,6 +107,7 @@ const KNOWN = [
   'node',
   'notNode',
   'strictNode',
+  'key',
   'maxAttempts',
   'backoff',
   'timeout',
@@ -109,7 +119,6 @@ const KNOWN = [
   'onSuccess',
   'onError',
 ];
-const NOT_YET = ['key'];
 const UUID = /^[\da-f]{8}-[\da-f]{4}-[\da-f]{4}-[\da-f]{4}-[\da-f]{12}$/i;
 const NOTHING: JobDefaults = {};
 const NO_JOBS: EnqueueDefaults = { defaults: {}, strictNode: false };
@@ -128,7 +137,7 @@ export function readEnqueueOptions<D>(
   if (given === undefined) return plainRequest(definition, now, jobs);
   const record = readObject(given, 'The options of enqueue()', 'INVALID_JOB');
   if (Object.keys(record).length === 0) return plainRequest(definition, now, jobs);
-  refuseUnknown(record, KNOWN, '', 'INVALID_JOB', NOT_YET);
+  refuseUnknown(record, KNOWN, '', 'INVALID_JOB');
   if (typeof given.backoff === 'function') {
     const why = "A function can't be sent to a node. Put it in defineJob, which the node imports as well";
     refuse('INVALID_JOB', `backoff: ${why}, or give a duration or { type, delay }.`);
@@ -140,8 +149,10 @@ export function readEnqueueOptions<D>(
   const runAt = readRunAt(given, now);
   const due = given.after === undefined && given.runAt === undefined ? undefined : runAt;
   const expires = given.expires === undefined ? undefined : readExpires(given.expires, now, due);
+  const keyed = given.key === undefined ? undefined : readKey(record);
   return {
     ...readReply(record),
+    ...(keyed && keyed.onConflict !== 'keep' ? { onConflict: keyed.onConflict } : {}),
     ...(given.id === undefined ? {} : { id: readId(given.id) }),
     runAt,
     priority: settings.priority,
@@ -150,6 +161,7 @@ export function readEnqueueOptions<D>(
       ...routing,
       ...(period === undefined ? {} : { period }),
       ...(expires === undefined ? {} : { expires }),
+      ...(keyed ? { key: keyed.key } : {}),
     },
   };
 }

@@ -3,6 +3,7 @@ import type { FoundJob } from './found-job.js';
 import type { JobListeners } from './job-listeners.js';
 import type { JobQueries } from './job-query.js';
 import type { JobSpec } from './job.js';
+import type { JobKey } from './job-key.js';
 import type { FeedbackQueries } from './parked-feedback.js';
 import type { PauseGateway } from './pause-gateway.js';
 import type { ScheduleGateway } from './schedule-gateway.js';
@@ -12,10 +13,18 @@ import type { TransactionManager } from './transaction-manager.js';
 export type NewJob = Omit<JobSpec, 'origin' | 'listeners'> & {
   /** Closures wait for it in this process. */
   closures: boolean;
+  /** What happens to the job that has its key; absent: nothing. */
+  onConflict?: 'replace' | 'reschedule';
 };
 
-/** `duplicate`: the id was known. */
-export type Intake = 'accepted' | 'duplicate';
+/** `duplicate`: the id was known. `winner`: another job has its key, this one. */
+export type Intake = 'accepted' | 'duplicate' | { winner: string };
+
+/** Frees keys whose jobs are lost. */
+export interface KeyGateway {
+  /** False: no job had it. @throws {JobReactorError} INVALID_JOB, STORAGE, STOPPED */
+  release(key: JobKey): Promise<boolean>;
+}
 
 /** What the client stands on: a distributor in its own process, or a node's connection to one. */
 export interface JobGateway {
@@ -26,6 +35,8 @@ export interface JobGateway {
   readonly schedules?: ScheduleGateway;
   /** Absent in a worker thread. */
   readonly pauses?: PauseGateway;
+  /** Absent in a process that has no distributor. */
+  readonly keys?: KeyGateway;
   /**
    * Resolves for each job, in order, once it is accepted as the outbox mode says; `duplicate` when its id was known.
    * @throws {JobRejected | EnqueueUnknown} for a job that was not, or may not have been, accepted

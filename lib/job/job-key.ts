@@ -1,7 +1,7 @@
 import type { Duration } from './define-job.js';
 import { parsePositiveDuration } from './duration.js';
 import type { JobKeyScope, JobOptions } from './job.js';
-import { describeValue, readObject, refuse, refuseUnknown } from './read-option.js';
+import { describeValue, readObject, refuse, refuseUnknown, type UnknownRecord } from './read-option.js';
 
 /** What happens to a job that is enqueued with a key which another job of its name has. */
 export type KeyConflict = 'keep' | 'replace' | 'reschedule';
@@ -39,9 +39,27 @@ export interface JobKey {
 const LONGEST_KEY = 255;
 const CONFLICTS: readonly unknown[] = ['keep', 'replace', 'reschedule'];
 
-/** @throws {JobReactorError} INVALID_JOB */
-export function readKey(given: unknown): KeyRequest {
-  if (typeof given === 'string') return { key: { value: readKeyValue(given, 'key'), until: 'ended' }, onConflict: 'keep' };
+/**
+ * What the options of an enqueue say of its key.
+ * @throws {JobReactorError} INVALID_JOB
+ */
+export function readKey({ key, id, manager }: UnknownRecord): KeyRequest {
+  const request = readKeyOptions(key);
+  if (id !== undefined)
+    refuse(
+      'INVALID_JOB',
+      '`id` and `key` both say when an enqueue is a repeat. Give one: with a key the id is that of the job that has it.',
+    );
+  if (manager !== undefined && request.onConflict !== 'keep') {
+    const why = `key.onConflict: '${request.onConflict}' would change the other job at once, whatever becomes of your transaction.`;
+    refuse('INVALID_JOB', `${why} With \`manager\` leave it out, or enqueue after the commit.`);
+  }
+  return request;
+}
+
+function readKeyOptions(given: unknown): KeyRequest {
+  if (typeof given === 'string')
+    return { key: { value: readKeyValue(given, 'key'), until: 'ended' }, onConflict: 'keep' };
   if (typeof given !== 'object' || given === null || Array.isArray(given))
     refuse('INVALID_JOB', `key must be a text or { value, until, onConflict }, not ${describeValue(given)}.`);
   const record = readObject(given, 'key', 'INVALID_JOB');
@@ -52,7 +70,10 @@ export function readKey(given: unknown): KeyRequest {
       'INVALID_JOB',
       `key.onConflict must be 'keep', 'replace' or 'reschedule', not ${describeValue(onConflict)}.`,
     );
-  return { key: { value: readKeyValue(value, 'key.value'), until: readUntil(until) }, onConflict: onConflict as KeyConflict };
+  return {
+    key: { value: readKeyValue(value, 'key.value'), until: readUntil(until) },
+    onConflict: onConflict as KeyConflict,
+  };
 }
 
 /** @throws {JobReactorError} INVALID_JOB */
@@ -74,7 +95,7 @@ function readUntil(until: unknown): JobKeyScope['until'] {
   if (until === 'started' || until === 'ended') return until;
   if (typeof until !== 'string' && typeof until !== 'number')
     refuse('INVALID_JOB', `key.until must be 'started', 'ended' or a duration, not ${describeValue(until)}.`);
-  return parsePositiveDuration(until, "key.until, where it is neither 'started' nor 'ended',", 'INVALID_JOB');
+  return parsePositiveDuration(until, "key.until ('started', 'ended' or a duration)", 'INVALID_JOB');
 }
 
 /** Whether the key is free once the job has ended, and not before. Who hears of the end has to be told in any case. */

@@ -48,7 +48,7 @@ export interface RemovedJobs {
  */
 export type RetryAnswer = 'queued' | 'not-final' | 'succeeded' | 'unknown';
 
-/** What a job that waits for its time is to be from now on. */
+/** What a job that waits is to be from now on. */
 export interface JobEdit {
   /** Its name, as whoever asks believes. */
   name: string;
@@ -56,12 +56,14 @@ export interface JobEdit {
   args?: string;
   /** Milliseconds since the epoch. Absent: as it is. */
   dueAt?: number;
+  /** Only if it has not begun, not once. */
+  unbegun?: boolean;
 }
 
 /**
  * What `client.edit()` was answered.
  * - `edited`: it is committed.
- * - `not-waiting`: nothing was changed, as the job runs, or its time has come, or it has ended, or no node has it yet.
+ * - `not-waiting`: nothing was changed, as the job runs or has ended.
  * - `unknown`: no connected node, and not this distributor, has a job with this id.
  */
 export type EditAnswer = 'edited' | 'not-waiting' | 'unknown';

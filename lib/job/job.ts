@@ -184,6 +184,12 @@ export interface FeedbackDelivery {
 /** A feedback as a storage keeps it. */
 export interface KeptFeedback extends FeedbackRecord, FeedbackDelivery {}
 
+/**
+ * Whether it is kept until somebody has heard it: also where nobody listens, if the key of its job is free with its end.
+ */
+export const isKept = ({ listeners, job, final }: FeedbackRecord): boolean =>
+  listeners !== 'none' || (final && job.key !== undefined);
+
 /** One that was not delivered yet. */
 export const undelivered = (feedback: FeedbackRecord): KeptFeedback => ({
   id: feedback.id,

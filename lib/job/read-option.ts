@@ -24,23 +24,10 @@ export function readObject(value: unknown, what: string, code: RefusalCode): Unk
   return value as UnknownRecord;
 }
 
-/**
- * Refuses options that do not exist, naming the nearest that does, and those that this version does not have yet.
- * `path` is what stands before the name in messages, such as `node.`.
- */
-export function refuseUnknown(
-  given: UnknownRecord,
-  known: readonly string[],
-  path: string,
-  code: RefusalCode,
-  notYet: readonly string[] = [],
-): void {
+/** Refuses options that do not exist, naming the nearest that does. `path` stands before the name, such as `node.`. */
+export function refuseUnknown(given: UnknownRecord, known: readonly string[], path: string, code: RefusalCode): void {
   for (const name of Object.keys(given)) {
     if (known.includes(name)) continue;
-    if (notYet.includes(name)) {
-      if (given[name] === undefined) continue;
-      refuse(code, `The option \`${path}${name}\` is not available in this version. Leave it out.`);
-    }
     const near = didYouMean(name, known);
     const hint = near ? `did you mean \`${path}${near}\`?` : `The options are ${known.join(', ')}.`;
     refuse(code, `There is no option \`${path}${name}\`${near ? ': ' : '. '}${hint}`);

@@ -37,6 +37,8 @@ export interface Welcome {
   storage: string | null;
   /** Of an outbox in a database that others may share: its id. */
   database?: string;
+  /** It knows of keys of jobs. Absent: it does not. */
+  keys?: boolean;
   /** The distributor's own proof, where there was a challenge. */
   mac?: string;
 }
@@ -111,6 +113,7 @@ export const HANDSHAKE_MESSAGES: {
       instance: uuid,
       storage: nullable(uuid),
       database: optional(uuid),
+      keys: optional(flag),
       mac: optional(bytes32),
     },
     parts: [],

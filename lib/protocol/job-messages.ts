@@ -34,6 +34,8 @@ export interface Credit {
 export interface Submit {
   type: 'submit';
   job: Omit<JobSpec, 'args' | 'origin'>;
+  /** What happens to the job that has its key; absent: nothing. */
+  onConflict?: 'replace' | 'reschedule';
   args: string;
 }
 export interface Accepted {
@@ -41,6 +43,8 @@ export interface Accepted {
   id: string;
   /** True when the id was known: this submit changed nothing. */
   duplicate?: boolean;
+  /** The job that has its key: nothing was enqueued. */
+  winner?: string;
   /** Present when it was not accepted. */
   error?: { code: string; message: string };
 }
@@ -131,9 +135,9 @@ export const JOB_MESSAGES: {
     number: 6,
     from: 'node',
     state: 'after',
-    fields: { job: submittedJob },
+    fields: { job: submittedJob, onConflict: optional(oneOf('replace', 'reschedule')) },
     parts: ['args'],
-    pick: ({ job }) => ({ job: pickSubmittedJob(job) }),
+    pick: ({ job, onConflict }) => ({ job: pickSubmittedJob(job), ...(onConflict ? { onConflict } : {}) }),
   },
   accepted: {
     number: 7,
@@ -142,12 +146,14 @@ export const JOB_MESSAGES: {
     fields: {
       id: uuid,
       duplicate: optional(flag),
+      winner: optional(uuid),
       error: optional(rejection),
     },
     parts: [],
-    pick: ({ id, duplicate, error }) => ({
+    pick: ({ id, duplicate, winner, error }) => ({
       id,
       ...(duplicate === undefined ? {} : { duplicate }),
+      ...(winner === undefined ? {} : { winner }),
       ...(error && { error: pickRejection(error) }),
     }),
   },

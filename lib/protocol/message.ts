@@ -14,6 +14,7 @@ import type {
 } from './job-messages.js';
 import type { Result, ResultAck, Undelivered, ResultCredit } from './result-messages.js';
 import type { Query, Edit, Answer, Answered } from './query-messages.js';
+import type { KeyFreed } from './key-messages.js';
 import type { Pauses } from './pause-messages.js';
 import type { ParkedQueryMessage, Parked, ParkedAnswered } from './parked-messages.js';
 
@@ -51,6 +52,7 @@ export type Message =
   | Parked
   | ParkedAnswered
   | Pauses
+  | KeyFreed
   | PeerLost
   | Ping
   | Pong

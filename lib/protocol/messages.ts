@@ -5,6 +5,7 @@ import { CONNECTION_MESSAGES } from './connection-messages.js';
 import { JOB_MESSAGES } from './job-messages.js';
 import { RESULT_MESSAGES } from './result-messages.js';
 import { QUERY_MESSAGES } from './query-messages.js';
+import { KEY_MESSAGES } from './key-messages.js';
 import { PAUSE_MESSAGES } from './pause-messages.js';
 import { PARKED_MESSAGES } from './parked-messages.js';
 
@@ -20,4 +21,5 @@ export const MESSAGES: { readonly [T in MessageType]: Entry<MessageOf<T>> } = {
   ...QUERY_MESSAGES,
   ...PARKED_MESSAGES,
   ...PAUSE_MESSAGES,
+  ...KEY_MESSAGES,
 };

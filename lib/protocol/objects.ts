@@ -74,10 +74,8 @@ const fieldsOfDefaults = {
   backoff: optional(backoff),
   timeout: optional(duration),
 };
-const key = record<JobKeyScope>('a key object', {
-  value: name,
-  until: numberOr(duration, oneOf('started', 'ended')),
-});
+const fieldsOfKey = { value: name, until: numberOr(duration, oneOf('started', 'ended')) };
+const key = record<JobKeyScope>('a key object', fieldsOfKey);
 const fieldsOfOptions = {
   ...fieldsOfDefaults,
   defaults: optional(record<AttemptOptions>('a defaults object', fieldsOfDefaults)),
@@ -211,6 +209,7 @@ export const OBJECTS: ReadonlyMap<string, Readonly<Record<string, Check>>> = new
   ['options', fieldsOfOptions],
   ['defaults', fieldsOfDefaults],
   ['backoff', fieldsOfBackoff],
+  ['key', fieldsOfKey],
   ['origin', fieldsOfOrigin],
   ['feedback', fieldsOfFeedback],
   ['job information', fieldsOfInfo],

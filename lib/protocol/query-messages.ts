@@ -25,6 +25,8 @@ export interface Edit {
   name: string;
   /** When it is due from now on; absent: as before. */
   dueAt?: number;
+  /** Only if it has not begun, not once. */
+  unbegun?: boolean;
   /** '': as before. */
   args: string;
 }
@@ -82,7 +84,7 @@ export const QUERY_MESSAGES: {
     number: 32,
     from: 'both',
     state: 'after',
-    fields: { request, id: uuid, name, dueAt: optional(moment) },
+    fields: { request, id: uuid, name, dueAt: optional(moment), unbegun: optional(flag) },
     parts: ['args'],
   },
   answer: {
@@ -120,12 +122,14 @@ export function foundFrom({ job, args, result }: Answer): FoundJob {
   return { view: job, args, result: result === '' ? null : result };
 }
 
-export function editMessage(request: number, id: string, { name, args = '', dueAt }: JobEdit): Edit {
-  return { type: 'edit', request, id, name, ...(dueAt === undefined ? {} : { dueAt }), args };
+export function editMessage(request: number, id: string, { name, args = '', dueAt, unbegun }: JobEdit): Edit {
+  const more = { ...(dueAt === undefined ? {} : { dueAt }), ...(unbegun ? { unbegun } : {}) };
+  return { type: 'edit', request, id, name, ...more, args };
 }
 
-export function editFrom({ name, args, dueAt }: Edit): JobEdit {
-  return { name, ...(args === '' ? {} : { args }), ...(dueAt === undefined ? {} : { dueAt }) };
+export function editFrom({ name, args, dueAt, unbegun }: Edit): JobEdit {
+  const more = { ...(dueAt === undefined ? {} : { dueAt }), ...(unbegun ? { unbegun } : {}) };
+  return { name, ...(args === '' ? {} : { args }), ...more };
 }
 
 export type AnsweredFacts = Omit<Answered, 'type' | 'request'>;

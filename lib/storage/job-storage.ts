@@ -1,5 +1,6 @@
 import type { FeedbackDelivery, FeedbackRecord, JobChange, JobOptions, KeptFeedback, StoredJob } from '../job/job.js';
 import type { JobStatus } from '../job/job-status.js';
+import type { Enlisted } from './enlisted.js';
 import type { KeyRows } from './key-rows.js';
 import type { PauseRows } from './pause-rows.js';
 import type { ScheduleRows, ScheduleWrite } from './schedule-rows.js';
@@ -10,7 +11,7 @@ import type { WriteResult } from './write-result.js';
  * for one of them is not shared with the other. test/conformance holds the suite that every implementation passes.
  */
 
-export type { JobChange, KeyRows, PauseRows, ScheduleRows, ScheduleWrite, WriteResult };
+export type { Enlisted, JobChange, KeyRows, PauseRows, ScheduleRows, ScheduleWrite, WriteResult };
 
 export type JobWrite =
   /**
@@ -45,13 +46,6 @@ export interface Tombstone {
   id: string;
   /** Milliseconds since 1970. */
   until: number;
-}
-
-/** What became of inserts in a transaction of the caller's. */
-export interface Enlisted {
-  results: WriteResult[];
-  /** `ended`: the transaction is over. `open`: it may go on. `unknown`: its end is not told. */
-  state(): 'open' | 'ended' | 'unknown';
 }
 
 export interface JobPage {

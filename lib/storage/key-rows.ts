@@ -1,12 +1,20 @@
 import type { JobKey } from '../job/job-key.js';
 import type { StoredJob } from '../job/job.js';
-import type { Enlisted, WriteResult } from './job-storage.js';
+import type { Enlisted } from './enlisted.js';
+import type { WriteResult } from './write-result.js';
 
 /** A key that is taken for a job. */
 export interface KeyClaim extends JobKey {
   jobId: string;
   /** Milliseconds since the epoch from which on it is free; null: once it is released. */
   until: number | null;
+}
+
+/** What is taken for a job; nothing for one without a key. */
+export function claimOf({ id, name, enqueuedAt, options: { key } }: StoredJob): KeyClaim[] {
+  if (key === undefined) return [];
+  const until = typeof key.until === 'number' ? enqueuedAt + key.until : null;
+  return [{ name, value: key.value, jobId: id, until }];
 }
 
 /** What became of jobs with keys in a transaction of the caller's. */

@@ -101,6 +101,7 @@ export class TestBench implements Environment, TestingHooks {
       feedbacks: real.feedbacks,
       ...(real.schedules ? { schedules: real.schedules } : {}),
       ...(real.pauses ? { pauses: real.pauses } : {}),
+      ...(real.keys ? { keys: real.keys } : {}),
       cancel: (id, reason) => real.cancel(id, reason),
       find: (id) => real.find(id),
       accept: (jobs, distributor) => this.#accept(real, jobs, distributor),

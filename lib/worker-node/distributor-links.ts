@@ -67,6 +67,11 @@ export class DistributorLinks {
     return this.#open.size;
   }
 
+  /** Links to those. */
+  open(): Iterable<DistributorLink> {
+    return this.#open.keys();
+  }
+
   start(storage: Hello['storage'], database: string | undefined): void {
     const { settings, instance, handlers, transport, clock, random, emit } = this.#parts;
     const jobs = handlers.names();

@@ -2,7 +2,7 @@ import type { Clock } from '../clock.js';
 import type { JobHandlers } from '../handlers/job-handler.js';
 import type { JobDefaults } from '../job/define-job.js';
 import { REMOVED } from '../job/job-control.js';
-import type { FeedbackRecord, JobChange, StoredJob } from '../job/job.js';
+import { isKept, type FeedbackRecord, type JobChange, type StoredJob } from '../job/job.js';
 import { errorData } from '../job/job.errors.js';
 import type { JobEdit } from '../job/job-query.js';
 import type { JobOutcome } from '../job/job-outcome.js';
@@ -191,7 +191,7 @@ export class JobCompleter {
   ): Promise<Completed | null> {
     const { job, feedback } = transition;
     // While the distributor may send the job again its feedback row also stands for "this id has ended here".
-    const kept = feedback !== undefined && (job.listeners !== 'none' || (feedback.final && !settled()));
+    const kept = feedback !== undefined && (isKept(feedback) || (feedback.final && !settled()));
     const row = kept ? { feedback } : {};
     const write: JobWrite =
       transition.kind === 'end' && (remove || this.#removes(job))

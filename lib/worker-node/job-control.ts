@@ -20,6 +20,8 @@ export interface ControlParts {
 /** What comes from outside about one job: cancel, look, run again, settle, supersede. */
 export class JobControl {
   readonly #parts: ControlParts;
+  /** The last of those under way. */
+  readonly #edits = new Map<string, Promise<EditOutcome>>();
 
   constructor(parts: ControlParts) {
     this.#parts = parts;
@@ -69,22 +71,41 @@ export class JobControl {
     return due ? 'queued' : this.#notWaiting(id);
   }
 
-  /** Commits other args or another time for a job that waits here for its time. */
-  async edit(id: string, { name, ...change }: JobEdit): Promise<EditOutcome> {
+  /**
+   * Commits other args or another time for a job that waits here. Of several that come at once each waits for the one
+   * before it: what the last one says is what remains.
+   */
+  async edit(id: string, edit: JobEdit): Promise<EditOutcome> {
+    const before = this.#edits.get(id) ?? Promise.resolve(null);
+    const edited = before.catch(() => null).then(() => this.#edit(id, edit));
+    this.#edits.set(id, edited);
+    try {
+      return await edited;
+    } finally {
+      if (this.#edits.get(id) === edited) this.#edits.delete(id);
+    }
+  }
+
+  async #edit(id: string, { name, unbegun, ...change }: JobEdit): Promise<EditOutcome> {
     const { running, completer } = this.#parts;
+    const fits = (row: StoredJob): boolean => row.name === name && !(unbegun && hasBegun(row));
     const mayBe = (row: StoredJob): Promise<StoredJob | null> =>
-      row.name === name ? completer.amend(row, change) : Promise.resolve(null);
-    if (await this.#whileItWaits(id, mayBe)) return 'edited';
+      fits(row) ? completer.amend(row, change) : Promise.resolve(null);
+    if (await this.#whileItWaits(id, mayBe, true)) return 'edited';
     const row = running.get(id)?.job ?? (await this.#row(id));
     if (!row) return 'unknown';
     return row.name === name ? 'not-waiting' : 'other-job';
   }
 
-  /** A job whose time has not come, as `change` leaves it; null when it was not changed. */
-  async #whileItWaits(id: string, change: (row: StoredJob) => Promise<StoredJob | null>): Promise<StoredJob | null> {
+  /** A job that waits, as `change` leaves it; null when it was not changed. `due`: its time may have come. */
+  async #whileItWaits(
+    id: string,
+    change: (row: StoredJob) => Promise<StoredJob | null>,
+    due = false,
+  ): Promise<StoredJob | null> {
     const { scheduler } = this.#parts;
     // Else it might start with a fence that is about to be old.
-    const entry = scheduler.hold(id);
+    const entry = scheduler.hold(id, due);
     if (!entry) return null;
     let changed: StoredJob | null = null;
     try {
@@ -125,3 +146,5 @@ export class JobControl {
     return row;
   }
 }
+
+const hasBegun = ({ run, attempt, startedAt }: StoredJob): boolean => run > 1 || attempt > 0 || startedAt !== null;

@@ -130,10 +130,14 @@ export class JobScheduler {
     return entry;
   }
 
-  /** Keeps a job from starting whose time has not come, until `release`; undefined when there is none such. */
-  hold(id: string): WaitingJob | undefined {
+  /**
+   * Keeps a job from starting that waits for its time, until `release`; undefined when there is none such. `due`: also one
+   * whose time has come, and that waits for a slot.
+   */
+  hold(id: string, due = false): WaitingJob | undefined {
     const entry = this.#waiting.get(id);
-    if (!entry || entry.held || entry.ready) return undefined;
+    if (!entry || entry.amending || (entry.ready && !due)) return undefined;
+    entry.amending = true;
     this.#waiting.move(entry, true);
     this.#arm();
     return entry;
@@ -146,7 +150,8 @@ export class JobScheduler {
       this.remove(entry.id);
       return this.add(job, entry);
     }
-    this.#waiting.move(entry, false);
+    entry.amending = false;
+    this.#waiting.move(entry, entry.ready && this.#isHeld(entry));
     this.#fire();
   }
 
@@ -198,6 +203,7 @@ export class JobScheduler {
   }
 
   #isHeld(entry: WaitingJob): boolean {
+    if (entry.amending) return true;
     for (const gate of this.#gates) if (!gate.admits(entry)) return true;
     return false;
   }

@@ -1,7 +1,7 @@
 import type { Clock, ClockTimer } from '../clock.js';
 import type { CancelAnswer } from '../job/job-control.js';
 import type { FoundJob } from '../job/found-job.js';
-import type { JobGateway, NewJob } from '../job/job-gateway.js';
+import type { Intake, JobGateway, NewJob } from '../job/job-gateway.js';
 import type { FeedbackQueries } from '../job/parked-feedback.js';
 import type { Pause } from '../job/pause-book.js';
 import type { PauseGateway } from '../job/pause-gateway.js';
@@ -26,8 +26,8 @@ interface Submission {
   /** How often it was sent: the answer to a repeat says nothing of the first. */
   sent: number;
   timer: ClockTimer;
-  answered: Promise<'accepted' | 'duplicate'>;
-  resolve: (answer: 'accepted' | 'duplicate') => void;
+  answered: Promise<Intake>;
+  resolve: (answer: Intake) => void;
   reject: (error: Error) => void;
 }
 
@@ -53,7 +53,7 @@ export class JobSubmitter implements JobGateway {
     this.#emit = emit;
   }
 
-  async accept(jobs: readonly NewJob[], distributor?: string): Promise<('accepted' | 'duplicate')[]> {
+  async accept(jobs: readonly NewJob[], distributor?: string): Promise<Intake[]> {
     if (this.#submissions.size + jobs.length > MAX_UNANSWERED) {
       throw new JobRejected('BACKLOG_FULL', `${MAX_UNANSWERED} jobs already wait for a distributor to accept them.`);
     }
@@ -108,6 +108,7 @@ export class JobSubmitter implements JobGateway {
     if (!submission) return;
     if (message.error)
       submission.reject(new JobRejected('JOB_REJECTED', `${message.error.code}: ${message.error.message}`));
+    else if (message.winner !== undefined) submission.resolve({ winner: message.winner });
     else submission.resolve(message.duplicate && submission.sent === 1 ? 'duplicate' : 'accepted');
   }
 
@@ -134,7 +135,7 @@ export class JobSubmitter implements JobGateway {
     this.queries.stop();
   }
 
-  async #submit(job: NewJob, distributor: string | undefined): Promise<'accepted' | 'duplicate'> {
+  async #submit(job: NewJob, distributor: string | undefined): Promise<Intake> {
     const known = this.#submissions.get(job.id);
     if (known) return known.answered.then(() => 'duplicate');
     const submission = this.#submission(job, distributor);
@@ -148,10 +149,11 @@ export class JobSubmitter implements JobGateway {
     }
   }
 
-  #submission({ args, closures, ...rest }: NewJob, distributor: string | undefined): Submission {
-    const message: Submit = { type: 'submit', job: { ...rest, listeners: closures ? 'closures' : 'none' }, args };
+  #submission({ args, closures, onConflict, ...rest }: NewJob, distributor: string | undefined): Submission {
+    const job = { ...rest, listeners: closures ? ('closures' as const) : ('none' as const) };
+    const message: Submit = { type: 'submit', job, ...(onConflict ? { onConflict } : {}), args };
     let [resolve, reject]: [Submission['resolve'], Submission['reject']] = [() => undefined, () => undefined];
-    const answered = new Promise<'accepted' | 'duplicate'>((...settle) => ([resolve, reject] = settle));
+    const answered = new Promise<Intake>((...settle) => ([resolve, reject] = settle));
     const timer = this.#clock.after(ANSWER_WITHIN, () => reject(this.#unanswered(submission)));
     const submission: Submission = { message, distributor, sentOn: null, sent: 0, timer, answered, resolve, reject };
     return submission;

@@ -8,6 +8,7 @@ import { StorageOpening } from '../storage/storage-opening.js';
 import { DistributorLinks, type LinksParts } from './distributor-links.js';
 import type { DistributorLink } from './distributor-link.js';
 import { FeedbackReporter } from './feedback-reporter.js';
+import { FreedKeys } from './freed-keys.js';
 import { IdleWait } from './idle-wait.js';
 import { JobAdopter } from './job-adopter.js';
 import { JobAnswers } from './job-answers.js';
@@ -85,6 +86,7 @@ export class NodeStages {
   readonly facts: NodeFacts;
   readonly health: NodeHealth;
   readonly pauses: NodePauses;
+  readonly keys = new FreedKeys(() => this.links.open());
   readonly progress: ProgressReporter;
   readonly unrun: UnrunJobs;
   readonly idle: IdleWait;

@@ -11,6 +11,8 @@ export interface WaitingJob extends ReadyJob {
   ready: boolean;
   /** The gate does not let it start. */
   held: boolean;
+  /** Its row is being changed, and it may not start before that is through. */
+  amending: boolean;
   /** The distributor will not send it again. */
   settled: boolean;
   /** Null while it waits for its time in a durable storage: a million deferred jobs must not hold their args in memory. */
@@ -88,6 +90,7 @@ export class WaitingJobs {
       order: this.#order++,
       ready: wait <= 0,
       held: false,
+      amending: false,
       thread,
       alone,
       settled,

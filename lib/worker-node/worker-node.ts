@@ -143,6 +143,7 @@ export class WorkerNode {
   // 8, 9
   async #attempt(waiting: WaitingJob, running: RunningJob): Promise<void> {
     const { job } = running;
+    this.#stages.keys.began(job);
     const outcome = await this.#stages.executor.execute({
       running,
       handler: this.#parts.handlers.find(job.name)!,
@@ -164,8 +165,9 @@ export class WorkerNode {
   // 9 to 6 again, or 10
   #conclude({ transition, feedback, kept }: Completed, settled: boolean): void {
     if (feedback) this.#stages.reporter.report(feedback, kept);
-    if (transition.kind === 'again') this.#schedule(transition.job, settled);
-    else this.#gone();
+    if (transition.kind === 'again') return this.#schedule(transition.job, settled);
+    this.#stages.keys.ended(transition.job);
+    this.#gone();
   }
 
   #gone(): void {
@@ -238,6 +240,7 @@ export class WorkerNode {
     this.#grant();
     this.#stages.adopter.look();
     this.#stages.pauses.opened(link);
+    this.#stages.keys.opened(link);
     this.#stages.reporter.opened(link);
     this.submitter.opened(link);
   }

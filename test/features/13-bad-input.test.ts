@@ -481,13 +481,51 @@ describe('one clear error at enqueue for', () => {
     'an option that nothing resembles': [
       {},
       { colour: 1 },
-      'INVALID_JOB There is no option `colour`. The options are id, after, runAt, expires, period, node, notNode, strictNode, ' +
+      'INVALID_JOB There is no option `colour`. The options are id, after, runAt, expires, period, node, notNode, strictNode, key, ' +
         'maxAttempts, backoff, timeout, thread, priority, confirm, distributor, manager, onSuccess, onError.',
     ],
-    'an option of a later version': [
+    'an empty key': [{}, { key: '' }, "INVALID_JOB key must be a text of 1 to 255 characters, not ''."],
+    'a key that is too long': [
       {},
-      { key: 'x' },
-      'INVALID_JOB The option `key` is not available in this version. Leave it out.',
+      { key: { value: 'x'.repeat(256) } },
+      'INVALID_JOB key.value is 256 characters long; 255 are allowed. Take a hash of it.',
+    ],
+    'a key that is a number': [
+      {},
+      { key: 7 },
+      'INVALID_JOB key must be a text or { value, until, onConflict }, not 7.',
+    ],
+    'a key until nobody knows when': [
+      {},
+      { key: { value: 'a', until: 'soon' } },
+      "INVALID_JOB key.until ('started', 'ended' or a duration): 'soon' is no duration. " +
+        "Give milliseconds (20000) or a text such as '20s', '5m', '1.5h', '2 days'.",
+    ],
+    'a key with half of a character': [
+      {},
+      { key: '\ud800' },
+      "INVALID_JOB key holds control characters or half of a surrogate pair: '\\ud800'.",
+    ],
+    'what can not happen on conflict': [
+      {},
+      { key: { value: 'a', onConflict: 'merge' } },
+      "INVALID_JOB key.onConflict must be 'keep', 'replace' or 'reschedule', not 'merge'.",
+    ],
+    'a slip in the options of a key': [
+      {},
+      { key: { value: 'a', onConflct: 'keep' } },
+      'INVALID_JOB There is no option `key.onConflct`: did you mean `key.onConflict`?',
+    ],
+    'a key and an id': [
+      {},
+      { key: 'a', id: '0192f000-0000-7000-8000-000000000001' },
+      'INVALID_JOB `id` and `key` both say when an enqueue is a repeat. Give one: with a key the id is that of the job that has it.',
+    ],
+    'a key whose conflict can not be undone': [
+      {},
+      { key: { value: 'a', onConflict: 'replace' }, manager: { query: () => undefined, dataSource: {} } },
+      "INVALID_JOB key.onConflict: 'replace' would change the other job at once, whatever becomes of your transaction. " +
+        'With `manager` leave it out, or enqueue after the commit.',
     ],
     'an id that is no UUID': [{}, { id: '17' }, "INVALID_JOB id must be a UUID, not '17'. Leave it out to get one."],
     'a number of attempts that is none': [

@@ -145,9 +145,11 @@ it('leaves alone what runs, has ended, is another job or is not there, and says 
   const cancelled = await client.enqueue('later', {}, { after: '1h', confirm: 'stored' });
   await cancelled.cancel();
   expect((await client.edit('later', cancelled.id, { after: 0 })).answer).toBe('not-waiting');
-  // No node has it.
+  // No node has it: it is changed where it waits.
   const nobody = await client.enqueue('nobody', {}, { after: '1h' });
-  expect((await client.edit('nobody', nobody.id, { args: 1 })).answer).toBe('not-waiting');
+  expect((await client.edit('nobody', nobody.id, { args: 1, runAt: 0 })).answer).toBe('edited');
+  expect(await client.find(nobody.id)).toMatchObject({ args: 1, dueAt: 0, status: 'queued' });
+  await expect(client.edit('later', nobody.id, { args: 2 })).rejects.toMatchObject({ code: 'INVALID_QUERY' });
   const other = await client.enqueue('later', { n: 1 }, { after: '1h', confirm: 'stored' });
   await expect(client.edit(Checked, other.id, { args: { n: 2 } })).rejects.toMatchObject({
     code: 'INVALID_QUERY',

@@ -56,6 +56,7 @@ const options = fc.record(
     node: names,
     notNode: names,
     strictNode: fc.boolean(),
+    key: fc.record({ value: name, until: fc.oneof(duration, fc.constantFrom('started' as const, 'ended' as const)) }),
     trace,
   },
   { requiredKeys: [] },
@@ -185,6 +186,7 @@ export const ARBITRARY: { [T in MessageType]: fc.Arbitrary<MessageOf<T>> } = {
       instance: uuid,
       storage: nullable(uuid),
       database: uuid,
+      keys: fc.boolean(),
       mac: bytes32,
     },
     { requiredKeys: ['type', 'protocol', 'name', 'instance', 'storage'] },
@@ -193,12 +195,21 @@ export const ARBITRARY: { [T in MessageType]: fc.Arbitrary<MessageOf<T>> } = {
     { type: fc.constant('credit'), instant: count, stored: count, bytes: count },
     { requiredKeys: ['type', 'instant', 'stored'] },
   ),
-  submit: fc.record({ type: fc.constant('submit'), job: fc.record(submitted), args: serialised }),
+  submit: fc.record(
+    {
+      type: fc.constant('submit'),
+      job: fc.record(submitted),
+      onConflict: fc.constantFrom('replace' as const, 'reschedule' as const),
+      args: serialised,
+    },
+    { requiredKeys: ['type', 'job', 'args'] },
+  ),
   accepted: fc.record(
     {
       type: fc.constant('accepted'),
       id: uuid,
       duplicate: fc.boolean(),
+      winner: uuid,
       error: fc.record({ code: name, message: anyText(8192) }),
     },
     { requiredKeys: ['type', 'id'] },
@@ -332,6 +343,10 @@ export const ARBITRARY: { [T in MessageType]: fc.Arbitrary<MessageOf<T>> } = {
       ),
     },
     { requiredKeys: ['type', 'words'] },
+  ),
+  'key-freed': fc.record(
+    { type: fc.constant('key-freed'), id: uuid, mac, name, key: name },
+    { requiredKeys: ['type', 'id', 'name', 'key'] },
   ),
   'peer-lost': fc.record(
     { type: fc.constant('peer-lost'), database: uuid, instance: uuid, name, back: fc.boolean() },

@@ -30,7 +30,17 @@ function mysql(url: string): TestDatabase {
     kind: 'MySQL/MariaDB',
     make() {
       const entityPrefix = `${unique()}_`;
-      const tables = ['jobs', 'feedbacks', 'tombstones', 'storage', 'leases', 'schedules', 'migrations'];
+      const tables = [
+        'jobs',
+        'feedbacks',
+        'tombstones',
+        'storage',
+        'leases',
+        'schedules',
+        'pauses',
+        'keys',
+        'migrations',
+      ];
       const drops = tables.map((table) => `DROP TABLE IF EXISTS ${entityPrefix}job_reactor_${table}`);
       return { storage: { type: 'mariadb', url, entityPrefix }, drop: () => run({ type: 'mariadb', url }, drops) };
     },

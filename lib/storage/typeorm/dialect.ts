@@ -3,13 +3,9 @@ import type { StoredJob } from '../../job/job.js';
 import type { Enlisted, JobPage, JobWrite, StorageOwner, StoragePeers, WriteResult } from '../job-storage.js';
 import type { Row, RowValue } from './job-rows.js';
 import type { JobReads, Read } from './job-reads.js';
+import type { KeyStatements } from './key-statements.js';
 import type { Session } from './server/engine.js';
 import type { TableNames } from './table-names.js';
-
-export interface KeyStatements {
-  readonly unlessThere: string;
-  readonly latest: string;
-}
 
 /**
  * What one kind of database does its own way: how it is claimed and connected, and the statements of the hot path.
@@ -55,7 +51,7 @@ export interface Dialect {
     changed: () => void,
     select?: (session: Session) => Promise<readonly StoredJob[]>,
   ): Promise<Enlisted>;
-  /** Present with `enlist`: what follows an INSERT that does nothing where the row is there, and a SELECT of what is committed. */
+  /** Present with `enlist`. */
   readonly keyStatements?: KeyStatements;
   /** See JobStorage.unfinished(). */
   unfinished(page: JobPage, reads: JobReads): Promise<StoredJob[]>;

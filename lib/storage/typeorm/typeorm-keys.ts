@@ -46,7 +46,9 @@ export class TypeOrmKeys implements KeyRows {
   async release(key: JobKey, jobId: string | null): Promise<boolean> {
     const held = jobId === null ? '' : ' AND job_id = ? AND expires_at IS NULL';
     const params = [idOf(key), ...(jobId === null ? [] : [jobId])];
-    return (await this.dialect.commitWith({ sql: `DELETE FROM ${this.table} WHERE id = ?${held}`, params }, [])) !== null;
+    return (
+      (await this.dialect.commitWith({ sql: `DELETE FROM ${this.table} WHERE id = ?${held}`, params }, [])) !== null
+    );
   }
 
   private async within(

@@ -1,7 +1,7 @@
 import type { MessagePort } from 'node:worker_threads';
 import type { CancelAnswer } from '../../job/job-control.js';
 import type { FoundJob } from '../../job/found-job.js';
-import type { JobGateway, NewJob } from '../../job/job-gateway.js';
+import type { Intake, JobGateway, NewJob } from '../../job/job-gateway.js';
 import { JobListeners, type JobInterest } from '../../job/job-listeners.js';
 import type { JobQueries } from '../../job/job-query.js';
 import type { FeedbackQueries } from '../../job/parked-feedback.js';
@@ -45,8 +45,8 @@ export class ThreadGateway implements JobGateway {
     port.unref();
   }
 
-  async accept(jobs: readonly NewJob[], distributor?: string): Promise<('accepted' | 'duplicate')[]> {
-    return (await this.#call('accept', [jobs, distributor])) as ('accepted' | 'duplicate')[];
+  async accept(jobs: readonly NewJob[], distributor?: string): Promise<Intake[]> {
+    return (await this.#call('accept', [jobs, distributor])) as Intake[];
   }
 
   async cancel(id: string, reason: string): Promise<CancelAnswer> {

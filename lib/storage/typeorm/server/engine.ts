@@ -1,7 +1,7 @@
 import type { DataSource, DataSourceOptions } from 'typeorm';
 import type { JobWrite, StorageOwner, WriteResult } from '../../job-storage.js';
 import type { Row } from '../job-rows.js';
-import type { KeyStatements } from '../dialect.js';
+import type { KeyStatements } from '../key-statements.js';
 import type { TableNames } from '../table-names.js';
 
 /** One connection; each statement has a deadline. In `sql` each `?` is a parameter. */

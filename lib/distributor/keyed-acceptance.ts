@@ -1,0 +1,94 @@
+import type { Clock } from '../clock.js';
+import type { Intake, NewJob } from '../job/job-gateway.js';
+import type { JobEdit } from '../job/job-query.js';
+import type { TransactionManager } from '../job/transaction-manager.js';
+import { JobRejected } from '../job/job.errors.js';
+import type { StoredJob } from '../job/job.js';
+import type { WriteResult } from '../storage/job-storage.js';
+import type { JobAcceptor } from './job-acceptor.js';
+import type { JobKeys } from './job-keys.js';
+
+/** How often keys are looked at that others take in between: each time somebody got one. */
+const TRIES = 20;
+
+export interface KeyedParts {
+  keys: Pick<JobKeys, 'holders' | 'claim' | 'enlist'>;
+  acceptor: Pick<JobAcceptor, 'accept' | 'acceptWith' | 'acceptWithin'>;
+  /** Changes a job that has not begun; what has, stays as it is. */
+  edit: (id: string, edit: JobEdit) => Promise<unknown>;
+  clock: Clock;
+}
+
+/**
+ * Takes jobs in that have a key. One whose key another job has is not enqueued: the other is answered, and takes its args
+ * or its time where that is wanted. A key and the row of its job are one transaction, so that neither is there alone.
+ */
+export class KeyedAcceptance {
+  readonly #parts: KeyedParts;
+
+  constructor(parts: KeyedParts) {
+    this.#parts = parts;
+  }
+
+  /** @throws {JobRejected | EnqueueUnknown | JobReactorError} */
+  async accept(jobs: readonly NewJob[], submitter: string | null): Promise<Intake[]> {
+    const { acceptor } = this.#parts;
+    if (!jobs.some(({ options }) => options.key)) return acceptor.accept(jobs, submitter);
+    const answers = await this.#accept(jobs, submitter);
+    await this.#change(jobs, answers);
+    return answers;
+  }
+
+  /** @throws {JobRejected | JobReactorError} */
+  async acceptWithin(jobs: readonly NewJob[], manager: TransactionManager): Promise<Intake[]> {
+    const { acceptor, keys, clock } = this.#parts;
+    if (!jobs.some(({ options }) => options.key)) return acceptor.acceptWithin(jobs, manager);
+    return acceptor.acceptWithin(jobs, manager, { enlist: keys.enlist, now: clock.now() });
+  }
+
+  async #accept(jobs: readonly NewJob[], submitter: string | null): Promise<Intake[]> {
+    const { keys, acceptor, clock } = this.#parts;
+    const commit = (rows: StoredJob[]): Promise<WriteResult[] | 'stale'> => keys.claim(rows, clock.now());
+    for (let tries = 0; tries < TRIES; tries++) {
+      const lost = await this.#lost(jobs);
+      const fresh = jobs.filter((job) => !lost.has(job));
+      const taken = fresh.length === 0 ? [] : await acceptor.acceptWith(fresh, commit, submitter);
+      if (taken === 'stale') continue;
+      return jobs.map((job) => lost.get(job) ?? taken[fresh.indexOf(job)]!);
+    }
+    const why = `The keys changed hands ${TRIES} times while the enqueue wanted them. Enqueue it again.`;
+    throw new JobRejected('STORAGE', why);
+  }
+
+  /** Those whose key another has, one that comes before them in this very call included. */
+  async #lost(jobs: readonly NewJob[]): Promise<Map<NewJob, Intake>> {
+    const keyed = jobs.flatMap((job) => (job.options.key ? [{ job, value: job.options.key.value }] : []));
+    const holders = await this.#parts.keys.holders(
+      keyed.map(({ job, value }) => ({ name: job.name, value })),
+      this.#parts.clock.now(),
+    );
+    const firsts = new Map<string, string>();
+    const lost = new Map<NewJob, Intake>();
+    for (const [i, { job, value }] of keyed.entries()) {
+      const text = JSON.stringify([job.name, value]);
+      const winner = holders[i] ?? firsts.get(text);
+      if (winner === undefined) firsts.set(text, job.id);
+      // Its own id: a submitter that heard no answer asks once more.
+      else lost.set(job, winner === job.id ? 'duplicate' : { winner });
+    }
+    return lost;
+  }
+
+  async #change(jobs: readonly NewJob[], answers: readonly Intake[]): Promise<void> {
+    for (const [i, { name, args, runAt, onConflict }] of jobs.entries()) {
+      const answer = answers[i];
+      if (typeof answer !== 'object' || !onConflict) continue;
+      await this.#parts.edit(answer.winner, {
+        name,
+        dueAt: runAt,
+        unbegun: true,
+        ...(onConflict === 'replace' ? { args } : {}),
+      });
+    }
+  }
+}
