@@ -38,6 +38,11 @@ export interface EnqueueOptions<D = unknown> {
   notNode?: string | readonly string[];
   /** `node` is required, not preferred. Default false, or `jobs.strictNode`. */
   strictNode?: boolean;
+  /**
+   * Whom it is for, such as a tenant, a text of 1 to 200 characters: groups take turns, however many jobs one of them has.
+   * What is said `perGroup` of the handler holds for each. Default: none; all jobs without one take turns as one group.
+   */
+  group?: string;
   /** Attempts before it is `failed`, at least 1; `null`: unlimited. Default 10; unlimited for a periodic job. */
   maxAttempts?: number | null;
   /** The wait between attempts. Default: `attempt * 5 s`. */
@@ -98,6 +103,7 @@ const KNOWN = [
   'node',
   'notNode',
   'strictNode',
+  'group',
   'maxAttempts',
   'backoff',
   'timeout',
@@ -213,6 +219,7 @@ function readRouting(given: EnqueueOptions<never>, strictByDefault: boolean): Jo
   return {
     ...(node.length > 0 ? { node, ...(strictNode === undefined ? {} : { strictNode }) } : {}),
     ...(notNode.length > 0 ? { notNode } : {}),
+    ...(given.group === undefined ? {} : { group: readName(given.group, 'group', 'INVALID_JOB') }),
   };
 }
 

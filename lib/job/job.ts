@@ -53,6 +53,8 @@ export interface JobOptions extends AttemptOptions {
   node?: string[];
   notNode?: string[];
   strictNode?: boolean;
+  /** Whom it is for, such as a tenant: groups take turns. */
+  group?: string;
   /** The trace its enqueue was part of. */
   trace?: TraceCarrier;
 }
@@ -118,6 +120,8 @@ export interface JobInfo {
   lastError: ErrorData | null;
   /** Milliseconds from the end of one run to the start of the next, or null. */
   period: number | null;
+  /** Whom it is for; absent where that was not said. */
+  group?: string;
   /** The trace its enqueue was part of, as headers by name; absent where there was none. */
   trace?: TraceCarrier;
 }
@@ -251,7 +255,8 @@ export function jobInfo(job: StoredJob, node: string): JobInfo {
     lastError: job.lastError,
     period: job.options.period ?? null,
   };
-  const { trace } = job.options;
+  const { group, trace } = job.options;
+  if (group !== undefined) info.group = group;
   if (trace) info.trace = trace;
   return info;
 }

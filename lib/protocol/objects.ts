@@ -82,6 +82,7 @@ const fieldsOfOptions = {
   node: optional(names),
   notNode: optional(names),
   strictNode: optional(flag),
+  group: optional(name),
   trace: optional(trace),
 };
 const options = record<JobOptions>('an options object', fieldsOfOptions);
@@ -129,6 +130,7 @@ const fieldsOfInfo = {
   failedAt: nullable(moment),
   lastError: nullable(error),
   period: nullable(duration),
+  group: optional(name),
   trace: optional(trace),
 };
 const info = record<JobInfo>('a job information object', fieldsOfInfo);

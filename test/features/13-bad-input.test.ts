@@ -481,7 +481,7 @@ describe('one clear error at enqueue for', () => {
     'an option that nothing resembles': [
       {},
       { colour: 1 },
-      'INVALID_JOB There is no option `colour`. The options are id, after, runAt, expires, period, node, notNode, strictNode, ' +
+      'INVALID_JOB There is no option `colour`. The options are id, after, runAt, expires, period, node, notNode, strictNode, group, ' +
         'maxAttempts, backoff, timeout, thread, priority, confirm, distributor, manager, onSuccess, onError.',
     ],
     'an option of a later version': [

@@ -56,6 +56,7 @@ const options = fc.record(
     node: names,
     notNode: names,
     strictNode: fc.boolean(),
+    group: name,
     trace,
   },
   { requiredKeys: [] },
