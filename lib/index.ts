@@ -42,6 +42,7 @@ export type {
   JobDefinition,
   JobSettings,
   RateLimit,
+  StartSettings,
   ResultOf,
 } from './job/define-job.js';
 export type { EnqueueOptions } from './job/enqueue-options.js';

@@ -1,4 +1,5 @@
 import type { Duration, JobDefaults, JobDefinition, JobSettings } from './job/define-job.js';
+import type { HandlerSetting } from './job/job-settings.js';
 import type { StorageOption } from './storage/storage-option.js';
 import type { AuthSettings } from './transport/authentication.js';
 import type { Address } from './transport/connection.js';
@@ -141,7 +142,7 @@ export interface DistributorAddress {
   port: number;
 }
 
-export interface JobsOptions extends Omit<JobSettings, 'thread' | 'concurrency' | 'rate'> {
+export interface JobsOptions extends Omit<JobSettings, HandlerSetting> {
   /** `node` in enqueue() is required, not preferred. Default false. */
   strictNode?: boolean;
   /** How often a feedback is delivered whose methods throw before it is parked, at least 1. Default 20, some 8 hours. */

@@ -1,6 +1,6 @@
 import { isJobDefinition } from './job/define-job.js';
 import { parseDuration, parsePositiveDuration } from './job/duration.js';
-import { HANDLER_SETTINGS, JOB_SETTINGS, settingsToDefaults } from './job/job-settings.js';
+import { GENERAL_SETTINGS, settingsToDefaults } from './job/job-settings.js';
 import {
   describeValue,
   readBoolean,
@@ -179,12 +179,7 @@ function readAccepted(job: unknown, i: number): string {
 }
 
 /** Whether a job needs a thread is said of that job, not of all. */
-const JOBS = [
-  ...JOB_SETTINGS.filter((name) => !HANDLER_SETTINGS.includes(name)),
-  'strictNode',
-  'maxDeliveries',
-  'retention',
-];
+const JOBS = [...GENERAL_SETTINGS, 'strictNode', 'maxDeliveries', 'retention'];
 const RETENTION = ['removeSucceeded', 'removeCancelled', 'removeFailed', 'dedupRetention'];
 
 function readJobs(options: JobReactorOptions['jobs'] = {}, hasNode: boolean): JobsSettings {

@@ -16,7 +16,7 @@ export const ROLE_LINES: Lines<RoleEvent> = {
     `Job ${event.name} (${event.id}) expired on ${event.role} before it could be started`,
   ],
   'pause heard': ({ role, kind, name, paused }) => {
-    const what = kind === 'job' ? `Jobs named '${name}'` : `Nodes named '${name}'`;
+    const what = { job: 'Jobs named', group: 'Jobs of the group', node: 'Nodes named' }[kind] + ` '${name}'`;
     if (!paused) return ['log', `${what} go on, as ${role} has heard`];
     return ['log', `${what} are paused, as ${role} has heard: nothing of theirs starts until \`client.resume()\``];
   },

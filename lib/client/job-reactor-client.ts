@@ -28,7 +28,7 @@ import { JobHandle, type ResultOfJob } from './job-handle.js';
 import { JobIds } from './job-ids.js';
 import { retryJobs, type RetriedJobs } from './retry-jobs.js';
 import { ScheduleClient, type Schedule } from './schedule-client.js';
-import { readPauseTarget, type PausedName, type PauseTarget } from './pause-target.js';
+import { pausedName, readPauseTarget, type PausedName, type PauseTarget } from './pause-target.js';
 import { snapshot, type FoundJobs, type JobSnapshot, type RetriedJob } from './job-snapshot.js';
 
 /**
@@ -195,7 +195,7 @@ export class JobReactorClient extends ClientProxy {
   }
 
   /**
-   * Starts no more jobs of a name, or none on the nodes of a name, until {@link resume}. What runs ends as it would; a
+   * Starts no more jobs of a name or of a group, or none on the nodes of a name, until {@link resume}. What runs ends as it would; a
    * retry waits. Jobs are accepted all the same, and wait. It holds over restarts where outbox or nodes have a database.
    * When it has resolved nothing of it starts any more, but for the nodes in `missing`, which have not confirmed it: they
    * are away, and hear of it when they are back.
@@ -212,10 +212,7 @@ export class JobReactorClient extends ClientProxy {
 
   /** What is paused, as far as this process has heard, the longest first. @throws {JobReactorError} STORAGE, STOPPED */
   async paused(): Promise<PausedName[]> {
-    const paused = await this.#pauses('paused()').paused();
-    return paused.map(({ kind, name, changedAt }) =>
-      kind === 'job' ? { job: name, since: changedAt } : { node: name, since: changedAt },
-    );
+    return (await this.#pauses('paused()').paused()).map(pausedName);
   }
 
   /**

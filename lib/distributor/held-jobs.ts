@@ -105,7 +105,7 @@ export class HeldJobs {
 
   /** It goes to this node: with a new assignment, unless it went there before. True when the assignment is new. */
   assign(job: HeldJob, holder: string, name: string): boolean {
-    this.pending.remove(job.spec.id);
+    this.pending.remove(job.spec.id, true);
     const again = job.holder === holder;
     if (!again) {
       this.#unindex(job);

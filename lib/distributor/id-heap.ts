@@ -41,6 +41,11 @@ export class IdHeap {
     return this.#size === 0 ? undefined : this.#keys[0];
   }
 
+  /** Order of the first; undefined when there is none. */
+  get firstOrder(): number | undefined {
+    return this.#size === 0 ? undefined : this.#orders[0];
+  }
+
   /** False when that is no id that 16 bytes can hold. */
   push({ id, key, order, value, size }: IdEntry): boolean {
     if (this.#size === this.#capacity) this.#resize(this.#capacity * 2);

@@ -9,6 +9,7 @@ import type { HeldJobs } from './held-jobs.js';
 import type { NodeRegistry } from './node-registry.js';
 import { selectNode } from './node-selector.js';
 import type { Outbox } from './outbox.js';
+import { RouteTurns } from './route-turns.js';
 
 /** After a node refused a job for want of room or storage it is left alone for so long. */
 const PAUSE_AFTER_REFUSAL = 1_000;
@@ -41,6 +42,7 @@ export interface DispatcherParts {
 /** Finds a node for every job, at once or the moment something changes; a change is an event, never a look at the clock. */
 export class JobDispatcher {
   readonly #parts: DispatcherParts;
+  readonly #routes = new RouteTurns();
   readonly #warned = new Set<string>();
   /** Jobs whose way is being written down before they go it. */
   readonly #leaving = new Map<string, Promise<void>>();
@@ -160,17 +162,20 @@ export class JobDispatcher {
   }
 
   #pump(): void {
-    const { held, registry, outbox, clock, paused } = this.#parts;
+    const { held, clock } = this.#parts;
     const now = clock.monotonic();
-    for (const group of held.pending.groups()) {
-      for (let job = group.first; job !== null && !paused(job.spec.name); job = group.first) {
-        const node = selectNode(job.spec, registry.nodes(), now);
-        if (!node) break;
-        // Whoever claims a row finds it or not: nothing need be written down before.
-        if (this.#take(node, job) && outbox.durable && !this.#claims(node, job)) this.#leave(node, job);
-        else this.#send(node, job);
-      }
-    }
+    this.#routes.each(held.pending.groups(), (job) => this.#sendNext(job, now));
+  }
+
+  /** False: no node takes it now. */
+  #sendNext(job: HeldJob, now: number): boolean {
+    const { registry, outbox, paused } = this.#parts;
+    const node = paused(job.spec.name) ? null : selectNode(job.spec, registry.nodes(), now);
+    if (!node) return false;
+    // Whoever claims a row finds it or not: nothing need be written down before.
+    if (this.#take(node, job) && outbox.durable && !this.#claims(node, job)) this.#leave(node, job);
+    else this.#send(node, job);
+    return true;
   }
 
   #take(node: ConnectedNode, job: HeldJob): boolean {

@@ -1,6 +1,7 @@
 import type { ClockTimer } from '../clock.js';
 import { Heap, type HeapEntry } from '../heap.js';
 import { isInstant } from '../job/job.js';
+import { ArrivalTurns } from './arrival-turns.js';
 import { BeyondWindow } from './beyond-window.js';
 import type { HeldJob } from './held-job.js';
 
@@ -12,6 +13,8 @@ const WINDOW_LENGTH = 16 * 2 ** 20;
 
 interface Place extends HeapEntry {
   job: HeldJob;
+  /** Among groups. */
+  turn: number;
   order: number;
   /** Ends its wait when it expires. */
   expiry: ClockTimer | null;
@@ -22,6 +25,8 @@ export interface PendingGroup {
   /** The next to be sent, which stands for all of the group when nodes are chosen; null until it has been read. */
   readonly first: HeldJob | null;
   readonly size: number;
+  /** Some of its jobs are, or were, of a `group`. */
+  readonly hasGroups: boolean;
 }
 
 export interface PendingParts {
@@ -35,11 +40,15 @@ export interface PendingParts {
   room?: () => void;
 }
 
-const before = (a: Place, b: Place): boolean =>
-  a.job.spec.priority > b.job.spec.priority || (a.job.spec.priority === b.job.spec.priority && a.order < b.order);
+function before(a: Place, b: Place): boolean {
+  const [one, other] = [a.job.spec.priority, b.job.spec.priority];
+  if (one !== other) return one > other;
+  return a.turn < b.turn || (a.turn === b.turn && a.order < b.order);
+}
 
 class Group implements PendingGroup {
   readonly heap = new Heap<Place>(before);
+  readonly turns = new ArrivalTurns();
   /** Characters of the args in the heap. */
   length = 0;
   /** Null while all are in the window. */
@@ -59,9 +68,13 @@ class Group implements PendingGroup {
   get size(): number {
     return this.heap.size + (this.beyond?.size ?? 0);
   }
+
+  get hasGroups(): boolean {
+    return this.turns.hasGroups;
+  }
 }
 
-/** Jobs no node has been found for, by where they may go, then by priority, then by age. */
+/** Jobs no node has been found for, by where they may go, then by priority, then the groups in turns, then by age. */
 export class PendingJobs {
   readonly #parts: PendingParts;
   readonly #window: number;
@@ -94,18 +107,21 @@ export class PendingJobs {
   add(job: HeldJob): void {
     this.remove(job.spec.id);
     const group = this.#group(job);
-    const isAfterThose = group.beyond !== null && job.spec.priority <= group.beyond.highest;
-    if (isAfterThose && this.#letGo(group, job, this.#order)) return void this.#order++;
-    this.#place(group, job);
+    const { priority, options } = job.spec;
+    const turn = group.turns.next(priority, options.group);
+    if (group.beyond?.goesBefore(priority, turn) && this.#letGo(group, job, turn)) return;
+    this.#place(group, job, turn);
     if (this.#places.size > this.#trimAt || this.#length > this.#trimAtLength) this.#trim();
   }
 
-  remove(id: string): void {
+  /** `sent`: because it has had its turn. */
+  remove(id: string, sent = false): void {
     const found = this.#places.get(id);
     if (!found) return;
     this.#places.delete(id);
-    const { group } = found;
-    this.#takeOut(group, found.place);
+    const { group, place } = found;
+    if (sent) group.turns.sent(place.job.spec.priority, place.turn);
+    this.#takeOut(group, place);
     if (group.beyond !== null && this.#lacks(group) > 0) this.#parts.room?.();
     this.#dropIfEmpty(group);
   }
@@ -130,8 +146,9 @@ export class PendingJobs {
   arrived(id: string, job: HeldJob | null): boolean {
     const group = this.#loading.get(id);
     this.#loading.delete(id);
-    if (!group?.beyond || !this.#counted(group.beyond, (beyond) => beyond.arrived(id))) return false;
-    if (job) this.#place(group, job);
+    const turn = group?.beyond && this.#counted(group.beyond, (beyond) => beyond.arrived(id));
+    if (!group || turn === null || turn === undefined) return false;
+    if (job) this.#place(group, job, turn);
     this.#dropIfEmpty(group);
     return true;
   }
@@ -176,8 +193,8 @@ export class PendingJobs {
     return group;
   }
 
-  #place(group: Group, job: HeldJob): void {
-    const place: Place = { job, order: this.#order++, expiry: this.#parts.watch(job), position: -1 };
+  #place(group: Group, job: HeldJob, turn: number): void {
+    const place: Place = { job, turn, order: this.#order++, expiry: this.#parts.watch(job), position: -1 };
     group.heap.push(place);
     group.length += job.spec.args.length;
     this.#length += job.spec.args.length;
@@ -202,7 +219,7 @@ export class PendingJobs {
         length += place.job.spec.args.length;
         // One stays in any case: it stands for the group.
         if (++count === 1 || (count <= share && length <= longest)) continue;
-        if (!this.#letGo(group, place.job, place.order)) continue;
+        if (!this.#letGo(group, place.job, place.turn)) continue;
         this.#takeOut(group, place);
         this.#places.delete(place.job.spec.id);
       }
@@ -212,11 +229,11 @@ export class PendingJobs {
     this.#trimAtLength = Math.max(WINDOW_LENGTH * 2, this.#length + WINDOW_LENGTH);
   }
 
-  #letGo(group: Group, job: HeldJob, order: number): boolean {
+  #letGo(group: Group, job: HeldJob, turn: number): boolean {
     // What the row does not tell would be lost: where it was refused, or that it was once sent.
     if (job.assignment > 0 || !job.asStored) return false;
     const beyond = (group.beyond ??= new BeyondWindow());
-    if (!this.#counted(beyond, () => beyond.add(job, order))) return false;
+    if (!this.#counted(beyond, () => beyond.add(job, turn))) return false;
     this.#parts.beyond?.(job);
     return true;
   }

@@ -3,7 +3,7 @@ import { JOB_SETTINGS, settingsToDefaults, type JobDefaults, type JobSettings } 
 import { readName, readObject, refuse, refuseUnknown } from './read-option.js';
 
 export type { Duration } from './duration.js';
-export type { Backoff, BackoffFunction, JobDefaults, JobSettings, RateLimit } from './job-settings.js';
+export type { Backoff, BackoffFunction, JobDefaults, JobSettings, RateLimit, StartSettings } from './job-settings.js';
 
 declare const types: unique symbol;
 

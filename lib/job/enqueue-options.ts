@@ -40,6 +40,11 @@ export interface EnqueueOptions<D = unknown> {
   /** `node` is required, not preferred. Default false, or `jobs.strictNode`. */
   strictNode?: boolean;
   /**
+   * Whom it is for, such as a tenant, a text of 1 to 200 characters: groups take turns, however many jobs one of them has.
+   * What is said `perGroup` of the handler holds for each. Default: none; all jobs without one take turns as one group.
+   */
+  group?: string;
+  /**
    * Of the jobs of this name one at a time has this key: when another has it, nothing is enqueued and that job is what
    * enqueue() answers. A text, or an object that says for how long and what happens to the other. Not together with `id`.
    * Default: none.
@@ -107,6 +112,7 @@ const KNOWN = [
   'node',
   'notNode',
   'strictNode',
+  'group',
   'key',
   'maxAttempts',
   'backoff',
@@ -225,6 +231,7 @@ function readRouting(given: EnqueueOptions<never>, strictByDefault: boolean): Jo
   return {
     ...(node.length > 0 ? { node, ...(strictNode === undefined ? {} : { strictNode }) } : {}),
     ...(notNode.length > 0 ? { notNode } : {}),
+    ...(given.group === undefined ? {} : { group: readName(given.group, 'group', 'INVALID_JOB') }),
   };
 }
 

@@ -57,7 +57,15 @@ export interface JobSettings {
    * names pass. Said where the handler is. Default: no limit.
    */
   rate?: RateLimit;
+  /**
+   * The same for the jobs of each `group`, beside what holds for all of the name. Said where the handler is. Default: no
+   * limit.
+   */
+  perGroup?: StartSettings;
 }
+
+/** How many jobs run at once, and how many begin within a time. */
+export type StartSettings = Pick<JobSettings, 'concurrency' | 'rate'>;
 
 /** The same, validated, with durations as milliseconds: what the roles work with. */
 export interface JobDefaults {
@@ -68,11 +76,14 @@ export interface JobDefaults {
   thread?: boolean;
   concurrency?: number;
   rate?: { max: number; per: number };
+  perGroup?: Pick<JobDefaults, 'concurrency' | 'rate'>;
 }
 
-export const JOB_SETTINGS = ['maxAttempts', 'backoff', 'timeout', 'priority', 'thread', 'concurrency', 'rate'] as const;
 /** What is said of a handler alone, and not for all jobs of an application or a node. */
-export const HANDLER_SETTINGS: readonly string[] = ['thread', 'concurrency', 'rate'];
+export type HandlerSetting = 'thread' | 'concurrency' | 'rate' | 'perGroup';
+/** What is said of jobs wherever something is. */
+export const GENERAL_SETTINGS = ['maxAttempts', 'backoff', 'timeout', 'priority'] as const;
+export const JOB_SETTINGS = [...GENERAL_SETTINGS, 'thread', 'concurrency', 'rate', 'perGroup'] as const;
 
 /**
  * Validates what `defineJob`, `@Job` or `forRoot({ jobs })` says of jobs. Options of other kinds in the same object are
@@ -84,7 +95,7 @@ export function settingsToDefaults(
   path = '',
   code: RefusalCode = 'INVALID_OPTIONS',
 ): JobDefaults {
-  const { maxAttempts, backoff, timeout, priority, thread, concurrency, rate } = settings;
+  const { maxAttempts, backoff, timeout, priority, thread, perGroup } = settings;
   const defaults: JobDefaults = {};
   if (maxAttempts !== undefined) {
     defaults.maxAttempts =
@@ -96,10 +107,25 @@ export function settingsToDefaults(
   if (timeout !== undefined) defaults.timeout = parsePositiveDuration(timeout, `${path}timeout`, code);
   if (priority !== undefined) defaults.priority = readPriority(priority, `${path}priority`, code);
   if (thread !== undefined) defaults.thread = readBoolean(thread, `${path}thread`, code);
-  if (concurrency !== undefined)
-    defaults.concurrency = readWhole(concurrency, `${path}concurrency`, code, 1, MOST_SLOTS);
-  if (rate !== undefined) defaults.rate = readRate(rate, `${path}rate`, code);
+  Object.assign(defaults, readLimits(settings, path, code));
+  if (perGroup !== undefined) {
+    refuseUnknown(readObject(perGroup, `${path}perGroup`, code), ['concurrency', 'rate'], `${path}perGroup.`, code);
+    defaults.perGroup = readLimits(perGroup, `${path}perGroup.`, code);
+  }
   return defaults;
+}
+
+function readLimits(
+  { concurrency, rate }: StartSettings,
+  path: string,
+  code: RefusalCode,
+): Pick<JobDefaults, 'concurrency' | 'rate'> {
+  return {
+    ...(concurrency === undefined
+      ? {}
+      : { concurrency: readWhole(concurrency, `${path}concurrency`, code, 1, MOST_SLOTS) }),
+    ...(rate === undefined ? {} : { rate: readRate(rate, `${path}rate`, code) }),
+  };
 }
 
 function readRate(value: unknown, what: string, code: RefusalCode): { max: number; per: number } {

@@ -59,6 +59,8 @@ export interface JobOptions extends AttemptOptions {
   node?: string[];
   notNode?: string[];
   strictNode?: boolean;
+  /** Whom it is for, such as a tenant: groups take turns. */
+  group?: string;
   /** Of the jobs of its name none else has this key at the same time. */
   key?: JobKeyScope;
   /** The trace its enqueue was part of. */
@@ -126,6 +128,8 @@ export interface JobInfo {
   lastError: ErrorData | null;
   /** Milliseconds from the end of one run to the start of the next, or null. */
   period: number | null;
+  /** Whom it is for; absent where that was not said. */
+  group?: string;
   /** The key it was enqueued with; absent where there was none. */
   key?: string;
   /** The trace its enqueue was part of, as headers by name; absent where there was none. */
@@ -267,7 +271,8 @@ export function jobInfo(job: StoredJob, node: string): JobInfo {
     lastError: job.lastError,
     period: job.options.period ?? null,
   };
-  const { key, trace } = job.options;
+  const { group, key, trace } = job.options;
+  if (group !== undefined) info.group = group;
   if (key) info.key = key.value;
   if (trace) info.trace = trace;
   return info;

@@ -1,5 +1,5 @@
-/** What can be paused: all jobs of a name, or all that would start on the nodes of a name. */
-export type PauseKind = 'job' | 'node';
+/** What can be paused: all jobs of a name, all of a group, or all that would start on the nodes of a name. */
+export type PauseKind = 'job' | 'group' | 'node';
 
 /** The last word on whether something is paused. */
 export interface Pause {

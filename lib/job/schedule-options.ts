@@ -11,7 +11,7 @@ import { TimeZone } from './time-zone.js';
 /** What an enqueue can say of a job and a schedule of each of its runs. */
 type RunOptions = Pick<
   EnqueueOptions<never>,
-  'node' | 'notNode' | 'strictNode' | 'maxAttempts' | 'backoff' | 'timeout' | 'thread' | 'priority'
+  'node' | 'notNode' | 'strictNode' | 'group' | 'maxAttempts' | 'backoff' | 'timeout' | 'thread' | 'priority'
 >;
 
 /** What can be said of a schedule beside its rhythm. */
@@ -43,7 +43,17 @@ export interface ScheduleOptions extends ScheduleSettings {
   every?: Duration;
 }
 
-const RUN = ['node', 'notNode', 'strictNode', 'maxAttempts', 'backoff', 'timeout', 'thread', 'priority'] as const;
+const RUN = [
+  'node',
+  'notNode',
+  'strictNode',
+  'group',
+  'maxAttempts',
+  'backoff',
+  'timeout',
+  'thread',
+  'priority',
+] as const;
 const KNOWN = [...RUN, 'key', 'cron', 'timezone', 'every', 'start', 'end', 'limit', 'missed', 'expires'];
 /** Of enqueue(), and without a meaning here. */
 const OF_ENQUEUE: Record<string, string> = {

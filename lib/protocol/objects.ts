@@ -85,6 +85,7 @@ const fieldsOfOptions = {
   node: optional(names),
   notNode: optional(names),
   strictNode: optional(flag),
+  group: optional(name),
   key: optional(key),
   trace: optional(trace),
 };
@@ -133,6 +134,7 @@ const fieldsOfInfo = {
   failedAt: nullable(moment),
   lastError: nullable(error),
   period: nullable(duration),
+  group: optional(name),
   key: optional(name),
   trace: optional(trace),
 };

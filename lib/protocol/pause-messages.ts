@@ -12,7 +12,7 @@ export interface Pauses {
 }
 
 const word = record<Pause>('a pause object', {
-  kind: oneOf<PauseKind>('job', 'node'),
+  kind: oneOf<PauseKind>('job', 'group', 'node'),
   name,
   paused: flag,
   changedAt: moment,

@@ -1,16 +1,19 @@
-import type { Clock, ClockTimer } from '../clock.js';
-import { Heap } from '../heap.js';
-import { goesFirst, type ReadyJob } from './ready-job.js';
-import { StartRate, type Rate } from './start-rate.js';
+import type { Clock } from '../clock.js';
+import type { FairTurns } from '../fair-turns.js';
+import { TimerQueue } from '../timer-queue.js';
+import { FairQueue } from './fair-queue.js';
+import { GroupLimits } from './group-limits.js';
+import type { ReadyJob } from './ready-job.js';
+import { StartLimit, type StartLimits } from './start-limit.js';
 
-/** What is said of the jobs of one name. */
-export interface JobLimits {
-  concurrency?: number;
-  rate?: Rate;
+/** What is said of the jobs of one name: of all of them, and of those of each group. */
+export interface JobLimits extends StartLimits {
+  perGroup?: StartLimits;
 }
 
 export interface LimitedParts {
   clock: Clock;
+  turns: FairTurns;
   /** Asked once for each name. */
   limitsOf: (name: string) => JobLimits | undefined;
   /** There is room that was not there before. */
@@ -18,12 +21,9 @@ export interface LimitedParts {
 }
 
 interface Name<T extends ReadyJob> {
-  concurrency: number;
-  rate: StartRate | null;
-  running: number;
-  waiting: Heap<T>;
-  /** Rings when its rate has room again. */
-  timer: ClockTimer | undefined;
+  limit: StartLimit;
+  groups: GroupLimits | null;
+  waiting: FairQueue<T>;
 }
 
 /** The ready jobs of names of which only so many may run at once, or start within some time, on this node. */
@@ -31,20 +31,37 @@ export class LimitedJobs<T extends ReadyJob> {
   readonly #parts: LimitedParts;
   readonly #names = new Map<string, Name<T> | null>();
   readonly #limited: Name<T>[] = [];
+  readonly #timers: TimerQueue;
+  /** Whose timers run. */
+  readonly #armed = new Set<StartLimit>();
 
   constructor(parts: LimitedParts) {
     this.#parts = parts;
+    this.#timers = new TimerQueue(parts.clock, 'monotonic', false);
   }
 
-  /** Where jobs of this name wait; null: there is no limit to them. */
-  of({ name }: T): Heap<T> | null {
-    return this.#of(name)?.waiting ?? null;
+  /** True when the jobs of this name wait here; false: there is no limit to them. */
+  has({ name }: T): boolean {
+    return this.#of(name) !== null;
+  }
+
+  push(job: T): void {
+    const name = this.#of(job.name);
+    name?.waiting.push(job);
+    name?.groups?.waits(job.group, 1);
+  }
+
+  remove(job: T): void {
+    const name = this.#of(job.name);
+    name?.waiting.remove(job);
+    name?.groups?.waits(job.group, -1);
   }
 
   /** How many of those that wait could start if there were slots. */
   get startable(): number {
     let count = 0;
-    for (const name of this.#limited) count += Math.max(0, Math.min(room(name), name.waiting.size));
+    for (const { limit, groups, waiting } of this.#limited)
+      if (waiting.size > 0) count += Math.max(0, Math.min(limit.room, groups?.startable ?? waiting.size));
     return count;
   }
 
@@ -54,10 +71,11 @@ export class LimitedJobs<T extends ReadyJob> {
 
   /** The first of each name that has room. */
   *firsts(): Iterable<T> {
-    for (const name of this.#limited) {
-      const first = name.waiting.peek();
-      if (first && room(name) > 0) yield first;
-      else if (first) this.#arm(name);
+    for (const { limit, waiting } of this.#limited) {
+      if (waiting.size === 0) continue;
+      const first = limit.room > 0 ? waiting.peek() : undefined;
+      if (first) yield first;
+      else this.#arm(limit);
     }
   }
 
@@ -65,58 +83,68 @@ export class LimitedJobs<T extends ReadyJob> {
     for (const { waiting } of this.#limited) yield* waiting;
   }
 
-  /** Whether one more of its name may start. */
-  admits({ name }: T): boolean {
+  /** Whether one more of its name, and of its group, may start. */
+  admits({ name, group }: T): boolean {
     const limited = this.#of(name);
-    return !limited || room(limited) > 0;
+    return !limited || (limited.limit.room > 0 && (limited.groups?.admits(group) ?? true));
   }
 
-  began({ name }: T): void {
+  began({ name, group }: T): void {
+    const limited = this.#of(name);
+    limited?.limit.began();
+    limited?.groups?.began(group);
+  }
+
+  ended({ name, group }: T): void {
     const limited = this.#of(name);
     if (!limited) return;
-    limited.running++;
-    limited.rate?.began();
-  }
-
-  ended({ name }: T): void {
-    const limited = this.#of(name);
-    if (limited) limited.running--;
+    limited.limit.ended();
+    limited.groups?.ended(group);
+    limited.waiting.reopen(group);
   }
 
   /** Nothing starts until `firsts` is asked again. */
   rest(): void {
-    for (const name of this.#limited) {
-      name.timer?.cancel();
-      name.timer = undefined;
-    }
+    this.#timers.stop();
+    for (const limit of this.#armed) limit.timer = undefined;
+    this.#armed.clear();
+    // Their timers would have done that.
+    for (const { groups, waiting } of this.#limited) for (const group of groups?.names() ?? []) waiting.reopen(group);
   }
 
-  #arm(name: Name<T>): void {
-    const { clock, changed } = this.#parts;
-    const wait = name.rate?.wait ?? 0;
-    if (wait <= 0 || name.timer) return;
-    const ring = (): void => {
-      name.timer = undefined;
-      changed();
-    };
-    name.timer = clock.after(wait, ring, false);
+  #arm(limit: StartLimit, rang?: () => void): void {
+    const { wait } = limit;
+    if (wait <= 0 || limit.timer) return;
+    this.#armed.add(limit);
+    limit.timer = this.#timers.after(wait, () => {
+      limit.timer = undefined;
+      this.#armed.delete(limit);
+      rang?.();
+      this.#parts.changed();
+    });
   }
 
   #of(name: string): Name<T> | null {
     const known = this.#names.get(name);
     if (known !== undefined) return known;
-    const { concurrency, rate } = this.#parts.limitsOf(name) ?? {};
-    const made = concurrency === undefined && !rate ? null : this.#make(concurrency ?? Infinity, rate);
+    const { concurrency, rate, perGroup } = this.#parts.limitsOf(name) ?? {};
+    const made = concurrency === undefined && !rate && !perGroup ? null : this.#make({ concurrency, rate, perGroup });
     this.#names.set(name, made);
     if (made) this.#limited.push(made);
     return made;
   }
 
-  #make(concurrency: number, rate: Rate | undefined): Name<T> {
-    const counted = rate ? new StartRate(rate, this.#parts.clock) : null;
-    return { concurrency, rate: counted, running: 0, waiting: new Heap<T>(goesFirst), timer: undefined };
+  #make({ concurrency, rate, perGroup }: { [K in keyof JobLimits]: JobLimits[K] | undefined }): Name<T> {
+    const { clock, turns } = this.#parts;
+    const own = { ...(concurrency === undefined ? {} : { concurrency }), ...(rate ? { rate } : {}) };
+    const limit = new StartLimit(own, clock);
+    if (!perGroup) return { limit, groups: null, waiting: new FairQueue(turns) };
+    const groups = new GroupLimits(perGroup, clock);
+    const waiting: FairQueue<T> = new FairQueue(turns, (group) => {
+      const mayStart = groups.admits(group);
+      if (!mayStart) this.#arm(groups.of(group), () => waiting.reopen(group));
+      return mayStart;
+    });
+    return { limit, groups, waiting };
   }
 }
-
-const room = <T extends ReadyJob>({ concurrency, running, rate }: Name<T>): number =>
-  Math.min(concurrency - running, rate?.left ?? Infinity);

@@ -36,8 +36,9 @@ export class NodePauses implements StartGate {
     this.#tell(this.#book.paused());
   }
 
-  admits({ name }: GatedJob): boolean {
-    return !this.#book.isPaused('job', name) && !this.isPaused;
+  admits({ name, group }: GatedJob): boolean {
+    const isPaused = this.#book.isPaused('job', name) || (group !== '' && this.#book.isPaused('group', group));
+    return !isPaused && !this.isPaused;
   }
 
   /** Nothing at all starts on this node. */

@@ -4,6 +4,8 @@ import type { HeapEntry } from '../heap.js';
 export interface ReadyJob extends HeapEntry {
   id: string;
   name: string;
+  /** Those of one group wait for their turn among groups; `''`: it is of none. */
+  group: string;
   dueAt: number;
   priority: number;
   /** Where it stands among its equals. */
@@ -14,7 +16,7 @@ export interface ReadyJob extends HeapEntry {
   alone: boolean;
 }
 
-/** By priority, then by time. */
+/** By priority, then by time: the order of those of one group. */
 export function goesFirst(a: ReadyJob, b: ReadyJob): boolean {
   if (a.priority !== b.priority) return a.priority > b.priority;
   return a.dueAt < b.dueAt || (a.dueAt === b.dueAt && a.order < b.order);

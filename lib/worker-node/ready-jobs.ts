@@ -1,5 +1,7 @@
 import type { Clock, ClockTimer } from '../clock.js';
+import { FairTurns } from '../fair-turns.js';
 import { Heap } from '../heap.js';
+import { FairQueue } from './fair-queue.js';
 import { LimitedJobs, type JobLimits } from './limited-jobs.js';
 import { goesFirst, type ReadyJob } from './ready-job.js';
 
@@ -24,7 +26,7 @@ const FIRST_PATIENCE = 60_000;
 const LONGEST_ALONE = 3_600_000;
 
 /**
- * The jobs whose time has come, and which of them is next: by priority, then by time; one that needs a thread lets
+ * The jobs whose time has come, and which of them is next: by priority, then groups in turns, then by time; one that needs a thread lets
  * others pass while none is free. A job that is to run alone has its turn when nothing runs, and nothing starts before it
  * has ended. Neither side waits for ever: once it is due no other starts before it, and after it as many others as there
  * are slots have their turn before the next such job.
@@ -34,8 +36,9 @@ const LONGEST_ALONE = 3_600_000;
  */
 export class ReadyJobs<T extends ReadyJob> {
   readonly #parts: ReadyParts;
-  readonly #plain = new Heap<T>(goesFirst);
-  readonly #threaded = new Heap<T>(goesFirst);
+  readonly #turns = new FairTurns();
+  readonly #plain = new FairQueue<T>(this.#turns);
+  readonly #threaded = new FairQueue<T>(this.#turns);
   readonly #alone = new Heap<T>(goesFirst);
   readonly #limited: LimitedJobs<T>;
   /** How many others may start before the next job that is to run alone. */
@@ -49,7 +52,7 @@ export class ReadyJobs<T extends ReadyJob> {
 
   constructor(parts: ReadyParts) {
     this.#parts = parts;
-    this.#limited = new LimitedJobs({ ...parts, limitsOf: parts.limitsOf ?? (() => undefined) });
+    this.#limited = new LimitedJobs({ ...parts, turns: this.#turns, limitsOf: parts.limitsOf ?? (() => undefined) });
   }
 
   /** Those that wait for a slot; not those that would have to wait all the same, as enough of their name run. */
@@ -70,12 +73,12 @@ export class ReadyJobs<T extends ReadyJob> {
   }
 
   push(job: T): void {
-    this.#heapOf(job).push(job);
+    this.#placeOf(job).push(job);
     this.#watch();
   }
 
   remove(job: T): void {
-    this.#heapOf(job).remove(job);
+    this.#placeOf(job).remove(job);
     this.#watch();
   }
 
@@ -83,8 +86,8 @@ export class ReadyJobs<T extends ReadyJob> {
   take(taken: number): T | undefined {
     const job = this.#next(taken);
     if (!job) return undefined;
-    this.#heapOf(job).remove(job);
-    this.#limited.began(job);
+    this.#placeOf(job).remove(job);
+    this.#began(job);
     if (job.alone) {
       this.#runsAlone = job;
       this.#othersFirst = this.#parts.slots;
@@ -100,7 +103,7 @@ export class ReadyJobs<T extends ReadyJob> {
   /** For a job that has just come and takes a slot at once. False: enough of its name run. */
   begins(job: T): boolean {
     if (!this.#limited.admits(job)) return false;
-    this.#limited.began(job);
+    this.#began(job);
     return true;
   }
 
@@ -137,7 +140,7 @@ export class ReadyJobs<T extends ReadyJob> {
   #other(): T | undefined {
     if (!this.#limited.isEmpty) return this.#firstOfAll();
     const [plain, threaded] = [this.#plain.peek(), this.#threaded.peek()];
-    if (!threaded || (plain && goesFirst(plain, threaded))) return plain;
+    if (!threaded || (plain && this.#goesFirst(plain, threaded))) return plain;
     return this.#parts.reserveThread() ? threaded : plain;
   }
 
@@ -147,8 +150,8 @@ export class ReadyJobs<T extends ReadyJob> {
     let unthreaded: T | undefined;
     for (const job of [this.#plain.peek(), this.#threaded.peek(), ...this.#limited.firsts()]) {
       if (!job) continue;
-      if (!best || goesFirst(job, best)) best = job;
-      if (!job.thread && (!unthreaded || goesFirst(job, unthreaded))) unthreaded = job;
+      if (!best || this.#goesFirst(job, best)) best = job;
+      if (!job.thread && (!unthreaded || this.#goesFirst(job, unthreaded))) unthreaded = job;
     }
     return best?.thread && !this.#parts.reserveThread() ? unthreaded : best;
   }
@@ -194,8 +197,21 @@ export class ReadyJobs<T extends ReadyJob> {
     this.#looking = false;
   }
 
-  #heapOf(job: T): Heap<T> {
+  #began(job: T): void {
+    this.#turns.took(job.group);
+    this.#limited.began(job);
+  }
+
+  /** Of jobs that wait in different places. */
+  #goesFirst(a: T, b: T): boolean {
+    if (a.priority !== b.priority || a.group === b.group) return goesFirst(a, b);
+    const turns = this.#turns.of(a.group) - this.#turns.of(b.group);
+    return turns < 0 || (turns === 0 && goesFirst(a, b));
+  }
+
+  #placeOf(job: T): { push(job: T): void; remove(job: T): void } {
     if (job.alone) return this.#alone;
-    return this.#limited.of(job) ?? (job.thread ? this.#threaded : this.#plain);
+    if (this.#limited.has(job)) return this.#limited;
+    return job.thread ? this.#threaded : this.#plain;
   }
 }

@@ -25,6 +25,11 @@ export class StartRate {
     return this.#rate.max - (this.#starts.length - this.#from);
   }
 
+  /** Nothing began within the time that counts. */
+  get isIdle(): boolean {
+    return this.left === this.#rate.max;
+  }
+
   /** Milliseconds until one more may start; 0: now. */
   get wait(): number {
     if (this.left > 0) return 0;

@@ -84,6 +84,7 @@ export class WaitingJobs {
     return {
       id: job.id,
       name: job.name,
+      group: job.options.group ?? '',
       dueAt: job.dueAt,
       priority: job.priority,
       fence: job.fence,

@@ -30,6 +30,7 @@ const SECTIONS: Record<string, { file: string; type: string }> = {
   'JobReactorModule.forRootAsync(options)': { file: 'job-reactor.module', type: 'JobReactorAsyncOptions' },
   'defineJob(name, settings)': { file: 'job/job-settings', type: 'JobSettings' },
   rate: { file: 'job/job-settings', type: 'RateLimit' },
+  perGroup: { file: 'job/job-settings', type: 'StartSettings' },
   'client.enqueue(job, args, options)': { file: 'job/enqueue-options', type: 'EnqueueOptions' },
   'client.schedule(job, args, options)': { file: 'job/schedule-options', type: 'ScheduleOptions' },
   'job.result(options) and job.stored(options)': { file: 'client/job-handle', type: 'WaitOptions' },

@@ -56,6 +56,7 @@ const options = fc.record(
     node: names,
     notNode: names,
     strictNode: fc.boolean(),
+    group: name,
     key: fc.record({ value: name, until: fc.oneof(duration, fc.constantFrom('started' as const, 'ended' as const)) }),
     trace,
   },

@@ -199,11 +199,15 @@ export async function looking(): Promise<void> {
   await client.resume({ node: 'gpu' });
   same<
     Awaited<ReturnType<typeof client.paused>>,
-    ({ job: string; since: number } | { node: string; since: number })[]
+    ({ job: string; since: number } | { group: string; since: number } | { node: string; since: number })[]
   >();
-  // @ts-expect-error one of the two
+  await client.pause({ group: 'tenant' });
+  await client.enqueue(Resize, { path: 'a', width: 1 }, { group: 'tenant' });
+  // @ts-expect-error one of the three
   await client.pause({ job: Resize, node: 'gpu' });
-  // @ts-expect-error one of the two
+  // @ts-expect-error one of the three
+  await client.pause({ group: 'tenant', job: Resize });
+  // @ts-expect-error one of the three
   await client.pause({});
   same<Awaited<ReturnType<typeof client.edit>>, { answer: EditAnswer; missing: string[] }>();
   await client.edit(Resize, 'id', { args: { path: 'a', width: 1 }, after: '1h' });

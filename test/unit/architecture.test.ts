@@ -12,6 +12,7 @@ const byPath = new Map(lib.map((file) => [file.path, file]));
 /** Level 0 files beside the folder job/. */
 const BASE = [
   'clock',
+  'fair-turns',
   'heap',
   'recent',
   'timer-queue',

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { heldJob, type HeldJob } from '../../../lib/distributor/held-job.js';
 import { HeldJobs } from '../../../lib/distributor/held-jobs.js';
 import { sampleJob } from '../../support/sample-job.js';
+import { seededRandom } from '../../support/seeded-random.js';
 
 /** Jobs with a window of `window`, beside what a storage would have of them. */
 function waiting(window: number) {
@@ -196,5 +197,75 @@ describe('more jobs wait than the window holds', () => {
     expect(beyond.length).toBeGreaterThan(0);
     expect(beyond).toEqual(all.slice(-beyond.length).map(({ spec }) => spec.id));
     expect(beyond.some((id) => jobs.held.get(id))).toBe(false);
+  });
+});
+
+describe('groups take turns', () => {
+  const many = (jobs: ReturnType<typeof waiting>, group: string | undefined, count: number, more: object = {}) =>
+    Array.from({ length: count }, () => jobs.add({ ...more, options: group === undefined ? {} : { group } }).spec.id);
+  const sendAll = (jobs: ReturnType<typeof waiting>, count = Infinity): string[] => {
+    const sent: string[] = [];
+    while (jobs.held.pending.size > 0 && sent.length < count) {
+      sent.push(jobs.send() ?? '');
+      // Not one of those that are still to be read.
+      if (sent.at(-1) === '') sent.pop();
+      jobs.load();
+    }
+    return sent;
+  };
+
+  it.each([Infinity, 10, 2])('with a window of %d: who has few jobs need not wait for who has very many', (window) => {
+    const jobs = waiting(window);
+    const a = many(jobs, 'a', 200);
+    const started = sendAll(jobs, 5);
+    const b = many(jobs, 'b', 3);
+    const none = many(jobs, undefined, 2);
+    const sent = [...started, ...sendAll(jobs)];
+    expect(sent).toHaveLength(205);
+    expect(new Set(sent).size).toBe(205);
+    for (const ids of [a, b, none]) expect(sent.filter((id) => ids.includes(id))).toEqual(ids);
+    // Two more of `a` may have been read before the others came.
+    const turn = (id: string): number => sent.indexOf(id) - 5;
+    expect(b.map(turn).every((at, n) => at <= 3 * (n + 1) + 2)).toBe(true);
+    expect(none.map(turn).every((at, n) => at <= 3 * (n + 1) + 2)).toBe(true);
+  });
+
+  it('one that is taken out, or is more urgent, says nothing of whose turn it is', () => {
+    const jobs = waiting(Infinity);
+    const a = many(jobs, 'a', 100);
+    const [urgent] = many(jobs, 'a', 1, { priority: 1 });
+    jobs.held.remove(jobs.held.get(a.pop()!)!);
+    expect(sendAll(jobs, 1)).toEqual([urgent]);
+    const b = many(jobs, 'b', 3);
+    expect(sendAll(jobs, 6)).toEqual([a[0], b[0], a[1], b[1], a[2], b[2]]);
+  });
+
+  it('whatever comes, goes and is refused, all are sent once, each group in its order, the urgent ones first', () => {
+    for (let seed = 1; seed <= 60; seed++) {
+      const random = seededRandom(seed);
+      const jobs = waiting([1, 4, 20][seed % 3]!);
+      const added = new Map<string, string[]>();
+      const sent: string[] = [];
+      for (let turn = 0; turn < 300; turn++) {
+        if (random() < 0.6) {
+          const group = ['a', 'a', 'a', 'b', undefined][Math.floor(random() * 5)];
+          const priority = Math.floor(random() * 2);
+          const key = `${group} ${priority}`;
+          added.set(key, [...(added.get(key) ?? []), ...many(jobs, group, 1 + Math.floor(random() * 9), { priority })]);
+        } else {
+          const id = jobs.send();
+          if (id) sent.push(id);
+        }
+        if (random() < 0.5) jobs.load();
+      }
+      sent.push(...sendAll(jobs));
+      for (const ids of added.values())
+        expect(
+          sent.filter((id) => ids.includes(id)),
+          `seed ${seed}`,
+        ).toEqual(ids);
+      const total = [...added.values()].reduce((sum, ids) => sum + ids.length, 0);
+      expect([new Set(sent).size, sent.length], `seed ${seed}`).toEqual([total, total]);
+    }
   });
 });

@@ -4,56 +4,8 @@ import { JobScheduler } from '../../../lib/worker-node/job-scheduler.js';
 import type { WaitingJob } from '../../../lib/worker-node/waiting-jobs.js';
 import { ManualClock } from '../../support/manual-clock.js';
 import { sampleJob } from '../../support/sample-job.js';
+import { scheduling } from '../../support/scheduling.js';
 import { seededRandom } from '../../support/seeded-random.js';
-
-/** A scheduler of its own, whose jobs run until the test says that they end. */
-function scheduling({
-  slots = 4,
-  threads = Infinity,
-  gates,
-}: { slots?: number; threads?: number; gates?: StartGate[] } = {}) {
-  const clock = new ManualClock();
-  const running = new Map<string, WaitingJob>();
-  const order: string[] = [];
-  const awaited = new Set<string>();
-  let free = threads;
-  const scheduler = new JobScheduler({
-    clock,
-    settings: { concurrency: slots },
-    storage: { durable: false },
-    reserveThread: () => free > 0 && free-- > 0,
-    awaited: (id) => awaited.has(id),
-    ...(gates ? { gates } : {}),
-    start: (job) => {
-      running.set(job.name, job);
-      order.push(job.name);
-    },
-    expired: () => undefined,
-  });
-  scheduler.resume();
-  return {
-    clock,
-    scheduler,
-    awaited,
-    order,
-    running: (): string[] => [...running.keys()],
-    add(name: string, { after = 0, alone = false, thread = false, priority = 0 } = {}): string {
-      const job = sampleJob({ name, dueAt: clock.now() + after, priority });
-      scheduler.add(job, { settled: false, thread, alone });
-      return job.id;
-    },
-    end(name: string): void {
-      const job = running.get(name)!;
-      running.delete(name);
-      if (job.thread) free++;
-      scheduler.freeSlot(job);
-    },
-    thread(): void {
-      free++;
-      scheduler.wake();
-    },
-  };
-}
 
 it('a job that comes again while it waits has one place, and starts once', () => {
   const { add, end, running, order, scheduler, clock } = scheduling({ slots: 1 });
