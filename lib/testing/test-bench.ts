@@ -167,9 +167,11 @@ export class TestBench implements Environment, TestingHooks {
   /** Removes what waits, and forgets what was. */
   async clear(): Promise<void> {
     await this.quiet();
-    for (const { queries, schedules, pauses } of this.#gateways) {
+    for (const { queries, schedules, pauses, keys } of this.#gateways) {
       for (const { key, job } of (await schedules?.list()) ?? []) if (job.args !== null) await schedules?.remove(key);
       await queries.removeAll({});
+      for (const { name, options } of this.enqueued.of(undefined))
+        if (options.key) await keys?.release({ name, value: options.key.value });
       for (const { kind, name } of (await pauses?.paused()) ?? []) await pauses?.set(kind, name, false);
     }
     await this.ended(null);
@@ -184,9 +186,14 @@ export class TestBench implements Environment, TestingHooks {
     }
     const intake = await real.accept(plain, distributor);
     intake.forEach((what, at) => what === 'accepted' && this.enqueued.add(jobs[at]!));
+    const ids = jobs.map(({ id }, at) => winnerOf(intake[at]) ?? id);
+    if (this.#inAttempt.getStore() !== undefined) {
+      for (const [at, { closures }] of jobs.entries())
+        if (closures && ids[at] !== jobs[at]!.id) this.gate.await(ids[at]!);
+    }
     // Where it is to wait it waits once this resolves: on its node, if there is one.
     await this.quiet();
-    if (this.gate.open) await this.ended(new Set(jobs.map(({ id }) => id)));
+    if (this.gate.open) await this.ended(new Set(ids));
     return intake;
   }
 
@@ -228,6 +235,9 @@ export class TestBench implements Environment, TestingHooks {
     );
   }
 }
+
+const winnerOf = (intake: Intake | undefined): string | undefined =>
+  typeof intake === 'object' ? intake.winner : undefined;
 
 /** A test has no worker threads: their jobs run where all others do. */
 function inMainThread(handler: JobHandler | undefined): JobHandler | undefined {

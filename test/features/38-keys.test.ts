@@ -2,10 +2,11 @@ import { Injectable } from '@nestjs/common';
 import { Ctx, Payload } from '@nestjs/microservices';
 import { DataSource, type DataSourceOptions } from 'typeorm';
 import { describe, expect, it } from 'vitest';
-import { defineJob, Job, JobContext, OnSuccessFeedback, type Feedback, type KeyOptions } from '../../lib/index.js';
+import { defineJob, Job, JobContext, type Feedback, type KeyOptions } from '../../lib/index.js';
 import { databaseKinds, describeEachDatabase } from '../support/databases.js';
 import { signal } from '../support/deadline.js';
-import { eventually, Facts, reactors, type Application, type Joinable } from '../support/reactor.js';
+import { freePort } from '../support/free-port.js';
+import { eventually, Facts, joined, reactors, type Application } from '../support/reactor.js';
 
 const system = reactors();
 
@@ -324,3 +325,92 @@ describeEachDatabase('a key, with applications on one database', ({ kind }) => {
     expect(ran.all).toEqual([]);
   });
 });
+
+describe.each(databaseKinds)('a key, kept in %s', (kind) => {
+  it('is the job’s over a kill -9 of the application, and free when it ends while that is away', async () => {
+    const [port, outbox, storage] = [await freePort(), await system.database(kind), await system.database(kind)];
+    const application = () => system.process({ distributor: { name: 'web', port, outbox } });
+    let web = await application();
+    const node = await system.process({ node: { name: 'one', storage, distributors: [{ host: '127.0.0.1', port }] } });
+    const id = await web.enqueue('work', { do: 'wait' }, { key: 'a' });
+    await node.started();
+    const deferred = await web.enqueue('work', {}, { key: { value: 'b', until: 'started' }, after: '1h' });
+    await web.kill('SIGKILL');
+    web = await application();
+    expect(await web.enqueue('work', {}, { key: 'a' })).toBe(id);
+    expect(await web.enqueue('work', {}, { key: 'b' })).toBe(deferred);
+    // Nobody listens to it any more, and nobody is there when it ends.
+    await web.kill('SIGKILL');
+    node.finish(id, 'done');
+    web = await application();
+    let next = id;
+    await eventually('the key is free', async () => {
+      next = await web.enqueue('work', {}, { key: 'a' });
+      return next !== id;
+    });
+    expect((await node.started((job) => job.id === next)).id).toBe(next);
+    expect(await web.enqueue('work', {}, { key: 'b' })).toBe(deferred);
+  }, 60_000);
+
+  it('of a job that nobody has heard of: one that ended while it waited, or whose node was killed, is free again', async () => {
+    const ran = new Facts<Ran>();
+    const outbox = await system.database(kind);
+    let web = await system.application({ outbox });
+    const key: KeyOptions = { value: 'a', until: 'started' };
+    const expiring = await web.client.enqueue(Index, { n: 1 }, { key, expires: 200 });
+    await web.close();
+    web = await system.application({ outbox });
+    await eventually('it is free', async () => {
+      const job = await web.client.enqueue(Index, { n: 2 }, { key, after: '1h' });
+      return job.id !== expiring.id;
+    });
+    expect(await web.client.releaseKey(Index, 'a')).toBe(true);
+    await system.node({ to: web, providers: [jobs(ran)] });
+    const job = await web.client.enqueue(Index, { n: 3 }, { key: 'a' });
+    expect([job.duplicate, await job.result(soon)]).toEqual([false, 3]);
+  });
+});
+
+describeEachDatabase('a key of a job that starts while its application is away', ({ kind }) => {
+  it('is free in another instance of it, and when the node is back', async () => {
+    const database = await system.database(kind);
+    const ran = new Facts<Ran>();
+    const gate = signal();
+    const first = await system.application({ outbox: database });
+    const port = await freePort();
+    const second = await system.application({ outbox: database, port });
+    const key: KeyOptions = { value: 'a', until: 'started' };
+    const node = await system.node({ to: [first, second], providers: [jobs(ran, { 1: gate.promise })] });
+    const { id } = await first.client.enqueue(Index, { n: 1 }, { key, after: '1h', confirm: 'stored' });
+    expect((await second.client.enqueue(Index, { n: 2 }, { key })).id).toBe(id);
+    await first.close();
+    expect((await second.client.runNow(id)).answer).toBe('queued');
+    await ran.next();
+    await eventually('another gets it', async () => {
+      const job = await second.client.enqueue(Index, { n: 3 }, { key, after: '1h' });
+      return !job.duplicate;
+    });
+    gate.resolve();
+    await node.close();
+  });
+});
+
+it('in memory is lost with its process, and a job of it that goes on does not keep another from it', async () => {
+  const port = await freePort();
+  const ran = new Facts<Ran>();
+  const gate = signal();
+  let web: Application = await system.application({ port });
+  await system.node({ to: web, providers: [jobs(ran, { 1: gate.promise })] });
+  const first = await web.client.enqueue(Index, { n: 1 }, { key: 'a', confirm: 'stored' });
+  await ran.next();
+  await web.close();
+  web = await system.application({ port });
+  await joined(web, 'one');
+  const second = await web.client.enqueue(Index, { n: 2 }, { key: 'a', after: '1h' });
+  expect(second.duplicate).toBe(false);
+  gate.resolve();
+  // The end of the first says nothing of the second's key.
+  await web.client.run(Index, { n: 3 });
+  expect((await web.client.enqueue(Index, { n: 4 }, { key: 'a' })).id).toBe(second.id);
+  expect(first.id).not.toBe(second.id);
+}, 60_000);
