@@ -10,7 +10,7 @@ import {
   type EnqueueRequest,
 } from '../job/enqueue-options.js';
 import { readFeedback } from '../job/feedback.js';
-import type { Intake, JobGateway, NewJob } from '../job/job-gateway.js';
+import type { Intake, JobGateway, Lost, NewJob } from '../job/job-gateway.js';
 import type { JobInterest } from '../job/job-listeners.js';
 import type { FeedbackRecord } from '../job/job.js';
 import { readName } from '../job/read-option.js';
@@ -157,16 +157,27 @@ export class JobEnqueuer {
 
   /** What is listened for once it is known whether the job was there before, and which one it is. */
   async #known(expected: Expected, answer: Intake | undefined): Promise<Expected> {
-    if (typeof answer === 'object') {
-      const { job, request, isNew } = expected;
-      // What was listened for does not come; whoever wanted to hear of it hears of the job that is there.
-      if (isNew) this.#gateway.listeners.drop(job.id, 'another job has its key.');
-      const winner = this.#listen({ job: { ...job, id: answer.winner }, request });
-      await this.#dropIfEnded(winner);
-      return winner;
-    }
+    if (typeof answer === 'object') return this.#winner(expected, answer);
     if (answer === 'duplicate') await this.#dropIfEnded(expected);
     return expected;
+  }
+
+  /** What was listened for does not come; whoever wanted to hear of it hears of the job that is there. */
+  async #winner({ job, request, isNew }: Expected, { winner, heard }: Lost): Promise<Expected> {
+    if (isNew) this.#gateway.listeners.drop(job.id, 'another job has its key.');
+    const prepared = { job: { ...job, id: winner }, request };
+    const end = heard?.interest.end;
+    if (!heard || !end) {
+      const expected = this.#listen(prepared);
+      await this.#dropIfEnded(heard?.isNew ? { ...expected, isNew: true } : expected);
+      return expected;
+    }
+    const closure = isSuccess(end) ? request.onSuccess : request.onError;
+    if (closure)
+      void Promise.resolve()
+        .then(async () => closure(readFeedback(end)))
+        .catch(() => undefined);
+    return { ...prepared, interest: heard.interest, isNew: false };
   }
 
   /** A repeat of a job that has ended: no feedback will come, and its result is asked for when somebody wants it. */

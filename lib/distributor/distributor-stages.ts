@@ -196,6 +196,8 @@ export class DistributorStages {
       keys: this.keys,
       acceptor: this.acceptor,
       edit: (id, edit) => this.queries.edit(id, edit),
+      find: (id) => flow.find(id),
+      listeners: this.listeners,
       clock,
     });
     const beyond = (id: string): Promise<StoredJob | null> => this.window.row(id);

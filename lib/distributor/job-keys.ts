@@ -48,6 +48,11 @@ export class JobKeys implements KeyGateway {
     await this.#release({ name, value: key }, id)?.catch(() => undefined);
   }
 
+  /** The same, by its own word: the job that has this key has begun. */
+  async over(key: JobKey, jobId: string): Promise<void> {
+    await this.#release(key, jobId);
+  }
+
   async release(key: JobKey): Promise<boolean> {
     await this.#parts.open();
     return this.#rows().release(key, null);

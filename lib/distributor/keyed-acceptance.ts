@@ -1,6 +1,8 @@
 import type { Clock } from '../clock.js';
-import type { Intake, NewJob } from '../job/job-gateway.js';
-import type { JobEdit } from '../job/job-query.js';
+import type { FoundJob } from '../job/found-job.js';
+import type { Intake, Lost, NewJob } from '../job/job-gateway.js';
+import type { JobListeners } from '../job/job-listeners.js';
+import type { EditOutcome, JobEdit } from '../job/job-query.js';
 import type { TransactionManager } from '../job/transaction-manager.js';
 import { JobRejected } from '../job/job.errors.js';
 import type { StoredJob } from '../job/job.js';
@@ -12,10 +14,11 @@ import type { JobKeys } from './job-keys.js';
 const TRIES = 20;
 
 export interface KeyedParts {
-  keys: Pick<JobKeys, 'holders' | 'claim' | 'enlist'>;
+  keys: Pick<JobKeys, 'holders' | 'claim' | 'enlist' | 'over'>;
   acceptor: Pick<JobAcceptor, 'accept' | 'acceptWith' | 'acceptWithin'>;
-  /** Changes a job that has not begun; what has, stays as it is. */
-  edit: (id: string, edit: JobEdit) => Promise<unknown>;
+  listeners: Pick<JobListeners, 'register' | 'release'>;
+  edit: (id: string, edit: JobEdit) => Promise<{ answer: EditOutcome }>;
+  find: (id: string) => Promise<FoundJob | null>;
   clock: Clock;
 }
 
@@ -35,7 +38,10 @@ export class KeyedAcceptance {
     const { acceptor } = this.#parts;
     if (!jobs.some(({ options }) => options.key)) return acceptor.accept(jobs, submitter);
     const answers = await this.#accept(jobs, submitter);
-    await this.#change(jobs, answers);
+    for (const [i, job] of jobs.entries()) {
+      const answer = answers[i]!;
+      if (typeof answer === 'object') answers[i] = await this.#lose(job, answer, submitter);
+    }
     return answers;
   }
 
@@ -79,16 +85,33 @@ export class KeyedAcceptance {
     return lost;
   }
 
-  async #change(jobs: readonly NewJob[], answers: readonly Intake[]): Promise<void> {
-    for (const [i, { name, args, runAt, onConflict }] of jobs.entries()) {
-      const answer = answers[i];
-      if (typeof answer !== 'object' || !onConflict) continue;
-      await this.#parts.edit(answer.winner, {
-        name,
-        dueAt: runAt,
-        unbegun: true,
-        ...(onConflict === 'replace' ? { args } : {}),
-      });
+  /** Its key is another's, which is changed if that is wanted. */
+  async #lose(job: NewJob, { winner }: Lost, submitter: string | null, tries = 1): Promise<Intake> {
+    const { listeners } = this.#parts;
+    const heard = submitter === null ? listeners.register(winner) : undefined;
+    const answer: Lost = { winner, ...(heard ? { heard } : {}) };
+    try {
+      if (tries === TRIES || !(await this.#isPast(job, winner))) return answer;
+    } catch (error) {
+      if (heard) listeners.release(winner, heard.interest, 'it was not changed.');
+      throw error;
     }
+    if (heard) listeners.release(winner, heard.interest, 'its key is free.');
+    const [again] = await this.#accept([job], submitter);
+    return typeof again === 'object' ? this.#lose(job, again, submitter, tries + 1) : again!;
+  }
+
+  /** Whether the other could not be changed any more, and has let go of the key. What is newer must not be lost for that. */
+  async #isPast({ name, args, runAt, options, onConflict }: NewJob, winner: string): Promise<boolean> {
+    const { edit, find, keys, clock } = this.#parts;
+    if (!onConflict) return false;
+    const change = { name, dueAt: runAt, unbegun: true, ...(onConflict === 'replace' ? { args } : {}) };
+    if ((await edit(winner, change)).answer === 'edited') return false;
+    const key = { name, value: options.key!.value };
+    const view = (await find(winner))?.view;
+    const hasBegun = view !== undefined && (view.run > 1 || view.attempt > 0 || view.startedAt !== null);
+    // That it has begun may not have been told yet.
+    if (hasBegun && view.options.key?.until === 'started') await keys.over(key, winner);
+    return (await keys.holders([key], clock.now()))[0] !== winner;
   }
 }

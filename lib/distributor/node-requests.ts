@@ -62,7 +62,12 @@ export class NodeRequests {
       const [answer] = await this.#asked.accept([submitted], node.instance);
       const lost = typeof answer === 'object' ? answer : null;
       if (lost) this.#asked.follow(lost.winner, node.instance);
-      node.send({ type: 'accepted', id: job.id, ...(answer === 'accepted' ? {} : { duplicate: true }), ...lost });
+      node.send({
+        type: 'accepted',
+        id: job.id,
+        ...(answer === 'accepted' ? {} : { duplicate: true }),
+        ...(lost && { winner: lost.winner }),
+      });
     } catch (error) {
       const code = error instanceof JobReactorError ? error.code : 'JOB_REJECTED';
       // No answer is the honest one: the node asks again, with the same id.

@@ -1,6 +1,6 @@
 import type { CancelAnswer } from './job-control.js';
 import type { FoundJob } from './found-job.js';
-import type { JobListeners } from './job-listeners.js';
+import type { JobInterest, JobListeners } from './job-listeners.js';
 import type { JobQueries } from './job-query.js';
 import type { JobSpec } from './job.js';
 import type { JobKey } from './job-key.js';
@@ -17,8 +17,15 @@ export type NewJob = Omit<JobSpec, 'origin' | 'listeners'> & {
   onConflict?: 'replace' | 'reschedule';
 };
 
-/** `duplicate`: the id was known. `winner`: another job has its key, this one. */
-export type Intake = 'accepted' | 'duplicate' | { winner: string };
+/** Another job has its key. */
+export interface Lost {
+  winner: string;
+  /** In this process it has been listened for since that was known, as it may end before anybody else can. */
+  heard?: { interest: JobInterest; isNew: boolean };
+}
+
+/** `duplicate`: the id was known. */
+export type Intake = 'accepted' | 'duplicate' | Lost;
 
 /** Frees keys whose jobs are lost. */
 export interface KeyGateway {

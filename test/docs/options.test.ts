@@ -32,6 +32,7 @@ const SECTIONS: Record<string, { file: string; type: string }> = {
   rate: { file: 'job/job-settings', type: 'RateLimit' },
   perGroup: { file: 'job/job-settings', type: 'StartSettings' },
   'client.enqueue(job, args, options)': { file: 'job/enqueue-options', type: 'EnqueueOptions' },
+  key: { file: 'job/job-key', type: 'KeyOptions' },
   'client.schedule(job, args, options)': { file: 'job/schedule-options', type: 'ScheduleOptions' },
   'job.result(options) and job.stored(options)': { file: 'client/job-handle', type: 'WaitOptions' },
   'client.jobs(query)': { file: 'job/job-filter', type: 'JobsQuery' },

@@ -461,6 +461,45 @@ describe('an application with its own forRoot', () => {
   });
 });
 
+describe('keys', () => {
+  const of = (path: string) => ({ path, width: 1 });
+
+  it('are as in production in manual mode, on the clock of the test, and free after reset()', async () => {
+    const { client, kit } = await start({ mode: 'manual' });
+    const key = { value: 'a', until: 'started', onConflict: 'replace' } as const;
+    const first = await client.enqueue(Resize, of('a'), { key, after: '5s' });
+    const again = await client.enqueue(Resize, of('b'), { key, after: '5s' });
+    expect([again.id, again.duplicate]).toEqual([first.id, true]);
+    expect(kit.enqueued(Resize)).toHaveLength(1);
+    await kit.advance('4s');
+    await client.enqueue(Resize, of('c'), { key, after: '5s' });
+    await kit.advance('4s');
+    expect(await kit.runNext()).toBe(null);
+    await kit.advance('1s');
+    expect(await kit.runNext()).toMatchObject({ id: first.id, status: 'succeeded' });
+    expect(seen.at(-1)).toBe('succeeded c');
+    expect((await client.enqueue(Resize, of('d'), { key: { value: 'b', until: '1h' } })).duplicate).toBe(false);
+    await kit.drain();
+    await kit.advance('59m');
+    expect((await client.enqueue(Resize, of('e'), { key: { value: 'b', until: '1h' } })).duplicate).toBe(true);
+    await kit.advance('1m');
+    expect((await client.enqueue(Resize, of('f'), { key: { value: 'b', until: '1h' } })).duplicate).toBe(false);
+    await kit.reset();
+    expect((await client.enqueue(Resize, of('g'), { key: 'b' })).duplicate).toBe(false);
+  });
+
+  it('are as in production in inline mode: free when the enqueue has run its job', async () => {
+    const { client, kit } = await start({});
+    const first = await client.enqueue(Resize, of('a'), { key: 'a' });
+    const second = await client.enqueue(Resize, of('b'), { key: 'a', after: '1h' });
+    expect([first.duplicate, second.duplicate]).toEqual([false, false]);
+    const third = await client.run(Resize, of('c'), { key: { value: 'a', onConflict: 'reschedule' } });
+    expect(third).toEqual({ bytes: 2 });
+    expect(seen.at(-1)).toBe('succeeded b');
+    expect(kit.enqueued(Resize)).toHaveLength(2);
+  });
+});
+
 it('a month passes in a moment, and leaves neither handle nor timer', async () => {
   const handles: string[] = [];
   const hook = createHook({

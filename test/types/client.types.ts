@@ -22,6 +22,8 @@ import {
   type JobReactorOptions,
   type JobSnapshot,
   type JobStatus,
+  type KeyConflict,
+  type KeyOptions,
   type ParkedFeedback,
   type ParkedFeedbacks,
   type RemovedJobs,
@@ -53,6 +55,19 @@ export async function enqueue(): Promise<void> {
   await job.stored({ timeout: 5 });
   await client.enqueue(Parsed, { count: '1' });
   await client.enqueue('by.name', { anything: [1, new Date()] });
+  const keyed = await client.enqueue(Resize, { path: 'a', width: 1 }, { key: 'a' });
+  same<typeof keyed, JobHandle<typeof Resize>>();
+  same<typeof keyed.duplicate, boolean>();
+  const key: KeyOptions = { value: 'a', until: 'started', onConflict: 'replace' };
+  await client.enqueue(Resize, { path: 'a', width: 1 }, { key, after: '5s' });
+  await client.enqueue(Resize, { path: 'a', width: 1 }, { key: { value: 'a', until: '10m' } });
+  same<typeof key.onConflict, KeyConflict | undefined>();
+  // @ts-expect-error nothing of the kind
+  await client.enqueue(Resize, { path: 'a', width: 1 }, { key: { value: 'a', onConflict: 'merge' } });
+  // @ts-expect-error a key has a value
+  await client.enqueue(Resize, { path: 'a', width: 1 }, { key: { until: 'ended' } });
+  same<Awaited<ReturnType<typeof client.releaseKey>>, boolean>();
+  await client.releaseKey(Resize, 'a');
 
   // @ts-expect-error a wrong argument
   await client.enqueue(Resize, { path: 'a', width: '1' });

@@ -1,5 +1,5 @@
 import type { MessagePort } from 'node:worker_threads';
-import type { JobGateway } from '../../job/job-gateway.js';
+import type { Intake, JobGateway } from '../../job/job-gateway.js';
 import { JobListeners } from '../../job/job-listeners.js';
 import type { JobQueries } from '../../job/job-query.js';
 import type { FeedbackQueries } from '../../job/parked-feedback.js';
@@ -74,7 +74,16 @@ export class ClientBridge {
           ? this.#gateway.feedbacks
           : undefined;
     if (!asked) throw new TypeError(`The gateway has no method ${String(method)}.`);
-    return (asked as Record<string, (...args: unknown[]) => Promise<unknown>>)[method]!(...args);
+    const answer = await (asked as Record<string, (...args: unknown[]) => Promise<unknown>>)[method]!(...args);
+    return method === 'accept' ? (answer as Intake[]).map((intake) => this.#plain(intake)) : answer;
+  }
+
+  /** The thread listens for itself. */
+  #plain(intake: Intake): Intake {
+    if (typeof intake !== 'object') return intake;
+    const { winner, heard } = intake;
+    if (heard) this.#gateway.listeners.release(winner, heard.interest, 'a worker thread listens for itself.');
+    return { winner };
   }
 
   /** Listened for before it is asked for: the thread may be busy when the answer comes. */
