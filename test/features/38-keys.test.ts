@@ -2,11 +2,24 @@ import { Injectable } from '@nestjs/common';
 import { Ctx, Payload } from '@nestjs/microservices';
 import { DataSource, type DataSourceOptions } from 'typeorm';
 import { describe, expect, it } from 'vitest';
-import { defineJob, Job, JobContext, type Feedback, type KeyOptions } from '../../lib/index.js';
+import {
+  CommitInDoubt,
+  defineJob,
+  EnqueueUnknown,
+  Job,
+  JobContext,
+  JobReactorError,
+  type Feedback,
+  type KeyOptions,
+  type KeyRows,
+} from '../../lib/index.js';
+import { systemClock } from '../../lib/clock.js';
+import { createStorage } from '../../lib/storage/create-storage.js';
 import { databaseKinds, describeEachDatabase } from '../support/databases.js';
 import { signal } from '../support/deadline.js';
 import { freePort } from '../support/free-port.js';
 import { eventually, Facts, joined, reactors, type Application } from '../support/reactor.js';
+import { wrapped } from '../support/wrapped-storage.js';
 
 const system = reactors();
 
@@ -254,6 +267,17 @@ describe.each(['memory', ...databaseKinds] as const)('a key, with an outbox and 
     expect(ran.all).toHaveLength(3);
   });
 
+  it('replace, until it starts: however often it is called while jobs begin, what was said last runs', async () => {
+    const { ran, client } = await start(kind);
+    const key: KeyOptions = { value: 'a', until: 'started', onConflict: 'replace' };
+    const last = 150;
+    for (let n = 1; n <= last; n++) await client.enqueue(Index, { n }, { key });
+    await eventually('the last has run', () => ran.all.some(({ n }) => n === last));
+    const begun = ran.all.map(({ n }) => n);
+    // None runs twice, and each job has what came after the one before it.
+    expect(begun).toEqual([...new Set(begun)].sort((x, y) => x - y));
+  });
+
   it('works from the client of a node: another’s job, its result, and what happens on conflict', async () => {
     const gate = signal();
     const { ran, client, node } = await start(kind, { 1: gate.promise });
@@ -393,6 +417,26 @@ describeEachDatabase('a key of a job that starts while its application is away',
     gate.resolve();
     await node.close();
   });
+
+  it('is free in another instance of it once the job has ended, though nobody is told of that yet', async () => {
+    const database = await system.database(kind);
+    const ran = new Facts<Ran>();
+    const gate = signal();
+    const webs = [
+      await system.application({ outbox: database }),
+      await system.application({ outbox: database }),
+    ] as const;
+    await system.node({ to: [...webs], providers: [jobs(ran, { 1: gate.promise })] });
+    const closures = { onSuccess: (): void => undefined };
+    const { id } = await webs[0].client.enqueue(Index, { n: 1 }, { key: 'a', ...closures });
+    await ran.next();
+    await webs[0].close();
+    expect((await webs[1].client.enqueue(Index, { n: 2 }, { key: 'a' })).id).toBe(id);
+    gate.resolve();
+    const isFree = async (): Promise<boolean> =>
+      !(await webs[1].client.enqueue(Index, { n: 3 }, { key: 'a' })).duplicate;
+    await eventually('another gets it', isFree, 10_000);
+  });
 });
 
 it('in memory is lost with its process, and a job of it that goes on does not keep another from it', async () => {
@@ -414,3 +458,60 @@ it('in memory is lost with its process, and a job of it that goes on does not ke
   expect((await web.client.enqueue(Index, { n: 4 }, { key: 'a' })).id).toBe(second.id);
   expect(first.id).not.toBe(second.id);
 }, 60_000);
+
+it('of an enqueue whose commit gave no answer is its job’s if that is there: the same key again finds it', async () => {
+  const ran = new Facts<Ran>();
+  const real = createStorage((await system.database('SQLite')) as never, systemClock);
+  let answers: 'lost' | 'failed' | 'heard' = 'lost';
+  const keys: KeyRows = {
+    holders: (...given) => real.keys!.holders(...given),
+    release: (...given) => real.keys!.release(...given),
+    async claim(...given) {
+      if (answers === 'failed') throw new JobReactorError('STORAGE', 'no room');
+      const results = await real.keys!.claim(...given);
+      if (answers === 'lost') throw new CommitInDoubt('no answer');
+      return results;
+    },
+  };
+  const { client, port } = await system.application({ outbox: wrapped(real, { keys }) });
+  const unknown = await client.enqueue(Index, { n: 1 }, { key: 'a', after: 300 }).catch((error: unknown) => error);
+  expect(unknown).toBeInstanceOf(EnqueueUnknown);
+  answers = 'failed';
+  await expect(client.enqueue(Index, { n: 2 }, { key: 'b' })).rejects.toMatchObject({ code: 'STORAGE' });
+  answers = 'heard';
+  const again = await client.enqueue(Index, { n: 3 }, { key: 'a' });
+  expect([again.id, again.duplicate]).toEqual([(unknown as EnqueueUnknown).id, true]);
+  expect((await client.enqueue(Index, { n: 4 }, { key: 'b' })).duplicate).toBe(false);
+  await system.node({ to: { port }, providers: [jobs(ran)] });
+  await ran.next(({ n }) => n === 1);
+  await ran.next(({ n }) => n === 4);
+  await eventually('it is free', async () => !(await client.enqueue(Index, { n: 5 }, { key: 'a' })).duplicate);
+  expect(
+    ran.all
+      .map(({ n }) => n)
+      .filter((n) => n < 5)
+      .sort(),
+  ).toEqual([1, 4]);
+});
+
+it('needs an outbox that keeps keys, and says so', async () => {
+  const real = createStorage((await system.database('SQLite')) as never, systemClock);
+  const without = new Proxy(real, {
+    get: (target, name) => (name === 'keys' ? undefined : bound(target, Reflect.get(target, name, target))),
+  });
+  const { client } = await system.application({ outbox: without });
+  await expect(client.enqueue(Index, { n: 1 }, { key: 'a' })).rejects.toMatchObject({
+    code: 'INVALID_JOB',
+    message: expect.stringContaining('keeps no keys'),
+  });
+  const memory = await system.application();
+  const manager = { query: () => Promise.resolve([]), dataSource: {} } as never;
+  await expect(memory.client.enqueue(Index, { n: 1 }, { key: 'a', manager })).rejects.toMatchObject({
+    code: 'INVALID_JOB',
+    message: expect.stringContaining('An outbox in memory'),
+  });
+  await expect(memory.client.releaseKey(Index, '')).rejects.toMatchObject({ code: 'INVALID_JOB' });
+});
+
+const bound = (target: object, value: unknown): unknown =>
+  typeof value === 'function' ? (value.bind(target) as unknown) : value;
