@@ -46,6 +46,9 @@ export class TcpConnection implements Connection, Holder {
   #ended = false;
   #congested = false;
   #flushDue = false;
+  /** Bytes. */
+  #readInTick = 0;
+  #shareDue = false;
   #lastWait: ClockTimer | null = null;
 
   constructor(
@@ -144,6 +147,7 @@ export class TcpConnection implements Connection, Holder {
   #read(chunk: Buffer): void {
     if (this.closed) return;
     this.received += chunk.length;
+    this.#share(chunk.length);
     const reader = this.#reader;
     reader.push(chunk);
     while (!this.closed) {
@@ -166,6 +170,22 @@ export class TcpConnection implements Connection, Holder {
         );
       }
     }
+  }
+
+  /** A burst is handled in shares, so that timers, heartbeats and other connections have their turn in between. */
+  #share(length: number): void {
+    const most = this.limits.readPerTick;
+    this.#readInTick += length;
+    // What is left of earlier ticks may count as well: to forget it would be one more thing to do in each of them.
+    if (this.#readInTick < most / 4) return;
+    if (this.#readInTick >= most) this.socket.pause();
+    if (this.#shareDue) return;
+    this.#shareDue = true;
+    this.clock.endOfTick(() => {
+      this.#shareDue = false;
+      this.#readInTick = 0;
+      this.socket.resume();
+    });
   }
 
   #violated(error: ProtocolError): void {

@@ -6,6 +6,8 @@ export interface TcpLimits {
   frame: number;
   /** Above this the connection is congested. */
   highWater: number;
+  /** After so many the event loop goes on before more of one connection is read: libuv would read 32 times as many. */
+  readPerTick: number;
   /** Above this the other side is too slow, and the connection ends. */
   queue: number;
   /** Bytes that all connections together may hold; above it the one that holds the most ends. */
@@ -32,6 +34,7 @@ export interface TcpLimits {
 export const TCP_LIMITS: Readonly<TcpLimits> = {
   frame: DEFAULT_FRAME,
   highWater: 1024 * 1024,
+  readPerTick: 128 * 1024,
   queue: 64 * 1024 * 1024,
   held: 256 * 1024 * 1024,
   connections: 10_000,

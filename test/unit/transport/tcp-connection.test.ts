@@ -53,6 +53,27 @@ describe('messages', () => {
     expect(credits.every((message, i) => message.type === 'credit' && message.instant === i)).toBe(true);
   });
 
+  it('of a burst are handled in shares, and the event loop goes on in between', async () => {
+    const readPerTick = 64 * 1024;
+    const { node, distributor } = await wires.pair({ readPerTick });
+    let turn = 0;
+    let counting = setImmediate(function next() {
+      turn++;
+      counting = setImmediate(next);
+    });
+    const [count, perTurn, all] = [4_000, new Map<number, number>(), signal()];
+    let heard = 0;
+    node.onMessage = (message) => {
+      perTurn.set(turn, (perTurn.get(turn) ?? 0) + (message.type === 'job' ? message.args.length : 0));
+      if (++heard === count) all.resolve();
+    };
+    for (let i = 0; i < count; i++) distributor.send(jobMessage('x'.repeat(1_000)));
+    await within(all.promise, 'all of them');
+    clearImmediate(counting);
+    // One read of 64 KiB more, in which the share was used up.
+    expect(Math.max(...perTurn.values())).toBeLessThanOrEqual(readPerTick + 65_536);
+  });
+
   it('of one tick leave in one write', async () => {
     const { node, distributor } = await wires.pair();
     const ear = new Ear(distributor);
