@@ -6,6 +6,7 @@ import type { EditOutcome, JobEdit } from '../job/job-query.js';
 import type { TransactionManager } from '../job/transaction-manager.js';
 import { JobRejected } from '../job/job.errors.js';
 import type { StoredJob } from '../job/job.js';
+import { JobReactorError } from '../job-reactor.error.js';
 import type { WriteResult } from '../storage/job-storage.js';
 import type { JobAcceptor } from './job-acceptor.js';
 import type { JobKeys } from './job-keys.js';
@@ -40,7 +41,10 @@ export class KeyedAcceptance {
     const answers = await this.#accept(jobs, submitter);
     for (const [i, job] of jobs.entries()) {
       const answer = answers[i]!;
-      if (typeof answer === 'object') answers[i] = await this.#lose(job, answer, submitter);
+      if (typeof answer !== 'object') continue;
+      const losing = this.#lose(job, answer, submitter);
+      // That one of several could not change another says nothing of those that are accepted.
+      answers[i] = await (jobs.length === 1 ? losing : losing.catch(() => answer));
     }
     return answers;
   }
@@ -69,10 +73,8 @@ export class KeyedAcceptance {
   /** Those whose key another has, one that comes before them in this very call included. */
   async #lost(jobs: readonly NewJob[]): Promise<Map<NewJob, Intake>> {
     const keyed = jobs.flatMap((job) => (job.options.key ? [{ job, value: job.options.key.value }] : []));
-    const holders = await this.#parts.keys.holders(
-      keyed.map(({ job, value }) => ({ name: job.name, value })),
-      this.#parts.clock.now(),
-    );
+    const asked = keyed.map(({ job, value }) => ({ name: job.name, value }));
+    const holders = await this.#parts.keys.holders(asked, this.#parts.clock.now()).catch(notEnqueued);
     const firsts = new Map<string, string>();
     const lost = new Map<NewJob, Intake>();
     for (const [i, { job, value }] of keyed.entries()) {
@@ -114,4 +116,10 @@ export class KeyedAcceptance {
     if (hasBegun && view.options.key?.until === 'started') await keys.over(key, winner);
     return (await keys.holders([key], clock.now()))[0] !== winner;
   }
+}
+
+function notEnqueued(cause: unknown): never {
+  if (cause instanceof JobReactorError && cause.code === 'INVALID_JOB') throw cause;
+  const why = cause instanceof Error ? cause.message : String(cause);
+  throw new JobRejected('STORAGE', `The job was not enqueued. ${why}`, { cause });
 }

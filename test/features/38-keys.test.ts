@@ -9,6 +9,7 @@ import {
   Job,
   JobContext,
   JobReactorError,
+  JobRejected,
   type Feedback,
   type KeyOptions,
   type KeyRows,
@@ -462,9 +463,12 @@ it('in memory is lost with its process, and a job of it that goes on does not ke
 it('of an enqueue whose commit gave no answer is its job’s if that is there: the same key again finds it', async () => {
   const ran = new Facts<Ran>();
   const real = createStorage((await system.database('SQLite')) as never, systemClock);
-  let answers: 'lost' | 'failed' | 'heard' = 'lost';
+  let answers: 'lost' | 'failed' | 'away' | 'heard' = 'lost';
   const keys: KeyRows = {
-    holders: (...given) => real.keys!.holders(...given),
+    async holders(...given) {
+      if (answers === 'away') throw new JobReactorError('STORAGE', 'not there');
+      return real.keys!.holders(...given);
+    },
     release: (...given) => real.keys!.release(...given),
     async claim(...given) {
       if (answers === 'failed') throw new JobReactorError('STORAGE', 'no room');
@@ -476,8 +480,11 @@ it('of an enqueue whose commit gave no answer is its job’s if that is there: t
   const { client, port } = await system.application({ outbox: wrapped(real, { keys }) });
   const unknown = await client.enqueue(Index, { n: 1 }, { key: 'a', after: 300 }).catch((error: unknown) => error);
   expect(unknown).toBeInstanceOf(EnqueueUnknown);
-  answers = 'failed';
-  await expect(client.enqueue(Index, { n: 2 }, { key: 'b' })).rejects.toMatchObject({ code: 'STORAGE' });
+  for (answers of ['failed', 'away'] as const) {
+    const rejected = await client.enqueue(Index, { n: 2 }, { key: 'b' }).catch((error: unknown) => error);
+    expect(rejected).toBeInstanceOf(JobRejected);
+    expect(rejected).toMatchObject({ code: 'STORAGE' });
+  }
   answers = 'heard';
   const again = await client.enqueue(Index, { n: 3 }, { key: 'a' });
   expect([again.id, again.duplicate]).toEqual([(unknown as EnqueueUnknown).id, true]);
