@@ -1,5 +1,6 @@
 import { foundJob } from '../job/found-job.js';
 import { REMOVED } from '../job/job-control.js';
+import { isInGroup } from '../job/job-query.js';
 import type {
   EditOutcome,
   FoundPage,
@@ -214,10 +215,10 @@ export class ClusterQueries implements JobQueries {
   }
 
   /** With those in the window, as the one moves into the other. */
-  async #removeBeyond({ name }: JobFilter, counts: { removed: number; skipped: number }): Promise<void> {
+  async #removeBeyond({ name, group }: JobFilter, counts: { removed: number; skipped: number }): Promise<void> {
     const { window } = this.#parts;
     for (let after: string | null = null; ;) {
-      const page = await window.recallPage({ name, after, limit: AT_ONCE });
+      const page = await window.recallPage({ name, group, after, limit: AT_ONCE });
       await this.#removeEach(page.jobs, counts);
       if (page.after === null) return;
       after = page.after;
@@ -227,7 +228,7 @@ export class ClusterQueries implements JobQueries {
   /** What is here at one moment, before any node is asked. */
   #lookHere(query: JobPageQuery): Promise<{ here: HereNow[]; beyond: FoundPage }> {
     const { window, leaving } = this.#parts;
-    const { name, after, limit } = query;
+    const { name, group, after, limit } = query;
     const here = (): HereNow[] =>
       this.#heldHere(query).map((job) => ({
         job,
@@ -236,17 +237,19 @@ export class ClusterQueries implements JobQueries {
         leaving: leaving(job.spec.id),
       }));
     if (!isAboutQueued(query)) return Promise.resolve({ here: [], beyond: { jobs: [], after: null } });
-    return window.page({ name, after, limit }, (rows, more) => ({
+    return window.page({ name, group, after, limit }, (rows, more) => ({
       here: here(),
       beyond: { jobs: rows.map((row) => foundJob(row, null)), after: more },
     }));
   }
 
   /** Those that wait in the window or are on their way, in id order: to everybody they are queued, and on no node. */
-  #heldHere({ node, name, status, after }: JobFilter & { after: string | null }): HeldJob[] {
+  #heldHere({ node, name, status, group, after }: JobFilter & { after: string | null }): HeldJob[] {
     if (!isAboutQueued({ node, status })) return [];
     const fits = ({ spec }: HeldJob): boolean =>
-      (name === undefined || spec.name === name) && (after === null || spec.id > after);
+      (name === undefined || spec.name === name) &&
+      isInGroup(group, spec.options) &&
+      (after === null || spec.id > after);
     return [...this.#parts.held.all()].filter(fits).sort((a, b) => (a.spec.id < b.spec.id ? -1 : 1));
   }
 

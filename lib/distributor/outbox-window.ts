@@ -1,4 +1,5 @@
 import type { Clock, ClockTimer } from '../clock.js';
+import { isInGroup } from '../job/job-query.js';
 import type { StoredJob } from '../job/job.js';
 import { fromOutboxRow, type HeldJob } from './held-job.js';
 import type { HeldJobs } from './held-jobs.js';
@@ -88,7 +89,12 @@ export class OutboxWindow {
     const { held, outbox } = this.#parts;
     if (held.pending.beyond === 0) return use([], null);
     const read = (): Promise<StoredJob[]> => outbox.list(which);
-    return this.#rows(read, (beyond, all) => use(beyond, all.length === which.limit ? (all.at(-1)?.id ?? null) : null));
+    return this.#rows(read, (beyond, all) =>
+      use(
+        beyond.filter(({ options }) => isInGroup(which.group, options)),
+        all.length === which.limit ? (all.at(-1)?.id ?? null) : null,
+      ),
+    );
   }
 
   /** The jobs that wait of one page of the outbox, made whole to be ended at once. @throws STORAGE */
@@ -99,9 +105,10 @@ export class OutboxWindow {
       () => outbox.list(which),
       (beyond, all) => {
         // What is in the window now was beyond it a moment ago.
-        const waiting = all.flatMap(({ id }) => held.waiting(id) ?? []);
+        const fits = ({ options }: StoredJob): boolean => isInGroup(which.group, options);
+        const waiting = all.filter(fits).flatMap(({ id }) => held.waiting(id) ?? []);
         const after = all.length === which.limit ? (all.at(-1)?.id ?? null) : null;
-        return { jobs: [...waiting, ...this.#recalled(beyond)], after };
+        return { jobs: [...waiting, ...this.#recalled(beyond.filter(fits))], after };
       },
     );
   }

@@ -32,6 +32,7 @@ export interface Keyed {
 /** Which rows are looked at. */
 export interface ListedJobs {
   name: string | undefined;
+  group: string | undefined;
   after: string | null;
   limit: number;
 }
@@ -136,7 +137,7 @@ export class Outbox {
   }
 
   /** In id order. @throws STORAGE */
-  async list({ name, after, limit }: ListedJobs): Promise<StoredJob[]> {
+  async list({ name, after, limit }: Omit<ListedJobs, 'group'>): Promise<StoredJob[]> {
     const only = { ...(name === undefined ? {} : { name }), ...(after === null ? {} : { after }) };
     return (await this.#parts.storage?.list({ ...only, limit })) ?? [];
   }

@@ -43,6 +43,7 @@ export function endOf({ view, args, result }: FoundJob): FeedbackRecord | null {
       failedAt,
       lastError: view.lastError,
       period: view.options.period ?? null,
+      ...(view.options.group === undefined ? {} : { group: view.options.group }),
     },
   };
 }

@@ -12,6 +12,8 @@ export interface JobSelection {
   name?: string | JobDefinition;
   /** Its status, one or several. Default: any. */
   status?: JobStatus | readonly JobStatus[];
+  /** The `group` it was enqueued with. Default: any. */
+  group?: string;
 }
 
 /** What `client.jobs()` takes. */
@@ -23,7 +25,7 @@ export interface JobsQuery extends JobSelection {
 }
 
 const CODE = 'INVALID_QUERY';
-const CONDITIONS = ['node', 'name', 'status'];
+const CONDITIONS = ['node', 'name', 'status', 'group'];
 const RETRIED: readonly JobStatus[] = ['failed', 'dead', 'cancelled'];
 const MOST = 1000;
 const UUID = /^[\da-f]{8}-[\da-f]{4}-[\da-f]{4}-[\da-f]{4}-[\da-f]{12}$/i;
@@ -57,7 +59,7 @@ function readSome(given: JobSelection, needs: string, call: string): JobFilter {
   refuseUnknown(readObject(given, `What ${call} is about`, CODE), CONDITIONS, '', CODE);
   const filter = readConditions(given);
   if (Object.keys(filter).length > 0) return filter;
-  refuse(CODE, `${needs}: \`{ node }\`, \`{ name }\` or \`{ status: ['failed', 'dead'] }\`.`);
+  refuse(CODE, `${needs}: \`{ node }\`, \`{ name }\`, \`{ group }\` or \`{ status: ['failed', 'dead'] }\`.`);
 }
 
 /** @throws {JobReactorError} INVALID_QUERY */
@@ -66,12 +68,13 @@ export function readJobId(id: unknown, what: string): string {
   return refuse(CODE, `${what} must be the id of a job, a UUID, not ${describeValue(id)}.`);
 }
 
-function readConditions({ node, name, status }: JobSelection): JobFilter {
+function readConditions({ node, name, status, group }: JobSelection): JobFilter {
   const filter: JobFilter = {};
   if (node === null) filter.node = null;
   else if (node !== undefined) filter.node = atLeastOne(readNames(node, 'node', CODE), 'node');
   if (name !== undefined) filter.name = isJobDefinition(name) ? name.name : readName(name, 'name', CODE);
   if (status !== undefined) filter.status = readStatuses(status);
+  if (group !== undefined) filter.group = readName(group, 'group', CODE);
   return filter;
 }
 

@@ -1,4 +1,5 @@
 import type { FoundJob } from './found-job.js';
+import type { JobOptions } from './job.js';
 import type { JobStatus } from './job-status.js';
 
 /** Which jobs a question is about, as it crosses the wire: every condition has to hold, an absent one always does. */
@@ -8,7 +9,12 @@ export interface JobFilter {
   name?: string;
   /** Never empty. */
   status?: JobStatus[];
+  group?: string;
 }
+
+/** No storage is asked for a group: whoever reads rows picks. */
+export const isInGroup = (group: string | undefined, options: JobOptions): boolean =>
+  group === undefined || options.group === group;
 
 /** One page of a question about many jobs, in id order. */
 export interface JobPageQuery extends JobFilter {

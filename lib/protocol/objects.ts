@@ -179,6 +179,7 @@ const fieldsOfFilter = {
   node: optional(nullable(names)),
   name: optional(name),
   status: optional(list(oneOf<JobStatus>(...JOB_STATUSES), JOB_STATUSES.length)),
+  group: optional(name),
   after: nullable(uuid),
   limit: integer(1, 1000),
 };

@@ -1,5 +1,5 @@
 import { foundJob, type FoundJob } from '../job/found-job.js';
-import type { FoundPage, JobFilter, JobPageQuery } from '../job/job-query.js';
+import { isInGroup, type FoundPage, type JobFilter, type JobPageQuery } from '../job/job-query.js';
 import type { StoredJob } from '../job/job.js';
 import { isFinal } from '../job/job-status.js';
 import type { JobStorage } from '../storage/job-storage.js';
@@ -19,6 +19,8 @@ export interface ClearingParts {
 const ROWS = 50;
 /** Characters of args and results after which a page ends. */
 const PAGE_SIZE = 1024 * 1024;
+/** Rows after which a page ends, however few of them fit: whoever asks waits 5 s for an answer. */
+const MOST_LOOKED = 5_000;
 
 export interface Removed {
   removed: number;
@@ -38,12 +40,14 @@ export class JobClearing {
   async page(query: JobPageQuery): Promise<FoundPage> {
     const jobs: FoundJob[] = [];
     let { after } = query;
-    for (let size = 0; jobs.length < query.limit && size < PAGE_SIZE;) {
+    for (let [size, looked] = [0, 0]; jobs.length < query.limit && size < PAGE_SIZE && looked < MOST_LOOKED;) {
       const wanted = Math.min(ROWS, query.limit - jobs.length);
       const rows = await this.#rows(query, after, wanted);
       for (const row of rows) {
-        jobs.push(foundJob(row, this.#parts.node));
         after = row.id;
+        looked++;
+        if (!isInGroup(query.group, row.options)) continue;
+        jobs.push(foundJob(row, this.#parts.node));
         size += row.args.length + (row.result?.length ?? 0);
         if (size >= PAGE_SIZE) break;
       }
@@ -61,7 +65,7 @@ export class JobClearing {
   async removePage(query: JobPageQuery): Promise<Removed & { after: string | null }> {
     const wanted = Math.min(ROWS, query.limit);
     const rows = await this.#rows(query, query.after, wanted);
-    const removed = await this.#removeAll(rows);
+    const removed = await this.#removeAll(rows.filter((row) => isInGroup(query.group, row.options)));
     return { ...removed, after: rows.length < wanted ? null : (rows.at(-1)?.id ?? null) };
   }
 

@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { Ctx, Payload } from '@nestjs/microservices';
 import { describe, expect, it } from 'vitest';
-import { defineJob, Job, JobContext, type JobHandle } from '../../lib/index.js';
+import { defineJob, Job, JobContext, type FoundJobs, type JobHandle, type JobsQuery } from '../../lib/index.js';
 import { databaseKinds, describeEachDatabase } from '../support/databases.js';
 import { signal } from '../support/deadline.js';
 import { eventually, Facts, reactors, type Application } from '../support/reactor.js';
@@ -182,6 +182,58 @@ describeEachDatabase('a group that is paused, where applications and nodes share
       const application = await system.application({ outbox: storage });
       return [application, await system.node({ to: application, storage, providers: [jobs(ran).Jobs] })] as const;
     }
+  });
+});
+
+describe.each(['memory', ...databaseKinds] as const)('jobs of a group, kept in %s', (kind) => {
+  it('are looked at, run again and removed, on the nodes and before them, and no others', async () => {
+    const storage = kind === 'memory' ? kind : await system.database(kind);
+    const outbox = kind === 'memory' ? {} : { outbox: await system.database(kind), imports: [smallWindow(2)] };
+    const web = await system.application(outbox);
+    const { client } = web;
+    @Injectable()
+    class Fails {
+      @Job('fails') fails(): never {
+        throw new Error('as it should');
+      }
+    }
+    const ran = new Facts<Ran>();
+    await system.node({ to: web, storage, providers: [Fails, jobs(ran).Jobs] });
+    const ids = (some: readonly { id: string }[]): string[] => some.map(({ id }) => id).sort();
+    const found = async (query: JobsQuery): Promise<string[]> => {
+      const all: { id: string }[] = [];
+      for (let after: string | null = null; ;) {
+        const page: FoundJobs = await client.jobs({ ...query, after, limit: 3 });
+        all.push(...page.jobs);
+        if (page.after === null) return ids(all);
+        ({ after } = page);
+      }
+    };
+    const later = { after: '1h', confirm: 'stored' };
+    const there = { a: await enqueue(web, 7, 'a', 'work', later), b: await enqueue(web, 7, 'b', 'work', later) };
+    const here = { a: await enqueue(web, 7, 'a', 'nobody has this'), b: await enqueue(web, 7, 'b', 'nobody has this') };
+    const failed = {
+      a: await enqueue(web, 2, 'a', 'fails', { maxAttempts: 1 }),
+      b: await enqueue(web, 2, 'b', 'fails', { maxAttempts: 1 }),
+    };
+    await Promise.all(
+      [...failed.a, ...failed.b].map((job) => expect(job.result({ timeout: '60s' })).rejects.toThrow()),
+    );
+
+    expect(await found({ group: 'a' })).toEqual(ids([...there.a, ...here.a, ...failed.a]));
+    expect(await found({ group: 'b', name: 'work' })).toEqual(ids(there.b));
+    expect(await found({ group: 'a', node: null })).toEqual(ids(here.a));
+    expect(await found({ group: 'c' })).toEqual([]);
+    expect((await client.jobs({ group: 'b', status: 'failed' })).jobs[0]?.options.group).toBe('b');
+    expect(await client.retryAll({ group: 'a' })).toEqual({ retried: 2, skipped: 0, missing: [] });
+    await eventually(
+      'they have failed again',
+      async () => (await found({ group: 'a', status: 'failed' })).length === 2,
+    );
+    expect(await client.remove({ group: 'a' })).toEqual({ removed: 16, skipped: 0, missing: [] });
+    expect(await found({})).toEqual(ids([...there.b, ...here.b, ...failed.b]));
+    for (const group of ['', 3, null, ['a']])
+      await expect(client.jobs({ group: group as never })).rejects.toMatchObject({ code: 'INVALID_QUERY' });
   });
 });
 

@@ -133,6 +133,7 @@ const filter = fc.record(
     node: nullable(names),
     name,
     status: fc.uniqueArray(fc.constantFrom(...JOB_STATUSES)),
+    group: name,
     after: nullable(uuid),
     limit: fc.integer({ min: 1, max: 1000 }),
   },
