@@ -13,7 +13,8 @@ export class FairTurns {
 
   /** The round in which the group has its next turn: what is lower goes first. It never falls. */
   of(group: string): number {
-    return Math.max(this.#round, this.#next.get(group) ?? 0);
+    const next = this.#next.size === 0 ? 0 : (this.#next.get(group) ?? 0);
+    return Math.max(this.#round, next);
   }
 
   took(group: string): void {

@@ -2,6 +2,7 @@
 const FEWEST_KEPT = 1_000;
 
 interface Turns {
+  priority: number;
   /** The turn that was sent last. */
   now: number;
   /** The next turn of jobs without a group. */
@@ -17,6 +18,8 @@ interface Turns {
  */
 export class ArrivalTurns {
   readonly #turns = new Map<number, Turns>();
+  /** Those of the priority that was asked for last: mostly there is but one. */
+  #recent: Turns = newTurns(0);
   #hasGroups = false;
 
   /** A job with a group has come. */
@@ -25,8 +28,7 @@ export class ArrivalTurns {
   }
 
   next(priority: number, group: string | undefined): number {
-    let turns = this.#turns.get(priority);
-    if (!turns) this.#turns.set(priority, (turns = { now: 0, plain: 0, groups: null, pruneAt: FEWEST_KEPT }));
+    const turns = this.#of(priority);
     if (group === undefined) {
       const turn = Math.max(turns.now, turns.plain);
       turns.plain = turn + 1;
@@ -42,10 +44,18 @@ export class ArrivalTurns {
 
   /** A job with this turn has been sent. One that has left in another way says nothing of whose turn it is. */
   sent(priority: number, turn: number): void {
-    const turns = this.#turns.get(priority);
-    if (turns && turn > turns.now) turns.now = turn;
+    const turns = this.#of(priority);
+    if (turn > turns.now) turns.now = turn;
+  }
+
+  #of(priority: number): Turns {
+    if (this.#recent.priority === priority) return this.#recent;
+    this.#turns.set(this.#recent.priority, this.#recent);
+    return (this.#recent = this.#turns.get(priority) ?? newTurns(priority));
   }
 }
+
+const newTurns = (priority: number): Turns => ({ priority, now: 0, plain: 0, groups: null, pruneAt: FEWEST_KEPT });
 
 function prune(turns: Turns, groups: Map<string, number>): void {
   for (const [group, next] of groups) if (next <= turns.now) groups.delete(group);

@@ -14,6 +14,8 @@ export class FairQueue<T extends ReadyJob> {
   readonly #turns: FairTurns;
   readonly #admits: (group: string) => boolean;
   readonly #lanes = new Map<string, Lane<T>>();
+  /** Of jobs without a group, which most are: found without a look, and kept while it is empty. */
+  readonly #plain: Lane<T> = newLane('');
   /** The lanes that may start something; the others come back by `reopen`. */
   readonly #open = new Heap<Lane<T>>(before);
   #size = 0;
@@ -34,14 +36,14 @@ export class FairQueue<T extends ReadyJob> {
       const turn = this.#turns.of(lane.group);
       const mayStart = this.#admits(lane.group);
       if (mayStart && turn === lane.turn) return lane.jobs.peek();
-      this.#open.remove(lane);
       if (mayStart) this.#place(lane);
+      else this.#open.remove(lane);
     }
     return undefined;
   }
 
   push(job: T): void {
-    let lane = this.#lanes.get(job.group);
+    let lane = this.#laneOf(job.group);
     if (!lane) this.#lanes.set(job.group, (lane = newLane(job.group)));
     const isOpen = lane.position >= 0 || lane.jobs.size === 0;
     lane.jobs.push(job);
@@ -50,7 +52,7 @@ export class FairQueue<T extends ReadyJob> {
   }
 
   remove(job: T): void {
-    const lane = this.#lanes.get(job.group);
+    const lane = this.#laneOf(job.group);
     const wasFirst = lane?.jobs.peek() === job;
     if (!lane?.jobs.remove(job)) return;
     this.#size--;
@@ -62,18 +64,24 @@ export class FairQueue<T extends ReadyJob> {
 
   /** Jobs of this group may start again. */
   reopen(group: string): void {
-    const lane = this.#lanes.get(group);
-    if (lane && lane.position < 0) this.#place(lane);
+    const lane = this.#laneOf(group);
+    if (lane && lane.position < 0 && lane.jobs.size > 0) this.#place(lane);
   }
 
   /** In no particular order, those that may not start as well. */
   *[Symbol.iterator](): Iterator<T> {
+    yield* this.#plain.jobs;
     for (const { jobs } of this.#lanes.values()) yield* jobs;
   }
 
+  #laneOf(group: string): Lane<T> | undefined {
+    return group === '' ? this.#plain : this.#lanes.get(group);
+  }
+
   #place(lane: Lane<T>): void {
-    this.#open.remove(lane);
     lane.turn = this.#turns.of(lane.group);
+    if (lane.position === 0 && this.#open.size === 1) return;
+    this.#open.remove(lane);
     this.#open.push(lane);
   }
 }
