@@ -158,6 +158,21 @@ it('leaves alone what runs, has ended, is another job or is not there, and says 
   expect(await client.find(other.id)).toMatchObject({ args: { n: 1 } });
 });
 
+it('is kept when a node in memory has the job and goes: another runs it with what was said last', async () => {
+  const ran = new Facts<Ran>();
+  const web = await system.application();
+  const first = await system.node({ name: 'first', to: web, providers: [jobs(ran)] });
+  const { id } = await web.client.enqueue('later', { n: 1 }, { after: '1h', confirm: 'stored' });
+  expect(await web.client.edit('later', id, { args: { n: 2 } })).toEqual(edited);
+  expect(await web.client.edit('later', id, { after: '2h' })).toEqual(edited);
+  await first.close();
+  await system.node({ name: 'second', to: web, providers: [jobs(ran)] });
+  await eventually('the second has it', async () => (await web.client.find(id))?.node === 'second');
+  expect(await web.client.find(id)).toMatchObject({ args: { n: 2 } });
+  expect((await web.client.edit('later', id, { runAt: 0 })).answer).toBe('edited');
+  expect((await ran.next()).args).toEqual({ n: 2 });
+});
+
 it('refuses a change that can not be right before anybody is asked', async () => {
   const { client } = await system.application();
   const id = crypto.randomUUID();

@@ -501,6 +501,29 @@ it('of an enqueue whose commit gave no answer is its job’s if that is there: t
   ).toEqual([1, 4]);
 });
 
+it('is free before anybody hears of the end, and a release that fails is made again', async () => {
+  const real = createStorage((await system.database('SQLite')) as never, systemClock);
+  const order: string[] = [];
+  let failures = 2;
+  const keys: KeyRows = {
+    holders: (...given) => real.keys!.holders(...given),
+    claim: (...given) => real.keys!.claim(...given),
+    async release(...given) {
+      // Whoever were told at once would have been told by then.
+      await new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
+      order.push(failures > 0 ? 'failed' : 'freed');
+      if (failures-- > 0) throw new JobReactorError('STORAGE', 'not now');
+      return real.keys!.release(...given);
+    },
+  };
+  const web = await system.application({ outbox: wrapped(real, { keys }) });
+  await system.node({ to: web, providers: [jobs(new Facts())] });
+  const job = await web.client.enqueue(Index, { n: 1 }, { key: 'a', onSuccess: () => void order.push('closure') });
+  await job.result(soon).then(() => order.push('result'));
+  expect([...order].sort()).toEqual(['closure', 'failed', 'failed', 'freed', 'result']);
+  expect(order.slice(0, 3)).toEqual(['failed', 'failed', 'freed']);
+});
+
 it('needs an outbox that keeps keys, and says so', async () => {
   const real = createStorage((await system.database('SQLite')) as never, systemClock);
   const without = new Proxy(real, {
