@@ -262,7 +262,9 @@ export class DistributorStages {
       stored: this.storedSchedules,
       runs,
       accept: async (accepted, commit) => {
-        const answers = await this.acceptor.acceptWith(accepted, commit);
+        const accept = (): Promise<Intake[] | 'stale'> => this.acceptor.acceptWith(accepted, commit);
+        const telemetry = accepted.length > 0 ? parts.telemetry?.() : null;
+        const answers = await (telemetry ? telemetry.scheduled(accepted, accept) : accept());
         if (answers !== 'stale') parts.scheduled?.(accepted.filter((_, i) => answers[i] === 'accepted'));
         return answers;
       },

@@ -84,5 +84,6 @@ export class ScheduledJobs {
 }
 
 function withExpiry({ job }: StoredSchedule, now: number): JobOptions {
-  return job.expires === null ? job.options : { ...job.options, expires: now + job.expires };
+  // A copy in any case: what is said of one run must not stay with the schedule.
+  return { ...job.options, ...(job.expires === null ? {} : { expires: now + job.expires }) };
 }

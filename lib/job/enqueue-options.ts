@@ -103,27 +103,22 @@ export interface EnqueueDefaults {
   strictNode: boolean;
 }
 
-const KNOWN = [
-  'id',
-  'after',
-  'runAt',
-  'expires',
-  'period',
+/** What one run of a schedule can have as well. */
+export const OF_A_RUN = [
   'node',
   'notNode',
   'strictNode',
   'group',
-  'key',
   'maxAttempts',
   'backoff',
   'timeout',
   'thread',
   'priority',
-  'confirm',
-  'distributor',
-  'manager',
-  'onSuccess',
-  'onError',
+] as const;
+const KNOWN = [
+  ...['id', 'after', 'runAt', 'expires', 'period', 'key'],
+  ...OF_A_RUN,
+  ...['confirm', 'distributor', 'manager', 'onSuccess', 'onError'],
 ];
 const UUID = /^[\da-f]{8}-[\da-f]{4}-[\da-f]{4}-[\da-f]{4}-[\da-f]{12}$/i;
 const NOTHING: JobDefaults = {};

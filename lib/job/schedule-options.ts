@@ -2,17 +2,14 @@ import type { AnyJob } from './any-job.js';
 import { CronTimes } from './cron-times.js';
 import { isJobDefinition } from './define-job.js';
 import { parsePositiveDuration, type Duration } from './duration.js';
-import { readEnqueueOptions, type EnqueueDefaults, type EnqueueOptions } from './enqueue-options.js';
+import { OF_A_RUN, readEnqueueOptions, type EnqueueDefaults, type EnqueueOptions } from './enqueue-options.js';
 import { describeValue, readName, readObject, readWhole, refuse, refuseUnknown } from './read-option.js';
 import { readTime } from './read-time.js';
 import { SHORTEST_EVERY, type MissedSlots, type NewSchedule, type ScheduleRule } from './schedule.js';
 import { TimeZone } from './time-zone.js';
 
 /** What an enqueue can say of a job and a schedule of each of its runs. */
-type RunOptions = Pick<
-  EnqueueOptions<never>,
-  'node' | 'notNode' | 'strictNode' | 'group' | 'maxAttempts' | 'backoff' | 'timeout' | 'thread' | 'priority'
->;
+type RunOptions = Pick<EnqueueOptions<never>, (typeof OF_A_RUN)[number]>;
 
 /** What can be said of a schedule beside its rhythm. */
 export interface ScheduleSettings extends RunOptions {
@@ -43,18 +40,7 @@ export interface ScheduleOptions extends ScheduleSettings {
   every?: Duration;
 }
 
-const RUN = [
-  'node',
-  'notNode',
-  'strictNode',
-  'group',
-  'maxAttempts',
-  'backoff',
-  'timeout',
-  'thread',
-  'priority',
-] as const;
-const KNOWN = [...RUN, 'key', 'cron', 'timezone', 'every', 'start', 'end', 'limit', 'missed', 'expires'];
+const KNOWN = [...OF_A_RUN, 'key', 'cron', 'timezone', 'every', 'start', 'end', 'limit', 'missed', 'expires'];
 /** Of enqueue(), and without a meaning here. */
 const OF_ENQUEUE: Record<string, string> = {
   after: '`start` says when it begins',
@@ -90,7 +76,9 @@ export function readSchedule(
   refuseUnknown(record, [...KNOWN, ...Object.keys(OF_ENQUEUE)], '', 'INVALID_JOB');
   const key = given.key === undefined ? name : readName(given.key, 'key', 'INVALID_JOB');
   const rule = readRule(given, now);
-  const run = Object.fromEntries(RUN.filter((option) => given[option] !== undefined).map((one) => [one, given[one]]));
+  const run = Object.fromEntries(
+    OF_A_RUN.filter((option) => given[option] !== undefined).map((one) => [one, given[one]]),
+  );
   const { options, priority } = readEnqueueOptions(run, definition, now, jobs);
   const expires = given.expires === undefined ? null : parsePositiveDuration(given.expires, 'expires', 'INVALID_JOB');
   return { key, rule, job: { name, args, options, priority, expires } };

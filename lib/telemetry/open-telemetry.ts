@@ -1,10 +1,10 @@
 import type * as Api from '@opentelemetry/api';
 import type { Attributes, Context, Counter, Histogram, Link, Meter, Span, Tracer } from '@opentelemetry/api';
 import type { Clock } from '../clock.js';
-import type { FeedbackRecord, JobOptions, StoredJob } from '../job/job.js';
+import type { FeedbackRecord, StoredJob } from '../job/job.js';
 import type { AsyncContext } from '../job/async-context.js';
 import type { JobOutcome } from '../job/job-outcome.js';
-import type { Telemetry, TelemetryFigures } from '../job/telemetry.js';
+import type { SentJob, Telemetry, TelemetryFigures } from '../job/telemetry.js';
 import type { TraceCarrier } from '../job/trace-carrier.js';
 
 const SCOPE = 'nestjs-job-reactor';
@@ -46,24 +46,37 @@ export class OpenTelemetry implements Telemetry {
     });
   }
 
-  enqueue<T>(jobs: readonly { id: string; name: string; options: JobOptions }[], run: () => Promise<T>): Promise<T> {
+  enqueue<T>(jobs: readonly SentJob[], run: () => Promise<T>): Promise<T> {
+    return this.#send(this.#api.context.active(), jobs, run, () => true);
+  }
+
+  scheduled<T>(jobs: readonly SentJob[], run: () => Promise<T | 'stale'>): Promise<T | 'stale'> {
+    return this.#send(this.#api.ROOT_CONTEXT, jobs, run, (result) => result !== 'stale');
+  }
+
+  /** A span that `wasSent` says no to is never ended, and so never told. */
+  #send<T>(
+    parent: Context,
+    jobs: readonly SentJob[],
+    run: () => Promise<T>,
+    wasSent: (result: T) => boolean,
+  ): Promise<T> {
     const names = [...new Set(jobs.map(({ name }) => name))];
     const attributes: Attributes = { ...operation('send', 'send'), ...destination(names) };
     if (jobs.length === 1) attributes['messaging.message.id'] = jobs[0]!.id;
     else attributes['messaging.batch.message_count'] = jobs.length;
     const { context, trace, SpanKind } = this.#api;
-    const span = this.#tracer.startSpan(spanName('send', names), { kind: SpanKind.PRODUCER, attributes });
-    const within = trace.setSpan(context.active(), span);
+    const span = this.#tracer.startSpan(spanName('send', names), { kind: SpanKind.PRODUCER, attributes }, parent);
+    const within = trace.setSpan(parent, span);
     const carried = this.#inject(within);
     if (carried.length > 0) for (const { options } of jobs) options.trace = carried;
-    return context.with(within, () =>
-      this.#ended(span, run(), (failed) => {
-        for (const name of names) {
-          const count = jobs.filter((job) => job.name === name).length;
-          this.#sent.add(count, { ...operation('send', 'send'), ...destination([name]), ...failed });
-        }
-      }),
-    );
+    const count = (failed: Attributes): void => {
+      for (const name of names) {
+        const sent = jobs.filter((job) => job.name === name).length;
+        this.#sent.add(sent, { ...operation('send', 'send'), ...destination([name]), ...failed });
+      }
+    };
+    return context.with(within, () => this.#ended(span, run(), count, () => null, wasSent));
   }
 
   /** In the trace of its enqueue; a later run of a periodic job begins a trace of its own that refers to it. */
@@ -153,17 +166,20 @@ export class OpenTelemetry implements Telemetry {
     running: Promise<T>,
     end: (failed: Attributes) => void,
     failure: (result: T) => unknown = () => null,
+    happened: (result: T) => boolean = () => true,
   ): Promise<T> {
+    let result: T;
     try {
-      const result = await running;
-      end(this.#failed(span, failure(result)));
-      return result;
+      result = await running;
     } catch (error) {
       end(this.#failed(span, error));
-      throw error;
-    } finally {
       span.end();
+      throw error;
     }
+    if (!happened(result)) return result;
+    end(this.#failed(span, failure(result)));
+    span.end();
+    return result;
   }
 
   #failed(span: Span, failed: unknown): Attributes {

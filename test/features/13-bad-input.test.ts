@@ -481,7 +481,7 @@ describe('one clear error at enqueue for', () => {
     'an option that nothing resembles': [
       {},
       { colour: 1 },
-      'INVALID_JOB There is no option `colour`. The options are id, after, runAt, expires, period, node, notNode, strictNode, group, key, ' +
+      'INVALID_JOB There is no option `colour`. The options are id, after, runAt, expires, period, key, node, notNode, strictNode, group, ' +
         'maxAttempts, backoff, timeout, thread, priority, confirm, distributor, manager, onSuccess, onError.',
     ],
     'an empty key': [{}, { key: '' }, "INVALID_JOB key must be a text of 1 to 255 characters, not ''."],

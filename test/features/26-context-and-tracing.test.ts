@@ -27,6 +27,8 @@ import {
   type Feedback,
 } from '../../lib/index.js';
 import { databaseKinds } from '../support/databases.js';
+import { systemClock } from '../../lib/clock.js';
+import { loadTelemetry } from '../../lib/telemetry/load-telemetry.js';
 import { eventually, Facts, reactors } from '../support/reactor.js';
 
 const Work = defineJob<{ n: number; fail?: 'once' | 'always' | 'cancel' }, number>('work', {
@@ -247,6 +249,27 @@ describe('OpenTelemetry', () => {
     expect([first!.spanContext().traceId, first!.links]).toEqual([send.traceId, []]);
     expect(second!.spanContext().traceId).not.toBe(send.traceId);
     expect(second!.links.map((link) => link.context.spanId)).toEqual([send.spanId]);
+  });
+
+  it('a run of a schedule is a trace of its own, told by the process that enqueued it and no other', async () => {
+    const web = await system.application();
+    await system.node({ to: web, providers: [Works] });
+    await trace.getTracer('test').startActiveSpan('deploy', async (span) => {
+      await web.client.schedule(Work, { n: 1 }, { every: '1s', limit: 2 });
+      span.end();
+    });
+    await eventually('both runs', () => named('process work').length === 2);
+    const sent = named('send work');
+    expect(sent.map(({ parentSpanContext }) => parentSpanContext)).toEqual([undefined, undefined]);
+    expect(new Set(sent.map((span) => span.spanContext().traceId)).size).toBe(2);
+    for (const [run, span] of named('process work').entries())
+      expect(span.parentSpanContext?.spanId).toBe(sent[run]!.spanContext().spanId);
+
+    spans.reset();
+    const telemetry = (await loadTelemetry(systemClock))!;
+    const job = { id: 'one', name: 'work', options: {} };
+    expect(await telemetry.scheduled([job], () => Promise.resolve('stale'))).toBe('stale');
+    expect(spans.getFinishedSpans()).toEqual([]);
   });
 
   it('an enqueue that is refused is a span that has failed', async () => {
