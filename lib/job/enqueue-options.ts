@@ -116,9 +116,18 @@ export const OF_A_RUN = [
   'priority',
 ] as const;
 const KNOWN = [
-  ...['id', 'after', 'runAt', 'expires', 'period', 'key'],
+  'id',
+  'after',
+  'runAt',
+  'expires',
+  'period',
+  'key',
   ...OF_A_RUN,
-  ...['confirm', 'distributor', 'manager', 'onSuccess', 'onError'],
+  'confirm',
+  'distributor',
+  'manager',
+  'onSuccess',
+  'onError',
 ];
 const UUID = /^[\da-f]{8}-[\da-f]{4}-[\da-f]{4}-[\da-f]{4}-[\da-f]{12}$/i;
 const NOTHING: JobDefaults = {};
