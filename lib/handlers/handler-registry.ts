@@ -74,13 +74,30 @@ class ComposedHandler implements JobHandler {
   }
 
   attempt(context: JobContext): JobAttempt {
-    const scope = new AttemptScope(this.container, context);
     const { job, onSuccess, onError } = this;
-    return {
-      job: (payload) => job.call(scope, payload, context),
-      onSuccess: async (index, payload) => void (await onSuccess[index]?.(scope, payload, context)),
-      onError: async (index, payload) => void (await onError[index]?.(scope, payload, context)),
-    };
+    return new ComposedAttempt(new AttemptScope(this.container, context), context, job.call, onSuccess, onError);
+  }
+}
+
+class ComposedAttempt implements JobAttempt {
+  constructor(
+    private readonly scope: AttemptScope,
+    private readonly context: JobContext,
+    private readonly call: MethodCall,
+    private readonly callbacks: readonly MethodCall[],
+    private readonly errbacks: readonly MethodCall[],
+  ) {}
+
+  job(payload: unknown): Promise<unknown> {
+    return this.call(this.scope, payload, this.context);
+  }
+
+  async onSuccess(index: number, payload: unknown): Promise<void> {
+    await this.callbacks[index]?.(this.scope, payload, this.context);
+  }
+
+  async onError(index: number, payload: unknown): Promise<void> {
+    await this.errbacks[index]?.(this.scope, payload, this.context);
   }
 }
 
