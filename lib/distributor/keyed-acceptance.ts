@@ -13,6 +13,11 @@ import type { JobKeys } from './job-keys.js';
 
 /** How often keys are looked at that others take in between: each time somebody got one. */
 const TRIES = 20;
+/** A node says that it is about to begin the other job: so long is waited until it has, with a database that takes its time, */
+const BEGINS_WITHIN = 5_000;
+/** and so long where nobody has it: it has just ended, or is on its way. */
+const TOLD_WITHIN = 500;
+const LONGEST_WAIT = 50;
 
 export interface KeyedParts {
   keys: Pick<JobKeys, 'holders' | 'claim' | 'enlist' | 'over'>;
@@ -108,13 +113,22 @@ export class KeyedAcceptance {
     const { edit, find, keys, clock } = this.#parts;
     if (!onConflict) return false;
     const change = { name, dueAt: runAt, unbegun: true, ...(onConflict === 'replace' ? { args } : {}) };
-    if ((await edit(winner, change)).answer === 'edited') return false;
     const key = { name, value: options.key!.value };
-    const view = (await find(winner))?.view;
-    const hasBegun = view !== undefined && (view.run > 1 || view.attempt > 0 || view.startedAt !== null);
-    // That it has begun may not have been told yet.
-    if (hasBegun && view.options.key?.until === 'started') await keys.over(key, winner);
-    return (await keys.holders([key], clock.now()))[0] !== winner;
+    const since = clock.monotonic();
+    for (let wait = 1; ; wait = Math.min(wait * 2, LONGEST_WAIT)) {
+      if ((await edit(winner, change)).answer === 'edited') return false;
+      const view = (await find(winner))?.view;
+      const hasBegun = view !== undefined && (view.run > 1 || view.attempt > 0 || view.startedAt !== null);
+      // That it has begun may not have been told yet.
+      if (hasBegun && view.options.key?.until === 'started') await keys.over(key, winner);
+      if ((await keys.holders([key], clock.now()))[0] !== winner) return true;
+      // One that is gone had its key for the same time as this one would, as far as anybody can tell.
+      const until = view ? view.options.key?.until : options.key!.until;
+      if (hasBegun || (view ? until !== 'started' : typeof until === 'number')) return false;
+      // It has left its place and not begun, or is gone and its key not yet free: either is a matter of moments.
+      if (clock.monotonic() - since > (view?.node ? BEGINS_WITHIN : TOLD_WITHIN)) return false;
+      await new Promise<void>((resolve) => void clock.after(wait, resolve));
+    }
   }
 }
 

@@ -15,6 +15,7 @@ import {
   type KeyRows,
 } from '../../lib/index.js';
 import { systemClock } from '../../lib/clock.js';
+import { MemoryStorage } from '../../lib/storage/memory-storage.js';
 import { createStorage } from '../../lib/storage/create-storage.js';
 import { databaseKinds, describeEachDatabase } from '../support/databases.js';
 import { signal } from '../support/deadline.js';
@@ -438,6 +439,37 @@ describeEachDatabase('a key of a job that starts while its application is away',
       !(await webs[1].client.enqueue(Index, { n: 3 }, { key: 'a' })).duplicate;
     await eventually('another gets it', isFree, 10_000);
   });
+});
+
+it('replace, until it starts, of a job that is just about to: what is newer is not lost, and runs after it', async () => {
+  const [ran, gate, begins, commits] = [new Facts<Ran>(), signal(), signal(), signal()];
+  const memory = new MemoryStorage(systemClock);
+  let first = '';
+  const storage = wrapped(memory, {
+    async commit(writes) {
+      if (writes.some((write) => write.kind === 'start' && write.id === first)) {
+        begins.resolve();
+        await commits.promise;
+      }
+      return memory.commit(writes);
+    },
+  });
+  const web = await system.application();
+  await system.node({ to: web, storage, concurrency: 1, providers: [jobs(ran, { 100: gate.promise })] });
+  const { client } = web;
+  const key: KeyOptions = { value: 'a', until: 'started', onConflict: 'replace' };
+  await client.enqueue('other', { n: 100 });
+  await ran.next();
+  first = (await client.enqueue(Index, { n: 1 }, { key, confirm: 'stored' })).id;
+  gate.resolve();
+  await begins.promise;
+  const second = client.enqueue(Index, { n: 2 }, { key });
+  // Meanwhile its node is asked whether it may be changed, and what has become of it: neither yes nor begun.
+  for (let n = 0; n < 5; n++) expect((await client.find(first))?.attempt).toBe(0);
+  commits.resolve();
+  expect((await second).id).not.toBe(first);
+  expect(await (await second).result(soon)).toBe(2);
+  expect(ran.all.map(({ n }) => n)).toEqual([100, 1, 2]);
 });
 
 it('in memory is lost with its process, and a job of it that goes on does not keep another from it', async () => {
