@@ -155,7 +155,9 @@ export class DistributorStages {
     const { outbox, registry, timers, asking: requests } = this;
     const stages = { ...common, outbox, registry, timers, requests };
     const tell = async (feedback: FeedbackRecord): Promise<Told> => flow.tell(feedback);
-    this.own = new OwnFeedbacks({ ...common, rows: outbox.feedbacks, maxDeliveries: jobs.maxDeliveries, tell });
+    const { maxDeliveries } = jobs;
+    const keeps = outbox.keeps.bind(outbox);
+    this.own = new OwnFeedbacks({ ...common, rows: outbox.feedbacks, keeps, maxDeliveries, tell });
     this.endings = new JobEndings({
       ...stages,
       tell: (feedback) => this.own.deliver(feedback),

@@ -223,25 +223,34 @@ export class Outbox {
   }
 
   /**
+   * Whether the word of an end is kept until it was told. Where nodes may take the rows, always: it says who ended the job,
+   * should the commit of its end give no answer.
+   */
+  keeps(ended: FeedbackRecord): boolean {
+    return isKept(ended) || this.#parts.storage?.peers !== undefined;
+  }
+
+  /**
    * A node has stored it, or it has ended; `ended` is the word of that, when it is to be heard whatever happens. Null when
    * there is nothing to wait for.
    */
   remove(job: HeldJob, ended?: FeedbackRecord): Promise<WriteResult> | null {
     const { dedupRetention, clock } = this.#parts;
     const until = job.spec.givenId ? clock.now() + dedupRetention : undefined;
-    const feedback = ended && isKept(ended) ? ended : undefined;
+    const feedback = ended && this.keeps(ended) ? ended : undefined;
     if (!this.#commit) {
       if (feedback) this.#unheard.add(feedback);
       this.#remember(job.spec.id, until);
       return null;
     }
-    return this.#persist({
+    const removing = this.#persist({
       kind: 'delete',
       id: job.spec.id,
       fence: job.fence,
       ...(until ? { tombstoneUntil: until } : {}),
       ...(feedback ? { feedback } : {}),
     });
+    return feedback ? removing.then((result) => (result === 'stale' ? this.#hasEnded(feedback) : result)) : removing;
   }
 
   async close(): Promise<void> {
@@ -259,6 +268,12 @@ export class Outbox {
       this.#tombstones.delete(old);
     }
     this.#tombstones.set(id, until);
+  }
+
+  /** Too late, unless it was done by a commit that gave no answer: then the word of it is there. */
+  async #hasEnded({ id }: FeedbackRecord): Promise<WriteResult> {
+    const kept = await this.insistOn(() => this.feedbacks.get([id]));
+    return kept.length > 0 ? 'done' : 'stale';
   }
 
   #persist(write: JobWrite): Promise<WriteResult> {

@@ -1,5 +1,5 @@
 import type { Clock } from '../clock.js';
-import { isKept, undelivered, type FeedbackRecord, type KeptFeedback } from '../job/job.js';
+import { undelivered, type FeedbackRecord, type KeptFeedback } from '../job/job.js';
 import { errorData } from '../job/job.errors.js';
 import type { EmitEvent } from '../job-reactor.events.js';
 import { DeliverySchedule } from '../storage/delivery-schedule.js';
@@ -9,6 +9,8 @@ import type { Told } from './feedback-runner.js';
 export interface OwnFeedbackParts {
   distributor: string;
   rows: FeedbackRows;
+  /** Whether one of a job that ended here is among the rows. */
+  keeps: (feedback: FeedbackRecord) => boolean;
   maxDeliveries: number;
   clock: Clock;
   emit: EmitEvent;
@@ -48,7 +50,7 @@ export class OwnFeedbacks {
 
   /** One that is kept here was told, and a method threw. */
   async toldInVain(feedback: FeedbackRecord, error: unknown): Promise<void> {
-    if (isKept(feedback)) await this.#schedule.failed(undelivered(feedback), errorData(error));
+    if (this.#parts.keeps(feedback)) await this.#schedule.failed(undelivered(feedback), errorData(error));
   }
 
   again(feedbacks: readonly KeptFeedback[]): void {
@@ -65,12 +67,12 @@ export class OwnFeedbacks {
 
   async #deliver(feedback: KeptFeedback): Promise<void> {
     const { id, name, listeners } = feedback;
-    const { distributor, rows, emit, tell } = this.#parts;
+    const { distributor, rows, keeps, emit, tell } = this.#parts;
     if (this.#telling.has(id) || this.#stopped) return;
     this.#telling.add(id);
     try {
       const told = await tell(feedback);
-      if (!isKept(feedback)) return;
+      if (!keeps(feedback)) return;
       if (told === 'undeclared' && listeners === 'declared') emit({ event: 'feedback waits', distributor, name });
       else if (typeof told === 'object') await this.#schedule.failed(feedback, errorData(told.failed));
       // Closures went with their process. Should this fail, it is told once more after the next start.

@@ -65,6 +65,11 @@ export class JobScheduler {
     for (const gate of this.#gates) gate.attach(changed);
   }
 
+  /** Nothing is to start. */
+  get isPaused(): boolean {
+    return this.#paused;
+  }
+
   get size(): number {
     return this.#waiting.size;
   }

@@ -48,11 +48,13 @@ export class JobStarter {
 
   /** Null when the row is gone (cancelled or removed while it waited), or the storage was closed. */
   async begin(waiting: WaitingJob): Promise<RunningJob | null> {
-    const { here, completer, recoverer, unrun, facts } = this.#parts;
+    const { here, scheduler, completer, recoverer, unrun, facts } = this.#parts;
     try {
       const job = waiting.job ?? (await recoverer.load(waiting.id));
       if (!job) return null;
       if (expiryOf(job) !== undefined && (await unrun.expires(job, waiting.settled))) return null;
+      // The lease was lost while its row was read: what runs has been interrupted, and this would begin after it.
+      if (scheduler.isPaused) return null;
       // Known as running before its commit, so that a cancel that comes in between finds it.
       const running = new RunningJob(job, waiting.settled);
       here.running.set(job.id, running);

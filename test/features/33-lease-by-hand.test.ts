@@ -24,7 +24,11 @@ interface Peers extends StoragePeers {
 }
 
 /** `after`: what happens once the writes are committed and before the node hears of it. `refused`: kinds of writes. */
-function leased(after: (write: JobWrite, peers: Peers) => void, refused = new Facts<string>()): JobStorage {
+function leased(
+  after: (write: JobWrite, peers: Peers) => void,
+  refused = new Facts<string>(),
+  own: (memory: JobStorage, peers: Peers) => Partial<JobStorage> = () => ({}),
+): JobStorage {
   const memory = new MemoryStorage(systemClock);
   const peers: Peers = {
     database: randomUUID(),
@@ -35,6 +39,7 @@ function leased(after: (write: JobWrite, peers: Peers) => void, refused = new Fa
   };
   return wrapped(memory, {
     peers,
+    ...own(memory, peers),
     async commit(writes) {
       if (peers.lapsed) {
         refused.tell(writes.map(({ kind }) => kind).join());
@@ -93,6 +98,45 @@ describe('a node that loses its lease and has it again', () => {
     lease!.onLease('lost');
     lease!.lapsed = false;
     lease!.onLease('regained');
+    expect(await within(job.result(), 'the result')).toBe('attempt 1');
+    expect(begun.all).toEqual([job.id]);
+  });
+
+  it('does not begin what it was just reading', async () => {
+    const begun = new Facts<string>();
+    const [lost, hasLooked] = [new Facts<Peers>(), signal()];
+    const storage = leased(
+      () => undefined,
+      undefined,
+      (memory, peers) => ({
+        // Its args are not in memory while it waits, as where there is a database.
+        durable: true,
+        async get(ids) {
+          if (lost.all.length > 0) hasLooked.resolve();
+          const rows = await memory.get(ids);
+          if (lost.all.length === 0) {
+            peers.onLease('lost');
+            lost.tell(peers);
+          }
+          return rows;
+        },
+      }),
+    );
+    @Injectable()
+    class Work {
+      @Job('work') work(@Ctx() ctx: JobContext): string {
+        begun.tell(ctx.job.id);
+        return `attempt ${ctx.job.attempt}`;
+      }
+    }
+    const web = await system.application();
+    await system.node({ to: web, storage, providers: [Work] });
+    const job = await web.client.enqueue('work', {}, { after: 1_200 });
+    const lease = await lost.next();
+    // It is looked at again, as it did not begin.
+    await within(hasLooked.promise, 'another look');
+    expect(begun.all).toEqual([]);
+    lease.onLease('regained');
     expect(await within(job.result(), 'the result')).toBe('attempt 1');
     expect(begun.all).toEqual([job.id]);
   });

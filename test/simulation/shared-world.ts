@@ -60,6 +60,7 @@ export class SharedWorld {
   readonly #oneMachine: boolean;
   #jobs = 0;
   #quietAt = 0;
+  #stopping = 0;
   #jumped = false;
 
   constructor(
@@ -167,10 +168,12 @@ export class SharedWorld {
   async #idle(): Promise<void> {
     const { world, server } = this;
     const waits = '00000000-0000-7000-8000-00000000ffff';
-    this.enqueue({ id: waits, runAt: Math.floor(world.now) + 600_000, name: 'work' });
-    // The last feedback may wait for an application that does not come back; a suspected lease is looked at once more; and
-    // what became of a commit that gave no answer is looked for for a minute.
-    await world.run(90_000, () => false);
+    this.enqueue({ id: waits, runAt: Math.floor(world.now) + 900_000, name: 'work' });
+    // One that was just stopping when trouble ended may start again yet. The last feedback may wait for an application that
+    // does not come back; a suspected lease is looked at once more; and what became of a commit that gave no answer is
+    // looked for for a minute.
+    await world.run(ENDS_WITHIN, () => this.#stopping === 0);
+    await world.run(Math.max(0, this.#quietAt - world.now) + 90_000, () => false);
     server.statements = [];
     await world.run(30_000, () => false);
     this.cluster.accepted.delete(waits);
@@ -311,7 +314,11 @@ export class SharedWorld {
     const { life } = member;
     // What it interrupts runs elsewhere.
     this.#shaken.set(life, Infinity);
-    life.onDeath(stopped);
+    this.#stopping++;
+    life.onDeath(() => {
+      this.#stopping--;
+      stopped();
+    });
     member.stop();
   }
 

@@ -46,6 +46,8 @@ it.each<[Mutation, number, RegExp, Weather?]>([
  * dies after everybody had lost it, where a cancel comes while the end is in doubt, where an outbox takes over another
  * and hears no answer, where a job that is adopted is on its way here as well, where a node is given up while it is not
  * known whether the outbox has the job that is meant for it, and where a job is read after a lost lease and adopted at once.
+ * The last four: a newcomer, or the end of a job, is committed without an answer around the loss of a lease; a node takes
+ * a job whose end is in doubt; and a job is read at the moment in which the lease is lost.
  */
 it.each([
   [794, 0.035],
@@ -56,6 +58,10 @@ it.each([
   [1427, 0.05],
   [4642, 0.05],
   [7476, 0.05],
+  [14388, 0.05],
+  [45425, 0.05],
+  [25941, 0.05],
+  [36131, 0.05],
 ])('statements without an answer: seed %i', async (seed, trouble) => {
   expect((await new SharedWorld(seed, { trouble }).run()).check()).toEqual([]);
 });

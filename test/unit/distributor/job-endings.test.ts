@@ -1,9 +1,11 @@
+import { randomUUID } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
 import { describe, expect, it } from 'vitest';
 import { systemClock } from '../../../lib/clock.js';
 import { Job, OnErrorFeedback, OnSuccessFeedback, type Feedback } from '../../../lib/index.js';
+import { CommitInDoubt } from '../../../lib/storage/commit-in-doubt.js';
 import { createStorage } from '../../../lib/storage/create-storage.js';
-import type { JobStorage } from '../../../lib/storage/job-storage.js';
+import type { JobStorage, JobWrite } from '../../../lib/storage/job-storage.js';
 import { wrapped } from '../../support/wrapped-storage.js';
 import { signal, within } from '../../support/deadline.js';
 import { eventually, Facts, reactors } from '../../support/reactor.js';
@@ -125,4 +127,53 @@ it('a job that another has by now, as this process stood still, is not told as c
   expect([told.all, web.distributor.backlog().unconfirmed]).toEqual([[], 0]);
   const other = await web.client.enqueue('work', {});
   expect(await web.client.remove(other.id)).toMatchObject({ removed: 0 });
+});
+
+describe('a job that ends in an outbox that nodes share, by a commit that gives no answer', () => {
+  /** `first`: what comes of the first attempt to end a job. */
+  const shared = async (first: (storage: JobStorage, writes: readonly JobWrite[]) => Promise<unknown>) => {
+    const storage = createStorage(await system.database('SQLite'), systemClock);
+    let ends = 0;
+    const outbox = wrapped(storage, {
+      peers: {
+        database: randomUUID(),
+        onLease: () => undefined,
+        list: () => Promise.resolve([]),
+        async *adopt() {},
+      },
+      async commit(writes) {
+        if (!writes.some(({ kind }) => kind === 'delete') || ends++ > 0) return storage.commit(writes);
+        await first(storage, writes);
+        throw new CommitInDoubt('The connection broke.');
+      },
+    });
+    return { storage, outbox };
+  };
+
+  it.each([
+    ['with a method that hears of it', true],
+    ['that nobody hears of', false],
+  ])('%s: it was done, and is told once', async (_, isHeard) => {
+    const { storage, outbox } = await shared((own, writes) => own.commit(writes));
+    const told = new Facts<Feedback>();
+    const web = await system.application({ outbox, providers: isHeard ? [hearing(told)] : [] });
+    const job = await web.client.enqueue('work', {});
+    expect(await within(job.cancel(), 'the answer')).toBe('cancelled');
+    if (isHeard) expect(await told.next()).toMatchObject({ id: `${job.id}:1`, status: 'cancelled' });
+    await eventually('what was kept of it is forgotten', async () => {
+      return (await storage.feedbacks({ after: null, limit: 1 })).length === 0;
+    });
+    expect([told.all.length, web.distributor.backlog().unconfirmed]).toEqual([Number(isHeard), 0]);
+  });
+
+  it('and a node has taken it and ended it meanwhile: nobody is told that it was cancelled', async () => {
+    const { outbox } = await shared((own, writes) =>
+      own.commit(writes.map((write) => (write.kind === 'delete' ? { kind: 'delete', id: write.id, fence: 0 } : write))),
+    );
+    const told = new Facts<Feedback>();
+    const web = await system.application({ outbox, providers: [hearing(told)] });
+    const job = await web.client.enqueue('work', {});
+    expect(await within(job.cancel(), 'the answer')).not.toBe('cancelled');
+    expect([told.all, web.distributor.backlog().unconfirmed]).toEqual([[], 0]);
+  });
 });

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import type { Told } from '../../../lib/distributor/feedback-runner.js';
 import { OwnFeedbacks } from '../../../lib/distributor/own-feedbacks.js';
-import type { FeedbackRecord } from '../../../lib/job/job.js';
+import { isKept, type FeedbackRecord } from '../../../lib/job/job.js';
 import type { JobReactorEvent } from '../../../lib/job-reactor.events.js';
 import { FeedbacksInMemory, StoredFeedbacks, type FeedbackRows } from '../../../lib/storage/feedback-rows.js';
 import { MemoryStorage } from '../../../lib/storage/memory-storage.js';
@@ -43,6 +43,7 @@ describe.each(Object.entries(kinds))('the feedback of a job that ended in %s', (
     const begun = kept.clock.now();
     const start = (): OwnFeedbacks =>
       new OwnFeedbacks({
+        keeps: isKept,
         distributor: 'web',
         rows: kept.rows,
         maxDeliveries,

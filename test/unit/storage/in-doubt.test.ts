@@ -1,19 +1,21 @@
 import { expect, it } from 'vitest';
 import type { JobWrite } from '../../../lib/storage/job-storage.js';
 import { InDoubt } from '../../../lib/storage/typeorm/server/in-doubt.js';
-import { sampleJob } from '../../support/sample-job.js';
+import { sampleFeedback, sampleJob } from '../../support/sample-job.js';
 
 const job = sampleJob();
 const { id } = job;
+const node = { id: 'me', role: 'node' } as const;
+const outbox = { id: 'me', role: 'outbox' } as const;
 const saves = (kind: 'start' | 'save', status: typeof job.status): JobWrite =>
   ({ kind, id, fence: 0, change: { ...job, fence: 1, status } }) as JobWrite;
 
 /** What is said of a write that was in doubt, asked for again and too late, when the row is like this. */
-function said(write: JobWrite, row: object | null): unknown {
+function said(write: JobWrite, row: object | null, owner: typeof node | typeof outbox = node): unknown {
   const doubts = new InDoubt();
   doubts.add([write]);
   expect(doubts.doubtful([write], ['stale'])).toEqual([id]);
-  return doubts.settle([write], ['stale'], row === null ? [] : [{ id, owner: 'me', ...row } as never], 'me')[0];
+  return doubts.settle([write], ['stale'], row === null ? [] : [{ id, owner: 'me', ...row } as never], owner)[0];
 }
 
 it('a write in doubt was done if the row is as it wanted it', () => {
@@ -34,6 +36,13 @@ it('nor if a node has the row that was to leave the outbox, or another has what 
   expect(said(saves('start', 'running'), others)).toBe('stale');
 });
 
+it('nor, of an outbox, if the row is gone: a node may have taken it and ended its job; its feedback says who did', () => {
+  const end: JobWrite = { kind: 'delete', id, fence: 0, feedback: sampleFeedback(job) };
+  expect(said(end, null, outbox)).toBe('stale');
+  expect(said(end, null, node)).toBe('done');
+  expect(said({ kind: 'delete', id, fence: 0 }, null, outbox)).toBe('done');
+});
+
 it('nor if the row went on, or is gone', () => {
   expect(said(saves('start', 'running'), { fence: 2, status: 'running' })).toBe('stale');
   expect(said(saves('save', 'cancelled'), null)).toBe('stale');
@@ -51,11 +60,11 @@ it.each<[string, JobWrite]>([
     doubts.add([end]);
     for (let times = 0; times < 2; times++) {
       expect(doubts.doubtful([cancel], ['stale'])).toEqual([]);
-      expect(doubts.settle([cancel], ['stale'], [], 'me')).toEqual(['stale']);
+      expect(doubts.settle([cancel], ['stale'], [], node)).toEqual(['stale']);
     }
     expect(doubts.doubtful([end], ['stale'])).toEqual([id]);
-    expect(doubts.settle([end], ['stale'], [], 'me')).toEqual(['done']);
-    expect(doubts.settle([end], ['stale'], [], 'me')).toEqual(['stale']);
+    expect(doubts.settle([end], ['stale'], [], node)).toEqual(['done']);
+    expect(doubts.settle([end], ['stale'], [], node)).toEqual(['stale']);
   },
 );
 
@@ -63,8 +72,8 @@ it('and if the cancel was done, the end was not', () => {
   const doubts = new InDoubt();
   const end: JobWrite = { kind: 'delete', id, fence: 0 };
   doubts.add([end]);
-  expect(doubts.settle([saves('save', 'cancelled')], ['done'], [], 'me')).toEqual(['done']);
-  expect(doubts.settle([end], ['stale'], [], 'me')).toEqual(['stale']);
+  expect(doubts.settle([saves('save', 'cancelled')], ['done'], [], node)).toEqual(['done']);
+  expect(doubts.settle([end], ['stale'], [], node)).toEqual(['stale']);
 });
 
 it('of two in doubt one is told as done', () => {
@@ -75,8 +84,8 @@ it('of two in doubt one is told as done', () => {
   ];
   doubts.add([end!]);
   doubts.add([cancel!]);
-  expect(doubts.settle([end!], ['stale'], [], 'me')).toEqual(['done']);
-  expect(doubts.settle([cancel!], ['stale'], [], 'me')).toEqual(['stale']);
+  expect(doubts.settle([end!], ['stale'], [], node)).toEqual(['done']);
+  expect(doubts.settle([cancel!], ['stale'], [], node)).toEqual(['stale']);
 });
 
 it('a job that arrives again is there by its id, whatever write it comes with', () => {
@@ -84,7 +93,7 @@ it('a job that arrives again is there by its id, whatever write it comes with', 
   doubts.add([{ kind: 'claim', job }]);
   const again: JobWrite = { kind: 'claim', job: { ...job } };
   expect(doubts.doubtful([again], ['stale'])).toEqual([id]);
-  expect(doubts.settle([again], ['stale'], [{ id, fence: job.fence, status: job.status, owner: 'me' }], 'me')).toEqual([
+  expect(doubts.settle([again], ['stale'], [{ id, fence: job.fence, status: job.status, owner: 'me' }], node)).toEqual([
     'done',
   ]);
 });

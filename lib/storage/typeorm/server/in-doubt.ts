@@ -1,5 +1,6 @@
 import type { JobWrite, WriteResult } from '../../job-storage.js';
 import type { Row } from '../job-rows.js';
+import type { Owner } from './engine.js';
 
 /**
  * Writes whose commit failed without saying whether it happened, as when the connection broke before the answer. Whoever
@@ -37,7 +38,7 @@ export class InDoubt {
     writes: readonly JobWrite[],
     results: readonly WriteResult[],
     rows: readonly Row[],
-    owner: string,
+    owner: Pick<Owner, 'id' | 'role'>,
   ): WriteResult[] {
     if (this.writes.size === 0) return [...results];
     const byId = new Map(rows.map((row) => [row['id'] as string, row]));
@@ -77,11 +78,11 @@ const isTooLate = (result: WriteResult | undefined): boolean => result === 'stal
 const isArrival = ({ kind }: JobWrite): boolean => kind === 'insert' || kind === 'claim';
 
 /**
- * Only this process writes what is its own, so what it wanted and finds is its own work. A row of an outbox that is
- * another's by now was taken by a node, and not deleted.
+ * Only this process writes what is its own, so what it wanted and finds is its own work. But a row of an outbox may be
+ * taken by a node at any time, which may have ended it by now: who wanted to end it has to look for its feedback.
  */
-function isThere(write: JobWrite, row: Row | undefined, owner: string): boolean {
-  if (write.kind !== 'delete' && row?.['owner'] !== owner) return false;
+function isThere(write: JobWrite, row: Row | undefined, { id, role }: Pick<Owner, 'id' | 'role'>): boolean {
+  if (write.kind !== 'delete' && row?.['owner'] !== id) return false;
   switch (write.kind) {
     case 'insert':
     case 'claim':
@@ -94,7 +95,7 @@ function isThere(write: JobWrite, row: Row | undefined, owner: string): boolean 
       return row !== undefined && Number(row['fence']) === fence && row['status'] === status;
     }
     case 'delete':
-      return row === undefined;
+      return row === undefined && (role === 'node' || write.feedback === undefined);
     case 'save-delivery':
     case 'forget-feedback':
       return false;

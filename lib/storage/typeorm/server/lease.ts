@@ -24,6 +24,8 @@ export class Lease {
   private fence: ClockTimer | undefined;
   private renewing: Promise<void> | undefined;
   private lost = false;
+  /** It ran out once, and that has not been told yet: the answer of the commit that brought it back may be lost. */
+  private ranOut = false;
   private released = false;
 
   private constructor(
@@ -79,20 +81,22 @@ export class Lease {
   private async renewNow(): Promise<void> {
     this.renewal?.cancel();
     const until = this.clock.monotonic() + LEASE;
-    let [ranOut, hasCompany] = [false, false];
+    let { newcomers } = this;
     try {
       const { now } = this.engine;
       // One statement where nothing has happened.
       const held = `AND expires_at > ${now} AND newcomers = ?`;
-      if ((await this.set(`${now} + ${LEASE}`, held, [this.newcomers])) === 0)
-        ({ ranOut, hasCompany } = await this.comeBack());
+      if ((await this.set(`${now} + ${LEASE}`, held, [newcomers])) === 0) newcomers = await this.comeBack();
     } catch (error) {
       if (!this.released && !(error instanceof LeaseLost)) this.arm(RETRY);
       throw error;
     }
     if (this.released) return;
-    const back = ranOut || this.lost;
+    const back = this.ranOut || this.lost;
+    const hasCompany = newcomers !== this.newcomers;
+    this.newcomers = newcomers;
     this.lost = false;
+    this.ranOut = false;
     this.until = until;
     this.arm(RENEWAL);
     if (back) this.changed('regained');
@@ -123,9 +127,10 @@ export class Lease {
 
   /**
    * It ran out: what was ours may be adopted by now, and the row itself be gone; or there are newcomers.
+   * @returns how many newcomers there were
    * @throws LeaseLost when it is another's
    */
-  private comeBack(): Promise<{ ranOut: boolean; hasCompany: boolean }> {
+  private comeBack(): Promise<number> {
     const { id, instance } = this.owner;
     const { tables, now } = this.engine;
     return this.engine.session((session) =>
@@ -137,20 +142,16 @@ export class Lease {
           // Nobody deletes it within that time: the tables were emptied, or are those of a backup.
           if (this.clock.monotonic() - this.until < FORGET_AFTER)
             throw new SetBack('The lease of this process is not there.');
+          this.ranOut = true;
           await insert(session, this.engine, this.owner, this.mark);
-          return this.noted(0, true);
+          return 0;
         }
         if (row['instance'] !== instance) throw new LeaseLost('The lease is held by another process.');
+        this.ranOut ||= Number(row['time_left']) <= 0;
         await session.query(`UPDATE ${tables.leases} SET expires_at = ${now} + ${LEASE} WHERE id = ?`, [id]);
-        return this.noted(Number(row['newcomers']), Number(row['time_left']) <= 0);
+        return Number(row['newcomers']);
       }),
     );
-  }
-
-  private noted(newcomers: number, ranOut: boolean): { ranOut: boolean; hasCompany: boolean } {
-    const hasCompany = newcomers !== this.newcomers;
-    this.newcomers = newcomers;
-    return { ranOut, hasCompany };
   }
 }
 

@@ -36,7 +36,7 @@ export class ServerCommits {
     if (lease.hasLapsed) throw new Unanswered(new Error('The answer was read after the lease had run out.'));
     const doubtful = this.doubts.doubtful(writes, results);
     const rows = doubtful.length === 0 ? [] : await this.look(doubtful);
-    return this.doubts.settle(writes, results, rows, lease.owner.id);
+    return this.doubts.settle(writes, results, rows, lease.owner);
   }
 
   /** In one transaction with a statement that has to change so many rows. Null: it did not, and nothing else was written. */
