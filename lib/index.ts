@@ -78,7 +78,8 @@ export { Job, JobSchedule, OnError, OnErrorFeedback, OnSuccess, OnSuccessFeedbac
 export type { HandlerSettings } from './handlers/job.decorators.js';
 export { JobContext } from './handlers/job-context.js';
 
-export type { FeedbackDelivery, FeedbackRecord, KeptFeedback, StoredJob } from './job/job.js';
+export type { FeedbackDelivery, FeedbackRecord, KeptFeedback } from './job/feedback-record.js';
+export type { StoredJob } from './job/job.js';
 export type {
   FeedbackPage,
   JobChange,

@@ -12,7 +12,7 @@ import {
 import { readFeedback } from '../job/feedback.js';
 import type { Intake, JobGateway, Lost, NewJob } from '../job/job-gateway.js';
 import type { JobInterest } from '../job/job-listeners.js';
-import type { FeedbackRecord } from '../job/job.js';
+import type { FeedbackRecord } from '../job/feedback-record.js';
 import { readName } from '../job/read-option.js';
 import { serialise } from '../job/serialise.js';
 import type { Telemetry } from '../job/telemetry.js';

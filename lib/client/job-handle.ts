@@ -9,7 +9,7 @@ import type { CancelAnswer } from '../job/job-control.js';
 import type { JobGateway } from '../job/job-gateway.js';
 import type { JobInterest } from '../job/job-listeners.js';
 import { feedbackError, ResultTimeout, ResultUnavailable } from '../job/job.errors.js';
-import type { FeedbackRecord } from '../job/job.js';
+import type { FeedbackRecord } from '../job/feedback-record.js';
 import { readObject, refuseUnknown } from '../job/read-option.js';
 import { deserialise } from '../job/serialise.js';
 

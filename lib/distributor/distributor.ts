@@ -3,7 +3,7 @@ import type { FoundJob } from '../job/found-job.js';
 import type { Intake, JobGateway, KeyGateway, NewJob } from '../job/job-gateway.js';
 import type { JobListeners } from '../job/job-listeners.js';
 import { JobRejected } from '../job/job.errors.js';
-import type { FeedbackRecord } from '../job/job.js';
+import type { FeedbackRecord } from '../job/feedback-record.js';
 import type { PauseGateway } from '../job/pause-gateway.js';
 import type { ScheduleGateway } from '../job/schedule-gateway.js';
 import type { TransactionManager } from '../job/transaction-manager.js';

@@ -1,7 +1,7 @@
 import { readFeedback, type Feedback } from '../job/feedback.js';
 import type { AsyncContext, AsyncMoment } from '../job/async-context.js';
 import type { JobListeners } from '../job/job-listeners.js';
-import type { FeedbackRecord } from '../job/job.js';
+import type { FeedbackRecord } from '../job/feedback-record.js';
 import type { Telemetry } from '../job/telemetry.js';
 import type { EmitEvent } from '../job-reactor.events.js';
 import { Recent } from '../recent.js';

@@ -1,6 +1,6 @@
 import type { Clock, ClockTimer } from '../clock.js';
 import { cancel, expire, type Transition } from '../job/job-transitions.js';
-import type { FeedbackRecord } from '../job/job.js';
+import type { FeedbackRecord } from '../job/feedback-record.js';
 import { JobReactorError } from '../job-reactor.error.js';
 import type { EmitEvent } from '../job-reactor.events.js';
 import { TimerQueue } from '../timer-queue.js';

@@ -1,6 +1,7 @@
 import type { KeyGateway } from '../job/job-gateway.js';
 import type { JobKey } from '../job/job-key.js';
-import type { FeedbackRecord, StoredJob } from '../job/job.js';
+import type { FeedbackRecord } from '../job/feedback-record.js';
+import type { StoredJob } from '../job/job.js';
 import { JobReactorError } from '../job-reactor.error.js';
 import type { KeyFreed } from '../protocol/key-messages.js';
 import { claimOf, type KeyRows } from '../storage/key-rows.js';

@@ -1,5 +1,6 @@
 import type { Clock } from '../clock.js';
-import { isKept, type FeedbackRecord, type StoredJob } from '../job/job.js';
+import { isKept, type FeedbackRecord } from '../job/feedback-record.js';
+import type { StoredJob } from '../job/job.js';
 import type { Pause } from '../job/pause-book.js';
 import type { EmitEvent } from '../job-reactor.events.js';
 import { FeedbacksInMemory, StoredFeedbacks, type FeedbackRows } from '../storage/feedback-rows.js';

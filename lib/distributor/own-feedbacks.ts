@@ -1,5 +1,5 @@
 import type { Clock } from '../clock.js';
-import { undelivered, type FeedbackRecord, type KeptFeedback } from '../job/job.js';
+import { undelivered, type FeedbackRecord, type KeptFeedback } from '../job/feedback-record.js';
 import { errorData } from '../job/job.errors.js';
 import type { EmitEvent } from '../job-reactor.events.js';
 import { DeliverySchedule } from '../storage/delivery-schedule.js';

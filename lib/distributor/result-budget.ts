@@ -1,4 +1,4 @@
-import type { FeedbackRecord } from '../job/job.js';
+import type { FeedbackRecord } from '../job/feedback-record.js';
 import { FIRST_RESULTS, resultBytes } from '../protocol/result-messages.js';
 import type { ConnectedNode } from './connected-node.js';
 

@@ -1,5 +1,6 @@
 import type { ClockTimer } from '../clock.js';
-import type { FeedbackRecord, JobOrigin, JobSpec } from '../job/job.js';
+import type { FeedbackRecord } from '../job/feedback-record.js';
+import type { JobOrigin, JobSpec } from '../job/job.js';
 import { type Result, resultMessage } from '../protocol/result-messages.js';
 import type { TimerQueue } from '../timer-queue.js';
 import type { ConnectedNode } from './connected-node.js';

@@ -1,4 +1,5 @@
-import type { ErrorData, FeedbackDelivery } from './job.js';
+import type { FeedbackDelivery } from './feedback-record.js';
+import type { ErrorData } from './job.js';
 
 const FIRST_WAIT = 1_000;
 const LONGEST_WAIT = 3_600_000;

@@ -1,5 +1,6 @@
 import type { InputOf, JobDefinition, ResultOf } from './define-job.js';
-import type { ErrorData, FeedbackRecord, JobInfo } from './job.js';
+import type { FeedbackRecord } from './feedback-record.js';
+import type { ErrorData, JobInfo } from './job.js';
 import { deserialise } from './serialise.js';
 
 /** Jobs enqueued by a plain name have args and results of any shape. */

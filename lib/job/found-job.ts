@@ -1,4 +1,5 @@
-import { feedbackId, jobView, type FeedbackRecord, type JobView, type StoredJob } from './job.js';
+import { feedbackId, type FeedbackRecord } from './feedback-record.js';
+import { jobView, type JobView, type StoredJob } from './job.js';
 import { isFinal } from './job-status.js';
 
 /** What `find` tells of a job, wherever it is. */

@@ -1,5 +1,5 @@
 import { AsyncMoment, type AsyncContext } from './async-context.js';
-import type { FeedbackRecord } from './job.js';
+import type { FeedbackRecord } from './feedback-record.js';
 
 type Closure = (feedback: FeedbackRecord, activate: AsyncContext) => void | Promise<void>;
 

@@ -1,6 +1,8 @@
 import type { BackoffFunction } from './define-job.js';
-import { feedbackId, jobInfo } from './job.js';
-import type { BackoffData, ErrorData, FeedbackRecord, StoredJob } from './job.js';
+import { feedbackId } from './feedback-record.js';
+import { jobInfo } from './job.js';
+import type { FeedbackRecord } from './feedback-record.js';
+import type { BackoffData, ErrorData, StoredJob } from './job.js';
 import { expiredError } from './job-expiry.js';
 import { nextLife } from './job-life.js';
 import type { JobOutcome } from './job-outcome.js';

@@ -1,6 +1,7 @@
 import { JobReactorError } from '../job-reactor.error.js';
 import { parsePositiveDuration, type Duration } from './duration.js';
-import type { ErrorData, FeedbackRecord } from './job.js';
+import type { FeedbackRecord } from './feedback-record.js';
+import type { ErrorData } from './job.js';
 
 /** Thrown in a job, callback or errback: no retry, final status `cancelled`, a periodic job stops. */
 export class CancelJob extends JobReactorError {

@@ -1,5 +1,6 @@
 import type { Missing } from './job-query.js';
-import type { ErrorData, FeedbackRecord, JobInfo, KeptFeedback } from './job.js';
+import type { FeedbackRecord, KeptFeedback } from './feedback-record.js';
+import type { ErrorData, JobInfo } from './job.js';
 
 /** A feedback whose methods threw `jobs.maxDeliveries` times: it is kept, and sent only when somebody asks for it. */
 export interface ParkedFeedback {

@@ -1,5 +1,6 @@
 import type { AsyncContext } from './async-context.js';
-import type { JobOptions, FeedbackRecord, StoredJob } from './job.js';
+import type { FeedbackRecord } from './feedback-record.js';
+import type { JobOptions, StoredJob } from './job.js';
 import type { JobOutcome } from './job-outcome.js';
 
 /** A job that is to be handed over. */

@@ -1,9 +1,9 @@
 import { HIGHEST_ASSIGNMENT } from '../job/job-life.js';
+import type { FeedbackRecord } from '../job/feedback-record.js';
 import type {
   AttemptOptions,
   BackoffData,
   ErrorData,
-  FeedbackRecord,
   JobInfo,
   JobKeyScope,
   JobOptions,

@@ -1,4 +1,5 @@
-import type { ErrorData, FeedbackRecord } from '../job/job.js';
+import type { FeedbackRecord } from '../job/feedback-record.js';
+import type { ErrorData } from '../job/job.js';
 import { feedbackIdField, list, nullable, oneOf } from './field.js';
 import type { Entry } from './message-entry.js';
 import { count, error, feedback, MOST_ENTRIES, pickError, pickFeedback } from './objects.js';

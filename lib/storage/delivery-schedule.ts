@@ -1,6 +1,7 @@
 import type { Clock, ClockTimer } from '../clock.js';
 import { deliveryFailed } from '../job/feedback-delivery.js';
-import type { ErrorData, KeptFeedback } from '../job/job.js';
+import type { KeptFeedback } from '../job/feedback-record.js';
+import type { ErrorData } from '../job/job.js';
 import type { EmitEvent } from '../job-reactor.events.js';
 import { TimerQueue } from '../timer-queue.js';
 import type { FeedbackRows } from './feedback-rows.js';

@@ -1,4 +1,4 @@
-import { undelivered, type FeedbackDelivery, type FeedbackRecord, type KeptFeedback } from '../job/job.js';
+import { undelivered, type FeedbackDelivery, type FeedbackRecord, type KeptFeedback } from '../job/feedback-record.js';
 import type { FeedbackPage, JobStorage, JobWrite, Tombstone } from './job-storage.js';
 
 /** The feedbacks that a process keeps until they are acknowledged, wherever they lie. */

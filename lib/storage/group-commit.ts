@@ -1,6 +1,6 @@
 import type { Clock } from '../clock.js';
 import { JobReactorError } from '../job-reactor.error.js';
-import type { FeedbackRecord } from '../job/job.js';
+import type { FeedbackRecord } from '../job/feedback-record.js';
 import { CommitInDoubt } from './commit-in-doubt.js';
 import type { JobStorage, JobWrite, WriteResult } from './job-storage.js';
 

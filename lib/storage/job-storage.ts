@@ -1,4 +1,5 @@
-import type { FeedbackDelivery, FeedbackRecord, JobChange, JobOptions, KeptFeedback, StoredJob } from '../job/job.js';
+import type { FeedbackDelivery, FeedbackRecord, KeptFeedback } from '../job/feedback-record.js';
+import type { JobChange, JobOptions, StoredJob } from '../job/job.js';
 import type { JobStatus } from '../job/job-status.js';
 import type { Enlisted } from './enlisted.js';
 import type { KeyRows } from './key-rows.js';

@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import type { Clock } from '../clock.js';
 import { JobReactorError } from '../job-reactor.error.js';
-import { undelivered, type FeedbackRecord, type KeptFeedback, type StoredJob } from '../job/job.js';
+import { undelivered, type FeedbackRecord, type KeptFeedback } from '../job/feedback-record.js';
+import type { StoredJob } from '../job/job.js';
 import { isFinal, type JobStatus } from '../job/job-status.js';
 import { MemoryKeys } from './memory-keys.js';
 import { MemorySchedules } from './memory-schedules.js';

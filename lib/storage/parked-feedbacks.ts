@@ -1,6 +1,6 @@
 import type { Clock } from '../clock.js';
 import { DELIVERED_ANEW } from '../job/feedback-delivery.js';
-import type { KeptFeedback } from '../job/job.js';
+import type { KeptFeedback } from '../job/feedback-record.js';
 import { parkedFeedback, type ParkedDone, type ParkedPage, type ParkedPageQuery } from '../job/parked-feedback.js';
 import type { FeedbackRows } from './feedback-rows.js';
 

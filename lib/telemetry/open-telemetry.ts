@@ -1,7 +1,8 @@
 import type * as Api from '@opentelemetry/api';
 import type { Attributes, Context, Counter, Histogram, Link, Meter, Span, Tracer } from '@opentelemetry/api';
 import type { Clock } from '../clock.js';
-import type { FeedbackRecord, StoredJob } from '../job/job.js';
+import type { FeedbackRecord } from '../job/feedback-record.js';
+import type { StoredJob } from '../job/job.js';
 import type { AsyncContext } from '../job/async-context.js';
 import type { JobOutcome } from '../job/job-outcome.js';
 import type { SentJob, Telemetry, TelemetryFigures } from '../job/telemetry.js';

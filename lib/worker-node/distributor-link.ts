@@ -1,5 +1,5 @@
 import type { Clock, ClockTimer } from '../clock.js';
-import type { FeedbackRecord } from '../job/job.js';
+import type { FeedbackRecord } from '../job/feedback-record.js';
 import type { EmitEvent } from '../job-reactor.events.js';
 import type { Hello, Offer, Welcome } from '../protocol/handshake-messages.js';
 import type { Message } from '../protocol/message.js';

@@ -1,5 +1,5 @@
 import type { Clock, ClockTimer } from '../clock.js';
-import type { KeptFeedback } from '../job/job.js';
+import type { KeptFeedback } from '../job/feedback-record.js';
 import type { FeedbackRows } from '../storage/feedback-rows.js';
 import type { DistributorLink } from './distributor-link.js';
 

@@ -1,5 +1,5 @@
 import type { Clock } from '../clock.js';
-import { undelivered, type FeedbackRecord, type KeptFeedback } from '../job/job.js';
+import { undelivered, type FeedbackRecord, type KeptFeedback } from '../job/feedback-record.js';
 import type { EmitEvent } from '../job-reactor.events.js';
 import type { JobsSettings } from '../job-reactor.options.js';
 import type { ResultAck, Undelivered, ResultCredit } from '../protocol/result-messages.js';

@@ -1,5 +1,5 @@
 import type { Clock, ClockTimer } from '../clock.js';
-import type { FeedbackRecord } from '../job/job.js';
+import type { FeedbackRecord } from '../job/feedback-record.js';
 import type { DistributorLink } from './distributor-link.js';
 
 /** For so long only the instance that enqueued is told; then any other of its name. */

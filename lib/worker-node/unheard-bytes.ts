@@ -1,4 +1,4 @@
-import type { FeedbackRecord } from '../job/job.js';
+import type { FeedbackRecord } from '../job/feedback-record.js';
 import { resultBytes } from '../protocol/result-messages.js';
 import type { DistributorLink } from './distributor-link.js';
 

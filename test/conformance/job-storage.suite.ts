@@ -5,8 +5,8 @@ import {
   type FeedbackDelivery,
   type FeedbackRecord,
   type KeptFeedback,
-  type StoredJob,
-} from '../../lib/job/job.js';
+} from '../../lib/job/feedback-record.js';
+import type { StoredJob } from '../../lib/job/job.js';
 import type {
   FeedbackPage,
   JobPage,

@@ -1,5 +1,6 @@
 import type { DataSourceOptions } from 'typeorm';
-import type { KeptFeedback, StoredJob } from '../../lib/job/job.js';
+import type { KeptFeedback } from '../../lib/job/feedback-record.js';
+import type { StoredJob } from '../../lib/job/job.js';
 import { JobReactorError } from '../../lib/job-reactor.error.js';
 import type { FeedbackPage, JobPage, JobStorage, JobWrite, WriteResult } from '../../lib/storage/job-storage.js';
 import type { StorageOwner } from '../../lib/storage/job-storage.js';

@@ -1,4 +1,5 @@
-import type { FeedbackRecord, StoredJob } from '../../lib/job/job.js';
+import type { FeedbackRecord } from '../../lib/job/feedback-record.js';
+import type { StoredJob } from '../../lib/job/job.js';
 import type { JobWrite, WriteResult } from '../../lib/storage/job-storage.js';
 import { changeValues, CHANGE_COLUMNS, FEEDBACK_COLUMNS, JOB_COLUMNS } from '../../lib/storage/typeorm/job-rows.js';
 import { deliveryValues, feedbackValues, jobValues } from '../../lib/storage/typeorm/job-rows.js';

@@ -1,4 +1,5 @@
-import type { KeptFeedback, StoredJob } from '../../lib/job/job.js';
+import type { KeptFeedback } from '../../lib/job/feedback-record.js';
+import type { StoredJob } from '../../lib/job/job.js';
 import { isFinal } from '../../lib/job/job-status.js';
 import { JobReactorError } from '../../lib/job-reactor.error.js';
 import type { FeedbackPage, JobPage, JobStorage, JobWrite, WriteResult } from '../../lib/storage/job-storage.js';

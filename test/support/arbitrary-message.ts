@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { feedbackId } from '../../lib/job/job.js';
+import { feedbackId } from '../../lib/job/feedback-record.js';
 import { JOB_STATUSES } from '../../lib/job/job-status.js';
 import type { Message, MessageType } from '../../lib/protocol/message.js';
 

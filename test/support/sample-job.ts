@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { feedbackId, jobInfo, newStoredJob, type FeedbackRecord, type StoredJob } from '../../lib/job/job.js';
+import { feedbackId, type FeedbackRecord } from '../../lib/job/feedback-record.js';
+import { jobInfo, newStoredJob, type StoredJob } from '../../lib/job/job.js';
 
 /** A queued job with every field set, due at 1000. */
 export function sampleJob(fields: Partial<StoredJob> = {}): StoredJob {

@@ -1,4 +1,5 @@
-import type { ErrorData, FeedbackDelivery, FeedbackRecord, KeptFeedback, StoredJob } from '../../job/job.js';
+import type { FeedbackDelivery, FeedbackRecord, KeptFeedback } from '../../job/feedback-record.js';
+import type { ErrorData, StoredJob } from '../../job/job.js';
 import { isFinal } from '../../job/job-status.js';
 import type { JobChange } from '../job-storage.js';
 

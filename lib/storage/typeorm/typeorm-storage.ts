@@ -1,6 +1,7 @@
 import { DataSource } from 'typeorm';
 import { JobReactorError } from '../../job-reactor.error.js';
-import type { KeptFeedback, StoredJob } from '../../job/job.js';
+import type { KeptFeedback } from '../../job/feedback-record.js';
+import type { StoredJob } from '../../job/job.js';
 import type { JobStatus } from '../../job/job-status.js';
 import type {
   FeedbackPage,

@@ -3,7 +3,7 @@ import type { Intake, JobGateway } from '../../job/job-gateway.js';
 import { JobListeners } from '../../job/job-listeners.js';
 import type { JobQueries } from '../../job/job-query.js';
 import type { FeedbackQueries } from '../../job/parked-feedback.js';
-import type { FeedbackRecord } from '../../job/job.js';
+import type { FeedbackRecord } from '../../job/feedback-record.js';
 import { JobReactorError } from '../../job-reactor.error.js';
 import { gatewayErrorData, thrownInThread } from './thread-errors.js';
 import {

@@ -1,5 +1,6 @@
 import type { MessagePort } from 'node:worker_threads';
-import type { ErrorData, FeedbackRecord, JobInfo } from '../../job/job.js';
+import type { FeedbackRecord } from '../../job/feedback-record.js';
+import type { ErrorData, JobInfo } from '../../job/job.js';
 import type { LogLevel } from '../../job-reactor.events.js';
 
 /*

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { expect, it } from 'vitest';
 import { FeedbackRunner, type DeclaredFeedback } from '../../../lib/distributor/feedback-runner.js';
 import { JobListeners } from '../../../lib/job/job-listeners.js';
-import type { FeedbackRecord } from '../../../lib/job/job.js';
+import type { FeedbackRecord } from '../../../lib/job/feedback-record.js';
 import { sampleFeedback, sampleJob } from '../../support/sample-job.js';
 
 const INSTANCE = randomUUID();

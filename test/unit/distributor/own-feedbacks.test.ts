@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import type { Told } from '../../../lib/distributor/feedback-runner.js';
 import { OwnFeedbacks } from '../../../lib/distributor/own-feedbacks.js';
-import { isKept, type FeedbackRecord } from '../../../lib/job/job.js';
+import { isKept, type FeedbackRecord } from '../../../lib/job/feedback-record.js';
 import type { JobReactorEvent } from '../../../lib/job-reactor.events.js';
 import { FeedbacksInMemory, StoredFeedbacks, type FeedbackRows } from '../../../lib/storage/feedback-rows.js';
 import { MemoryStorage } from '../../../lib/storage/memory-storage.js';

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { readFeedback } from '../../../lib/job/feedback.js';
-import type { FeedbackRecord } from '../../../lib/job/job.js';
+import type { FeedbackRecord } from '../../../lib/job/feedback-record.js';
 import { serialise } from '../../../lib/job/serialise.js';
 
 const record = {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { JobListeners } from '../../../lib/job/job-listeners.js';
-import type { FeedbackRecord } from '../../../lib/job/job.js';
+import type { FeedbackRecord } from '../../../lib/job/feedback-record.js';
 import { sampleFeedback, sampleJob } from '../../support/sample-job.js';
 
 const job = sampleJob();

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import type { FeedbackRecord } from '../../../lib/job/job.js';
+import type { FeedbackRecord } from '../../../lib/job/feedback-record.js';
 import type { JobReactorEvent } from '../../../lib/job-reactor.events.js';
 import { readOptions } from '../../../lib/job-reactor.read-options.js';
 import type { Undelivered } from '../../../lib/protocol/result-messages.js';

@@ -11,7 +11,7 @@ import {
   JobTimeout,
   UnrecoverableError,
 } from '../../../lib/job/job.errors.js';
-import type { FeedbackRecord } from '../../../lib/job/job.js';
+import type { FeedbackRecord } from '../../../lib/job/feedback-record.js';
 import { JobReactorError } from '../../../lib/job-reactor.error.js';
 import { ClientBridge, refusingGateway } from '../../../lib/worker-node/threads/client-bridge.js';
 import { loadPiscina } from '../../../lib/worker-node/threads/load-piscina.js';

@@ -1,5 +1,6 @@
 import { Column, Entity, Index, PrimaryColumn } from 'typeorm';
-import type { ErrorData, FeedbackRecord, JobInfo, JobOrigin, KeptFeedback, Listeners } from '../../../job/job.js';
+import type { FeedbackRecord, KeptFeedback } from '../../../job/feedback-record.js';
+import type { ErrorData, JobInfo, JobOrigin, Listeners } from '../../../job/job.js';
 import { integer, json } from './column-values.js';
 
 /** The end of a job on its way to the application, until it is acknowledged. */

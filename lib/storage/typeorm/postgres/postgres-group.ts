@@ -1,4 +1,5 @@
-import type { FeedbackRecord, StoredJob } from '../../../job/job.js';
+import type { FeedbackRecord } from '../../../job/feedback-record.js';
+import type { StoredJob } from '../../../job/job.js';
 import type { JobWrite, Tombstone } from '../../job-storage.js';
 import { isUuid } from '../job-rows.js';
 

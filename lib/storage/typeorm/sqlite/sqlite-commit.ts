@@ -1,4 +1,5 @@
-import type { FeedbackRecord, StoredJob } from '../../../job/job.js';
+import type { FeedbackRecord } from '../../../job/feedback-record.js';
+import type { StoredJob } from '../../../job/job.js';
 import type { JobWrite, WriteResult } from '../../job-storage.js';
 import type { SqliteConnection } from './sqlite-connection.js';
 import type { TableNames } from '../table-names.js';
