@@ -1,5 +1,4 @@
 import { HIGHEST_ASSIGNMENT } from '../job/job-life.js';
-import type { FeedbackRecord } from '../job/feedback-record.js';
 import type {
   AttemptOptions,
   BackoffData,
@@ -14,14 +13,12 @@ import type {
 } from '../job/job.js';
 import type { TraceCarrier } from '../job/trace-carrier.js';
 import type { JobPageQuery } from '../job/job-query.js';
-import type { ParkedFeedback, ParkedPageQuery } from '../job/parked-feedback.js';
 import { JOB_STATUSES, type JobStatus } from '../job/job-status.js';
 import {
   bytes16,
   type Check,
   duration,
   type Field,
-  feedbackIdField,
   flag,
   integer,
   list,
@@ -54,8 +51,8 @@ export const moment = integer(0, LAST_MOMENT);
 export const count = integer(0);
 export const assignment = integer(0, HIGHEST_ASSIGNMENT);
 const priority = integer(-2147483648, 2147483647);
-const listeners: Field<Listeners> = oneOf('closures', 'declared', 'none');
-const names = list(name, 1000);
+export const listeners: Field<Listeners> = oneOf('closures', 'declared', 'none');
+export const names = list(name, 1000);
 const trace: Field<TraceCarrier> = list(pair(name, remark), 16);
 
 const fieldsOfBackoff = {
@@ -138,23 +135,7 @@ const fieldsOfInfo = {
   key: optional(name),
   trace: optional(trace),
 };
-const info = record<JobInfo>('a job information object', fieldsOfInfo);
-
-const fieldsOfFeedback = {
-  id: feedbackIdField,
-  jobId: uuid,
-  name,
-  origin,
-  listeners,
-  assignment,
-  status: oneOf<FeedbackRecord['status']>('succeeded', 'failed', 'cancelled', 'dead'),
-  final: flag,
-  side: oneOf<FeedbackRecord['side']>('success', 'error'),
-  error: nullable(error),
-  job: info,
-};
-type SentFeedback = Omit<FeedbackRecord, 'args' | 'result'>;
-export const feedback = record<SentFeedback>('a feedback object', fieldsOfFeedback);
+export const info = record<JobInfo>('a job information object', fieldsOfInfo);
 
 const fieldsOfView = {
   id: uuid,
@@ -185,27 +166,7 @@ const fieldsOfFilter = {
 };
 export const filter = record<JobPageQuery>('a filter object', fieldsOfFilter);
 
-const fieldsOfParked = {
-  id: feedbackIdField,
-  status: oneOf<FeedbackRecord['status']>('succeeded', 'failed', 'cancelled', 'dead'),
-  job: info,
-  error: nullable(error),
-  failures: count,
-  lastError: nullable(error),
-  node: nullable(name),
-};
-export const parkedFeedback = record<ParkedFeedback>('a parked feedback object', fieldsOfParked);
-
-const fieldsOfParkedFilter = {
-  node: optional(nullable(names)),
-  name: optional(name),
-  id: optional(text(53, 36)),
-  after: nullable(text(53, 36)),
-  limit: integer(1, 1000),
-};
-export const parkedFilter = record<ParkedPageQuery>('a parked filter object', fieldsOfParkedFilter);
-
-/** For the specification: every object by the name its section has there. */
+/** For the specification: these objects by the name their section has there. */
 export const OBJECTS: ReadonlyMap<string, Readonly<Record<string, Check>>> = new Map<string, Record<string, Check>>([
   ['submitted job', fieldsOfSubmittedJob],
   ['job', fieldsOfSentJob],
@@ -214,13 +175,10 @@ export const OBJECTS: ReadonlyMap<string, Readonly<Record<string, Check>>> = new
   ['backoff', fieldsOfBackoff],
   ['key', fieldsOfKey],
   ['origin', fieldsOfOrigin],
-  ['feedback', fieldsOfFeedback],
   ['job information', fieldsOfInfo],
   ['error', fieldsOfError],
   ['job view', fieldsOfView],
   ['filter', fieldsOfFilter],
-  ['parked feedback', fieldsOfParked],
-  ['parked filter', fieldsOfParkedFilter],
 ]);
 
 export function cut(value: string, max: number): string {
@@ -252,27 +210,6 @@ export function pickJob(job: SentJob): SentJob {
     givenId: job.givenId,
     origin: job.origin,
   };
-}
-
-export function pickFeedback(from: SentFeedback): SentFeedback {
-  return {
-    id: from.id,
-    jobId: from.jobId,
-    name: from.name,
-    origin: from.origin,
-    listeners: from.listeners,
-    assignment: from.assignment,
-    status: from.status,
-    final: from.final,
-    side: from.side,
-    error: pickError(from.error),
-    job: from.job.lastError === null ? from.job : { ...from.job, lastError: pickError(from.job.lastError) },
-  };
-}
-
-export function pickParked(from: ParkedFeedback): ParkedFeedback {
-  const job = from.job.lastError === null ? from.job : { ...from.job, lastError: pickError(from.job.lastError) };
-  return { ...from, job, error: pickError(from.error), lastError: pickError(from.lastError) };
 }
 
 export function pickView(from: JobView): JobView {

@@ -1,7 +1,8 @@
 import type { ParkedFeedback, ParkedPageQuery } from '../job/parked-feedback.js';
+import { parkedFeedback, parkedFilter, pickParked } from './feedback-objects.js';
 import { feedbackIdField, list, nullable, oneOf } from './field.js';
 import type { Entry } from './message-entry.js';
-import { count, MOST_ENTRIES, name, parkedFeedback, parkedFilter, pickParked } from './objects.js';
+import { count, MOST_ENTRIES, name } from './objects.js';
 
 /** Asks about parked feedbacks. */
 export interface ParkedQueryMessage {

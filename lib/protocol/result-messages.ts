@@ -1,8 +1,9 @@
 import type { FeedbackRecord } from '../job/feedback-record.js';
 import type { ErrorData } from '../job/job.js';
+import { feedback, pickFeedback } from './feedback-objects.js';
 import { feedbackIdField, list, nullable, oneOf } from './field.js';
 import type { Entry } from './message-entry.js';
-import { count, error, feedback, MOST_ENTRIES, pickError, pickFeedback } from './objects.js';
+import { count, error, MOST_ENTRIES, pickError } from './objects.js';
 
 export interface Result {
   type: 'result';

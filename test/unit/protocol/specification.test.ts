@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { FEEDBACK_OBJECTS } from '../../../lib/protocol/feedback-objects.js';
 import type { Check } from '../../../lib/protocol/field.js';
 import { OBJECTS } from '../../../lib/protocol/objects.js';
 import { RULES } from '../../../lib/protocol/rules.js';
@@ -43,7 +44,7 @@ describe('the specification', () => {
     expect(rows(`### ${rule.number} \`${rule.type}\``).map((row) => row.slice(0, 2))).toEqual(fieldsOf(rule.fields));
   });
 
-  it.each([...OBJECTS])('has the same fields of the object %s', (name, fields) => {
+  it.each([...OBJECTS, ...FEEDBACK_OBJECTS])('has the same fields of the object %s', (name, fields) => {
     expect(rows(`### Object: ${name}`).map((row) => row.slice(0, 2))).toEqual(fieldsOf(fields));
   });
 
