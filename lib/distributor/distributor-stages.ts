@@ -37,6 +37,7 @@ import { ParkedQueries } from './parked-queries.js';
 import { ResultAcks } from './result-acks.js';
 import { ResultBudget } from './result-budget.js';
 import { ResultForwarder } from './result-forwarder.js';
+import { ResultIntake } from './result-intake.js';
 import { ScheduledJobs } from './scheduled-jobs.js';
 import { StoredSchedules } from './stored-schedules.js';
 import { OutboxPeers } from './outbox-peers.js';
@@ -82,8 +83,8 @@ export interface DistributorFlow extends Pick<JobGateway, 'cancel' | 'find'> {
   lost(node: ConnectedNode): void;
   /** A node that shares the outbox's database has its row. */
   taken(job: HeldJob): void;
-  /** A job has ended: everybody who listens is told. */
-  tell(feedback: FeedbackRecord): Promise<Told> | Told;
+  /** A node has the job, as the result that it brought says. */
+  keeps(node: ConnectedNode, job: HeldJob, assignment: number): void;
 }
 
 /** The stages of a distributor, made and connected; who calls them and in which order is the spine's. */
@@ -115,6 +116,7 @@ export class DistributorStages {
   readonly settled: TickBatch;
   readonly acks: ResultAcks;
   readonly results = new ResultBudget();
+  readonly intake: ResultIntake;
   readonly peers: OutboxPeers;
   readonly storedSchedules: StoredSchedules;
   readonly schedules: JobSchedules;
@@ -155,7 +157,7 @@ export class DistributorStages {
     this.asking = new JobRequests(clock);
     const { outbox, registry, timers, asking: requests } = this;
     const stages = { ...common, outbox, registry, timers, requests };
-    const tell = async (feedback: FeedbackRecord): Promise<Told> => flow.tell(feedback);
+    const tell = async (feedback: FeedbackRecord): Promise<Told> => this.intake.tell(feedback);
     const { maxDeliveries } = jobs;
     const keeps = outbox.keeps.bind(outbox);
     this.own = new OwnFeedbacks({ ...common, rows: outbox.feedbacks, keeps, maxDeliveries, tell });
@@ -243,6 +245,9 @@ export class DistributorStages {
     this.forwarder = new ResultForwarder(registry, timers);
     this.settled = new TickBatch(clock, (node, ids) => node.send({ type: 'settled', ids }));
     this.acks = new ResultAcks(clock);
+    const { endings, proofs, questions, keys, runner, forwarder } = this;
+    const told = { ...common, endings, proofs, questions, keys, runner, forwarder };
+    this.intake = new ResultIntake({ ...told, keeps: (node, job, assignment) => flow.keeps(node, job, assignment) });
     this.peers = new OutboxPeers({
       ...stages,
       storage: parts.outbox,

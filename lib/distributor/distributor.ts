@@ -3,11 +3,10 @@ import type { FoundJob } from '../job/found-job.js';
 import type { Intake, JobGateway, KeyGateway, NewJob } from '../job/job-gateway.js';
 import type { JobListeners } from '../job/job-listeners.js';
 import { JobRejected } from '../job/job.errors.js';
-import type { FeedbackRecord } from '../job/feedback-record.js';
 import type { PauseGateway } from '../job/pause-gateway.js';
 import type { ScheduleGateway } from '../job/schedule-gateway.js';
 import type { TransactionManager } from '../job/transaction-manager.js';
-import type { Progress, StoredEntry } from '../protocol/job-messages.js';
+import type { StoredEntry } from '../protocol/job-messages.js';
 import { type Result, feedbackFrom } from '../protocol/result-messages.js';
 import type { Message } from '../protocol/message.js';
 import type { Address } from '../transport/connection.js';
@@ -15,7 +14,6 @@ import type { ClusterQueries } from './cluster-queries.js';
 import type { ConnectedNode } from './connected-node.js';
 import type { DistributorHealth } from './distributor-health.js';
 import { DistributorStages, type DistributorParts } from './distributor-stages.js';
-import type { Told } from './feedback-runner.js';
 import type { HeldJob } from './held-job.js';
 import type { ParkedQueries } from './parked-queries.js';
 
@@ -27,8 +25,8 @@ export type { DistributorParts };
  *  3. the dispatcher finds a node, at once or later, and
  *  4. sends the job frame;
  *  5. `#stored`: the node has it; the outbox lets go, and the node is told `settled`;
- * 11. `#results`: the feedback comes back,
- * 12. `#result`: the application's code runs, then the node gets its ack.
+ * 11. `#results`: the feedback comes back;
+ * 12. the intake has the application's code run, then the node gets its ack.
  * No stage calls another.
  */
 export class Distributor implements JobGateway {
@@ -58,7 +56,7 @@ export class Distributor implements JobGateway {
       message: (node, message) => this.#message(node, message),
       lost: (node) => this.#lost(node),
       taken: (job) => this.#taken(job),
-      tell: (feedback) => this.#tell(feedback),
+      keeps: (node, job, assignment) => this.#keeps(node, job, assignment),
     });
     this.listeners = this.#stages.listeners;
     this.queries = this.#stages.queries;
@@ -168,50 +166,13 @@ export class Distributor implements JobGateway {
   // 11
   #results(node: ConnectedNode, message: Result): void {
     const feedback = feedbackFrom(message);
-    const { jobId, origin, id } = feedback;
-    const { proofs, acks, results, endings } = this.#stages;
+    const { results, intake, acks } = this.#stages;
     const done = results.arrived(node, feedback);
     if (done === null) return node.breaks('result came without credit');
-    const repeat = endings.repeat(feedback);
-    if (!repeat && !proofs.admits(node, { id: jobId, mac: origin.mac, origin })) return done();
-    acks.when(id, repeat ?? this.#result(node, feedback), node, done);
-  }
-
-  // 12
-  #result(node: ConnectedNode, feedback: FeedbackRecord): Promise<Told> | Told {
-    const job = this.#stages.endings.arrived(feedback, node);
-    const telling = this.#tell(feedback);
-    if (!(telling instanceof Promise)) return this.#told(node, feedback, job, telling);
-    // Telling takes its time: a job whose word that it is stored was lost must not be sent again or elsewhere meanwhile.
-    if (job && feedback.final && node.durable && job.holder === node.storage)
-      this.#keeps(node, job, feedback.assignment);
-    return telling.then((told) => this.#told(node, feedback, job, told));
-  }
-
-  #told(node: ConnectedNode, feedback: FeedbackRecord, job: HeldJob | undefined, told: Told): Promise<Told> | Told {
-    if (told === 'told' && feedback.final) this.#stages.questions.forget(feedback.jobId);
-    return this.#stages.endings.told(feedback, node, job, told);
-  }
-
-  /** Whoever hears of the end finds its key free. */
-  #tell(feedback: FeedbackRecord): Promise<Told> | Told {
-    const freed = this.#stages.keys.ended(feedback);
-    return freed ? freed.then(() => this.#tellAll(feedback)) : this.#tellAll(feedback);
-  }
-
-  #tellAll(feedback: FeedbackRecord): Promise<Told> | Told {
-    const { runner, forwarder } = this.#stages;
-    forwarder.followed(feedback);
-    const isOwn = feedback.origin.submitter === null;
-    const forwarded = isOwn ? null : forwarder.result(feedback, runner.hasBegun(feedback));
-    const told = runner.run(feedback);
-    return forwarded ? Promise.all([told, forwarded]).then(([what]) => what) : told;
-  }
-
-  #progress(node: ConnectedNode, { id, mac, value }: Progress): void {
-    if (!this.#stages.proofs.admits(node, { id, mac, origin: null })) return;
-    this.listeners.progress(id, value);
-    this.#stages.forwarder.progress(id, value);
+    // 12
+    const told = intake.take(node, feedback);
+    if (told === null) return done();
+    acks.when(feedback.id, told, node, done);
   }
 
   #joined(node: ConnectedNode): void {
@@ -248,7 +209,7 @@ export class Distributor implements JobGateway {
       case 'result-ack':
         return this.#stages.forwarder.acknowledged(message.ids, node);
       case 'progress':
-        return this.#progress(node, message);
+        return this.#stages.intake.progress(node, message);
       case 'pauses':
         return void this.#stages.pauses.heard(node, message);
       case 'key-freed':
