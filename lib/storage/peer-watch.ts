@@ -10,8 +10,10 @@ const FIRST_CHOICE_FOR = 5_000;
 
 /** One that was lost may be about to end: its connections go first, then its lease, then its process. */
 const SECOND_LOOK = 1_000;
-/** One that nobody has a connection to may be dead before long: for so many leases it is looked at again, about an hour. */
-const LOOKS_AT_AWAY = 120;
+/** One that nobody has a connection to may be dead before long: for so long each end of its lease is looked at. */
+const LOOK_AT_AWAY = 3_600_000;
+/** Whoever has lost the one who would have told of it is with another by then. */
+const LOOK_AFTER_LOSS = 60_000;
 
 /** Whether a row is taken over. `later`: if nobody who is to have the first choice has taken it by then. */
 export type Wants = 'yes' | 'no' | 'later';
@@ -21,6 +23,13 @@ const NOBODY: ReadonlySet<string> = new Set();
 const NO_WORD = {};
 /** Instances remembered that somebody is connected to. */
 const MOST_CONNECTED = 1_000;
+
+interface Away {
+  by: Set<object>;
+  /** By the monotonic clock. */
+  until: number;
+  isNew: boolean;
+}
 
 export interface PeerWatchParts {
   peers: StoragePeers;
@@ -48,8 +57,8 @@ export class PeerWatch {
   readonly #done = new Map<string, { life: string; for: string | null }>();
   /** Until when others have the first choice of what one of the dead left, while something is left for them. */
   readonly #left = new Map<string, { life: string; until: number }>();
-  /** Instances that somebody has lost, or nobody has a connection to: by whose word, and how often they are looked at yet. */
-  readonly #away = new Map<string, { by: Set<object>; looks: number }>();
+  /** Instances that somebody has lost, or nobody has a connection to: by whose word, and until when they are looked at. */
+  readonly #away = new Map<string, Away>();
   #timer: ClockTimer | undefined;
   #lastCall: ClockTimer | undefined;
   /** `all`: every lease is in doubt. `suspects`: those that are due. */
@@ -57,8 +66,8 @@ export class PeerWatch {
   /** Instances that somebody is connected to who would say that they are lost. */
   readonly #connected = new Map<string, Set<object>>();
   #mindsUnheardOf = false;
-  /** The next look is for those that nobody is connected to. */
-  #unheardOf = false;
+  /** The next look is for those that nobody is connected to: for so long they are looked at. */
+  #unheardOf = 0;
   #looking: Promise<void> | undefined;
   #stopped = false;
 
@@ -112,7 +121,16 @@ export class PeerWatch {
    */
   unheardOf(): void {
     this.#mindsUnheardOf = true;
-    this.#unheardOf = true;
+    this.#unheardOf = LOOK_AT_AWAY;
+    this.look();
+  }
+
+  /**
+   * Somebody who would have told of others is gone. Of one that is just looking for another nobody would tell, so each that
+   * is alive is looked at for as long as that may take.
+   */
+  witnessLost(): void {
+    this.#unheardOf = Math.max(this.#unheardOf, LOOK_AFTER_LOSS);
     this.look();
   }
 
@@ -217,9 +235,10 @@ export class PeerWatch {
 
   #suspect(peers: readonly StoragePeer[], all: boolean): void {
     const alive = peers.filter(({ left }) => left > 0);
-    if (this.#unheardOf)
-      for (const { instance } of alive) if (!this.#connected.has(instance)) this.#watchOver(instance, NO_WORD);
-    this.#unheardOf = false;
+    if (this.#unheardOf > 0)
+      for (const { instance } of alive)
+        if (!this.#connected.has(instance)) this.#watchOver(instance, NO_WORD, this.#unheardOf);
+    this.#unheardOf = 0;
     let next = Infinity;
     const before = new Map(this.#suspects);
     this.#suspects.clear();
@@ -236,16 +255,22 @@ export class PeerWatch {
     if (next < Infinity) this.#arm(next + SLACK, 'suspects');
   }
 
-  #watchOver(instance: string, by: object): void {
-    const sources = this.#away.get(instance)?.by ?? new Set();
-    this.#away.set(instance, { by: sources.add(by), looks: LOOKS_AT_AWAY });
+  #watchOver(instance: string, by: object, lookFor = LOOK_AT_AWAY): void {
+    const known = this.#away.get(instance);
+    const sources = known?.by ?? new Set();
+    const until = Math.max(this.#parts.clock.monotonic() + lookFor, known?.until ?? 0);
+    this.#away.set(instance, { by: sources.add(by), until, isNew: lookFor === LOOK_AT_AWAY });
   }
 
   #seenAway(instance: string): 'first' | 'again' | false {
     const away = this.#away.get(instance);
     if (!away) return false;
-    const isFirst = away.looks === LOOKS_AT_AWAY;
-    if (--away.looks === 0) this.#away.delete(instance);
+    if (away.until <= this.#parts.clock.monotonic()) {
+      this.#away.delete(instance);
+      return false;
+    }
+    const isFirst = away.isNew;
+    away.isNew = false;
     return isFirst ? 'first' : 'again';
   }
 

@@ -61,7 +61,7 @@ export class JobAdopter {
   /** A distributor was lost, and with it what it would have said. */
   closed(link: object): void {
     this.#watch?.forget(link);
-    this.look();
+    this.#watch?.witnessLost();
   }
 
   /** What is being taken over is taken over; nothing more. */

@@ -170,10 +170,10 @@ export class SharedWorld {
     const waits = '00000000-0000-7000-8000-00000000ffff';
     this.enqueue({ id: waits, runAt: Math.floor(world.now) + 900_000, name: 'work' });
     // One that was just stopping when trouble ended may start again yet. The last feedback may wait for an application that
-    // does not come back; a suspected lease is looked at once more; and what became of a commit that gave no answer is
-    // looked for for a minute.
+    // does not come back; for a minute all leases are looked at after a distributor was found lost, then a suspected one once
+    // more; and what became of a commit that gave no answer is looked for for a minute.
     await world.run(ENDS_WITHIN, () => this.#stopping === 0);
-    await world.run(Math.max(0, this.#quietAt - world.now) + 90_000, () => false);
+    await world.run(Math.max(0, this.#quietAt - world.now) + 150_000, () => false);
     server.statements = [];
     await world.run(30_000, () => false);
     this.cluster.accepted.delete(waits);

@@ -46,8 +46,9 @@ it.each<[Mutation, number, RegExp, Weather?]>([
  * dies after everybody had lost it, where a cancel comes while the end is in doubt, where an outbox takes over another
  * and hears no answer, where a job that is adopted is on its way here as well, where a node is given up while it is not
  * known whether the outbox has the job that is meant for it, and where a job is read after a lost lease and adopted at once.
- * The last four: a newcomer, or the end of a job, is committed without an answer around the loss of a lease; a node takes
- * a job whose end is in doubt; and a job is read at the moment in which the lease is lost.
+ * The last five: a newcomer, or the end of a job, is committed without an answer around the loss of a lease; a node takes
+ * a job whose end is in doubt; a job is read at the moment in which the lease is lost; and a node dies between one
+ * distributor, which stopped, and the next.
  */
 it.each([
   [794, 0.035],
@@ -62,6 +63,7 @@ it.each([
   [45425, 0.05],
   [25941, 0.05],
   [36131, 0.05],
+  [80073, 0.05],
 ])('statements without an answer: seed %i', async (seed, trouble) => {
   expect((await new SharedWorld(seed, { trouble }).run()).check()).toEqual([]);
 });
