@@ -66,8 +66,10 @@ export class PeerWatch {
   /** Instances that somebody is connected to who would say that they are lost. */
   readonly #connected = new Map<string, Set<object>>();
   #mindsUnheardOf = false;
-  /** The next look is for those that nobody is connected to: for so long they are looked at. */
-  #unheardOf = 0;
+  /** The next look is for those that nobody is connected to. */
+  #unheardOf = false;
+  /** Until then all that are alive are looked at, by the monotonic clock. */
+  #looksAtAllUntil = -Infinity;
   #looking: Promise<void> | undefined;
   #stopped = false;
 
@@ -121,7 +123,7 @@ export class PeerWatch {
    */
   unheardOf(): void {
     this.#mindsUnheardOf = true;
-    this.#unheardOf = LOOK_AT_AWAY;
+    this.#unheardOf = true;
     this.look();
   }
 
@@ -130,7 +132,7 @@ export class PeerWatch {
    * is alive is looked at for as long as that may take.
    */
   witnessLost(): void {
-    this.#unheardOf = Math.max(this.#unheardOf, LOOK_AFTER_LOSS);
+    this.#looksAtAllUntil = this.#parts.clock.monotonic() + LOOK_AFTER_LOSS;
     this.look();
   }
 
@@ -235,10 +237,10 @@ export class PeerWatch {
 
   #suspect(peers: readonly StoragePeer[], all: boolean): void {
     const alive = peers.filter(({ left }) => left > 0);
-    if (this.#unheardOf > 0)
-      for (const { instance } of alive)
-        if (!this.#connected.has(instance)) this.#watchOver(instance, NO_WORD, this.#unheardOf);
-    this.#unheardOf = 0;
+    if (this.#unheardOf)
+      for (const { instance } of alive) if (!this.#connected.has(instance)) this.#watchOver(instance, NO_WORD);
+    this.#unheardOf = false;
+    const looksAtAll = this.#parts.clock.monotonic() < this.#looksAtAllUntil;
     let next = Infinity;
     const before = new Map(this.#suspects);
     this.#suspects.clear();
@@ -247,7 +249,7 @@ export class PeerWatch {
     for (const { id, instance, left, expiresAt } of alive) {
       const isDue = before.get(id) === expiresAt;
       const away = this.#seenAway(instance);
-      if (!all && !isDue && !away) continue;
+      if (!all && !isDue && !away && !looksAtAll) continue;
       this.#suspects.set(id, expiresAt);
       next = Math.min(next, away === 'first' ? SECOND_LOOK : left);
     }
@@ -255,11 +257,10 @@ export class PeerWatch {
     if (next < Infinity) this.#arm(next + SLACK, 'suspects');
   }
 
-  #watchOver(instance: string, by: object, lookFor = LOOK_AT_AWAY): void {
-    const known = this.#away.get(instance);
-    const sources = known?.by ?? new Set();
-    const until = Math.max(this.#parts.clock.monotonic() + lookFor, known?.until ?? 0);
-    this.#away.set(instance, { by: sources.add(by), until, isNew: lookFor === LOOK_AT_AWAY });
+  #watchOver(instance: string, by: object): void {
+    const sources = this.#away.get(instance)?.by ?? new Set();
+    const until = this.#parts.clock.monotonic() + LOOK_AT_AWAY;
+    this.#away.set(instance, { by: sources.add(by), until, isNew: true });
   }
 
   #seenAway(instance: string): 'first' | 'again' | false {
