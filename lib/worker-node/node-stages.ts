@@ -28,6 +28,7 @@ import { NodeHealth } from './node-health.js';
 import { NodePauses } from './node-pauses.js';
 import { NodeFacts } from './node-facts.js';
 import { ProgressReporter } from './progress-reporter.js';
+import { ReturningJobs } from './returning-jobs.js';
 import type { JobThreads } from './threads/job-threads.js';
 import { UnrunJobs } from './unrun-jobs.js';
 
@@ -51,17 +52,13 @@ export interface NodeFlow {
   known(id: string): boolean;
   /** The time of a job has come and it has a slot. */
   run(job: WaitingJob): void;
-  /** A stored job is to wait on this node. */
-  recovered(job: StoredJob): Promise<void>;
-  /** The same of a job that was another node's, whose process is gone. */
-  adopted(job: StoredJob, from: string): Promise<void>;
-  /** A job that has ended is to run again. */
-  retried(job: StoredJob): void;
+  /** A stored job is to wait on this node until its time comes. */
+  schedule(job: StoredJob, settled: boolean): void;
   concluded(completed: Completed, settled: boolean): void;
   /** A copy was dropped without a word. */
   dropped(): void;
-  /** The lease in a shared database is held again, or what was taken over is certain again, with so many jobs stored. */
-  back(stored: number): void;
+  /** A slot is free, or a job less is here. */
+  rest(): void;
   opened(link: DistributorLink): void;
   closed(link: DistributorLink, instance: string): void;
   message(link: DistributorLink, message: Message): void;
@@ -89,6 +86,7 @@ export class NodeStages {
   readonly keys = new FreedKeys(() => this.links.open());
   readonly progress: ProgressReporter;
   readonly unrun: UnrunJobs;
+  readonly returning: ReturningJobs;
   readonly idle: IdleWait;
   readonly #clock: Clock;
 
@@ -123,13 +121,13 @@ export class NodeStages {
     const recoverer = new JobRecoverer({
       ...common,
       scheduler,
-      recovered: (job) => flow.recovered(job),
+      recovered: (job) => this.returning.recovered(job),
       known: (id) => flow.known(id) || arriving.has(id),
     });
     this.recoverer = recoverer;
     this.adopter = new JobAdopter({
       ...common,
-      adopted: (job, from) => flow.adopted(job, from),
+      adopted: (job, from) => this.returning.adopted(job, from),
       paused: () => this.pauses.isPaused,
       feedbacks: () => this.reporter.more(),
     });
@@ -139,7 +137,7 @@ export class NodeStages {
       recoverer,
       receiver: this.receiver,
       announce: (database, back) => this.links.peerLost(database, { name: node, instance }, back),
-      back: (stored) => flow.back(stored),
+      back: (stored) => this.returning.back(stored),
     });
     const conclude = (completed: Completed, settled: boolean): void => flow.concluded(completed, settled);
     this.unrun = new UnrunJobs({ clock, completer, recoverer, facts: this.facts, conclude });
@@ -153,7 +151,7 @@ export class NodeStages {
       emit,
       arrived: async (id) => (id === undefined ? Promise.all(arriving.values()) : arriving.get(id)),
       ended: (completed) => flow.concluded(completed, false),
-      retried: (job) => flow.retried(job),
+      retried: (job) => this.returning.retried(job),
       dropped: () => flow.dropped(),
     });
     this.progress = new ProgressReporter(clock, (job, value) => this.links.progress(job, value));
@@ -162,6 +160,14 @@ export class NodeStages {
       closed: (link, closed) => flow.closed(link, closed),
       message: (link, message) => flow.message(link, message),
       drained: () => this.reporter.flush(),
+    });
+    const { adopter, reporter, links } = this;
+    const others = { ...common, here: flow.here, scheduler, recoverer, adopter, unrun, reporter, links };
+    this.returning = new ReturningJobs({
+      ...others,
+      known: (id) => flow.known(id),
+      schedule: (job, settled) => flow.schedule(job, settled),
+      rest: () => flow.rest(),
     });
     this.health = new NodeHealth({ ...common, opening: this.opening, links: this.links });
   }

@@ -1,5 +1,4 @@
 import { receivedJob, type StoredJob } from '../job/job.js';
-import { isFinal } from '../job/job-status.js';
 import { JobInterrupted } from '../job/job.errors.js';
 import type { JobMessage, RefuseCode } from '../protocol/job-messages.js';
 import type { Message } from '../protocol/message.js';
@@ -34,12 +33,10 @@ export class WorkerNode {
       here: this.#here,
       known: (id) => this.#known(id),
       run: (job) => void this.#run(job),
-      recovered: (job) => this.#recovered(job),
-      adopted: (job, from) => this.#adopted(job, from),
-      retried: (job) => this.#retried(job),
+      schedule: (job, settled) => this.#schedule(job, settled),
       concluded: (completed, settled) => this.#conclude(completed, settled),
       dropped: () => this.#gone(),
-      back: (stored) => this.#back(stored),
+      rest: () => this.#rest(),
       opened: (link) => this.#opened(link),
       closed: (link, instance) => this.#closed(link, instance),
       message: (link, message) => this.#message(link, message),
@@ -136,7 +133,7 @@ export class WorkerNode {
     this.#here.starting.delete(waiting.id);
     if (running) return this.#attempt(waiting, running);
     this.#stages.starter.notBegun(waiting);
-    void this.#lookAgain(waiting.id);
+    void this.#stages.returning.lookAgain(waiting.id);
     this.#rest();
   }
 
@@ -158,7 +155,7 @@ export class WorkerNode {
     this.#here.running.delete(job.id);
     if (outcome.kind === 'failed') this.#stages.facts.failed(job, outcome.thrown, completed);
     if (completed) this.#conclude(completed, running.settled);
-    else void this.#lookAgain(job.id);
+    else void this.#stages.returning.lookAgain(job.id);
     this.#rest();
   }
 
@@ -175,13 +172,6 @@ export class WorkerNode {
     this.#rest();
   }
 
-  /** From its end to 6 again: somebody wants it run once more. */
-  #retried(job: StoredJob): void {
-    this.#here.stored++;
-    this.#stages.links.here(job);
-    if (this.#stages.recoverer.admits(job)) this.#schedule(job, true);
-  }
-
   #rest(): void {
     this.#stages.recoverer.refill();
     this.#grant();
@@ -193,47 +183,6 @@ export class WorkerNode {
     const { concurrency, prefetch, maxStored } = this.#parts.settings;
     const waiting = this.#stages.scheduler.busySlots + this.#stages.scheduler.readyCount + this.#here.queueing;
     this.#stages.links.grant(Math.max(0, concurrency + prefetch - waiting), Math.max(0, maxStored - this.#here.stored));
-  }
-
-  /** A refused write says that others had the job meanwhile; they may be gone by now, and the job be here again. */
-  async #lookAgain(id: string): Promise<void> {
-    if (!this.#parts.storage.peers) return;
-    const row = await this.#stages.recoverer.load(id);
-    if (!row || isFinal(row.status) || this.#known(id)) return;
-    // A storage that is being closed takes nothing more: the row is left to whoever has it next.
-    await this.#recovered(row).catch(() => undefined);
-  }
-
-  /** A row an earlier process left; what it ran when it died has crashed. */
-  async #recovered(job: StoredJob): Promise<void> {
-    if (job.status === 'running') await this.#crashed(job);
-    else this.#schedule(job, false);
-  }
-
-  /** It may have been seen to already: it is read after a lost lease while it is taken over. */
-  async #crashed(job: StoredJob, from?: string): Promise<void> {
-    if (!(await this.#stages.unrun.crashed(job, from))) await this.#lookAgain(job.id);
-  }
-
-  /** It was another node's, whose process is gone. */
-  async #adopted(job: StoredJob, from: string): Promise<void> {
-    // It may be on its way here as well, and has a slot then; that arrival finds the row taken.
-    await this.#here.arriving.get(job.id);
-    // What is here is older, and what it does next is refused; then it is looked at again.
-    if (this.#here.hasBegun(job.id)) return;
-    if (!this.#stages.scheduler.remove(job.id)) this.#here.stored++;
-    this.#stages.links.here(job);
-    if (job.status === 'running') return this.#crashed(job, from);
-    if (this.#stages.recoverer.admits(job)) this.#schedule(job, false);
-  }
-
-  /** After a time in which the jobs may have been others'. */
-  #back(stored: number): void {
-    this.#here.stored = stored;
-    this.#rest();
-    // An end whose commit gave no answer in that time may have left its feedback there, and nobody has it in mind.
-    this.#stages.reporter.more();
-    this.#stages.adopter.look();
   }
 
   #opened(link: DistributorLink): void {

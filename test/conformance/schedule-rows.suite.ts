@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto';
-import { beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { StoredJob } from '../../lib/job/job.js';
 import type { StoredSchedule } from '../../lib/job/schedule.js';
-import type { JobStorage, ScheduleRows } from '../../lib/storage/job-storage.js';
+import type { JobStorage } from '../../lib/storage/job-storage.js';
 import { sampleJob } from '../support/sample-job.js';
+import { storagePart } from '../support/storage-part.js';
 
 export function sampleSchedule(fields: Partial<StoredSchedule> = {}): StoredSchedule {
   return {
@@ -34,19 +35,15 @@ export function sampleSchedule(fields: Partial<StoredSchedule> = {}): StoredSche
 /** What the part `schedules` of a JobStorage promises, where there is one. */
 export function scheduleRowsSuite(storage: () => JobStorage, reopen: () => Promise<JobStorage | undefined>): void {
   describe('schedules', () => {
-    let rows: ScheduleRows;
-    beforeEach(({ skip }) => {
-      skip(!storage().schedules, 'it keeps none');
-      rows = storage().schedules!;
-    });
+    const rows = storagePart(storage, 'schedules');
 
     const create = async (fields: Partial<StoredSchedule> = {}): Promise<StoredSchedule> => {
       const schedule = sampleSchedule(fields);
-      expect(await rows.commit({ id: schedule.id, revision: 0, schedule, jobs: [] })).toEqual([]);
+      expect(await rows().commit({ id: schedule.id, revision: 0, schedule, jobs: [] })).toEqual([]);
       return schedule;
     };
     const write = (known: StoredSchedule, schedule: StoredSchedule | null, jobs: StoredJob[] = []) =>
-      rows.commit({ id: known.id, revision: known.revision, schedule, jobs });
+      rows().commit({ id: known.id, revision: known.revision, schedule, jobs });
 
     it('are kept as they are given, and there is one of each id', async () => {
       const [full, bare] = [
@@ -59,33 +56,35 @@ export function scheduleRowsSuite(storage: () => JobStorage, reopen: () => Promi
           lastSlot: 1_800_000_000_000,
         }),
       ];
-      expect(await rows.get(full.id)).toEqual(full);
-      expect(await rows.get(bare.id)).toEqual(bare);
-      expect(await rows.get(randomUUID())).toBeNull();
-      expect(await rows.commit({ id: full.id, revision: 0, schedule: { ...full, key: 'b' }, jobs: [] })).toBe('stale');
-      expect(await rows.get(full.id)).toEqual(full);
+      expect(await rows().get(full.id)).toEqual(full);
+      expect(await rows().get(bare.id)).toEqual(bare);
+      expect(await rows().get(randomUUID())).toBeNull();
+      expect(await rows().commit({ id: full.id, revision: 0, schedule: { ...full, key: 'b' }, jobs: [] })).toBe(
+        'stale',
+      );
+      expect(await rows().get(full.id)).toEqual(full);
     });
 
     it('are listed in pages, those of one distributor', async () => {
       const made: string[] = [];
       for (let i = 0; i < 5; i++) made.push((await create()).id);
       await create({ distributor: 'other' });
-      const first = await rows.list('web', { after: null, limit: 3 });
-      const second = await rows.list('web', { after: first.at(-1)!.id, limit: 3 });
+      const first = await rows().list('web', { after: null, limit: 3 });
+      const second = await rows().list('web', { after: first.at(-1)!.id, limit: 3 });
       expect([...first, ...second].map(({ id }) => id)).toEqual(made.sort());
-      expect(await rows.list('nobody', { after: null, limit: 3 })).toEqual([]);
+      expect(await rows().list('nobody', { after: null, limit: 3 })).toEqual([]);
     });
 
     it('change and go by who knows the last revision alone', async () => {
       const schedule = await create();
       const changed = { ...schedule, revision: 2, paused: true, runs: 1, lastSlot: 5, doneUntil: 5, changedAt: 6 };
       expect(await write(schedule, changed)).toEqual([]);
-      expect(await rows.get(schedule.id)).toEqual(changed);
+      expect(await rows().get(schedule.id)).toEqual(changed);
       expect(await write(schedule, { ...changed, runs: 9 })).toBe('stale');
       expect(await write(schedule, null)).toBe('stale');
-      expect(await rows.get(schedule.id)).toEqual(changed);
+      expect(await rows().get(schedule.id)).toEqual(changed);
       expect(await write(changed, null)).toEqual([]);
-      expect(await rows.get(schedule.id)).toBeNull();
+      expect(await rows().get(schedule.id)).toBeNull();
       expect(await write(changed, { ...changed, revision: 3 })).toBe('stale');
     });
 
@@ -98,7 +97,7 @@ export function scheduleRowsSuite(storage: () => JobStorage, reopen: () => Promi
       expect(await storage().get([fresh.id])).toEqual([fresh]);
       expect(await write(schedule, { ...next, runs: 9 }, [late])).toBe('stale');
       expect(await storage().get([late.id])).toEqual([]);
-      expect(await rows.get(schedule.id)).toEqual(next);
+      expect(await rows().get(schedule.id)).toEqual(next);
     });
 
     it('of any number who write with the same revision one gets through', async () => {
@@ -109,11 +108,11 @@ export function scheduleRowsSuite(storage: () => JobStorage, reopen: () => Promi
       );
       const winner = answers.findIndex((answer) => answer !== 'stale');
       expect(answers.filter((answer) => answer !== 'stale')).toEqual([['done']]);
-      expect((await rows.get(schedule.id))?.runs).toBe(winner);
+      expect((await rows().get(schedule.id))?.runs).toBe(winner);
       expect(await storage().get(jobs.map(({ id }) => id))).toEqual([jobs[winner]]);
       const fresh = sampleSchedule();
       const created = await Promise.all(
-        jobs.map(() => rows.commit({ id: fresh.id, revision: 0, schedule: fresh, jobs: [] })),
+        jobs.map(() => rows().commit({ id: fresh.id, revision: 0, schedule: fresh, jobs: [] })),
       );
       expect(created.filter((answer) => answer !== 'stale')).toEqual([[]]);
     });
