@@ -17,6 +17,8 @@ export class ConnectedNode {
   readonly slots: number;
   /** It has worker threads, so jobs enqueued with `thread: true` may go to it. */
   readonly threads: boolean;
+  /** It hears of limits over all nodes. */
+  readonly places: boolean;
   readonly handoffTimeout: number;
   readonly since: number;
   readonly labels: readonly string[];
@@ -45,6 +47,7 @@ export class ConnectedNode {
     this.database = offer.database;
     this.slots = offer.slots;
     this.threads = offer.threads ?? false;
+    this.places = offer.places ?? false;
     this.handoffTimeout = offer.handoffTimeout;
     this.since = since;
     this.labels = offer.labels ?? [];

@@ -214,6 +214,8 @@ export class Distributor implements JobGateway {
         return void this.#stages.pauses.heard(node, message);
       case 'key-freed':
         return void this.#stages.keys.freed(node, message);
+      case 'places':
+        return this.#stages.peers.places(node, message);
       case 'peer-lost':
         return this.#stages.peers.peerLost(node, message);
       case 'cancelled':

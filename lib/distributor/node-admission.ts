@@ -145,7 +145,7 @@ export class NodeAdmission {
     const key = proven && auth?.keys.find(({ id }) => id === proven.key);
     const mac = key && distributorMac(key, proven, storage);
     const more = { ...(database === undefined ? {} : { database }), ...(mac === undefined ? {} : { mac }) };
-    connection.send({ type: 'welcome', protocol, name, instance, storage, keys: true, ...more });
+    connection.send({ type: 'welcome', protocol, name, instance, storage, keys: true, places: true, ...more });
   }
 
   /** Until it has come, nothing else is taken; after it nothing, until the next is expected. */

@@ -1,6 +1,7 @@
 import type { Clock } from '../clock.js';
 import type { EmitEvent } from '../job-reactor.events.js';
 import type { PeerLost } from '../protocol/connection-messages.js';
+import type { Places } from '../protocol/place-messages.js';
 import type { JobStorage } from '../storage/job-storage.js';
 import { PeerWatch } from '../storage/peer-watch.js';
 import type { ConnectedNode } from './connected-node.js';
@@ -100,6 +101,15 @@ export class OutboxPeers {
     if (database === this.id && back) this.#watch?.back(instance, node);
     else if (database === this.id) this.#watch?.lost(instance, node);
     if (instance === node.instance && database === node.database) this.#tellOthers(node, back);
+  }
+
+  /** Of a node whose order for places concerns others; it is theirs to look what became of it. */
+  places(node: ConnectedNode, { database, instances }: Places): void {
+    if (database !== node.database) return;
+    const concerned = new Set(instances);
+    for (const peer of this.#parts.registry.nodes())
+      if (peer.places && peer.database === database && concerned.has(peer.instance))
+        peer.send({ type: 'places', database, instances: [peer.instance] });
   }
 
   #tellOthers(node: ConnectedNode, back: boolean): void {

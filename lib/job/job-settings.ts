@@ -53,6 +53,11 @@ export interface JobSettings {
    */
   concurrency?: number;
   /**
+   * So many jobs of this name run at once on all nodes together that share a PostgreSQL, MySQL or MariaDB; on a node with a
+   * storage of its own, on that node. Said where the handler is, the same on each node. Default: no limit.
+   */
+  globalConcurrency?: number;
+  /**
    * So many attempts at jobs of this name begin on one node within any time of `per`; the others wait there and let other
    * names pass. Said where the handler is. Default: no limit.
    */
@@ -64,8 +69,10 @@ export interface JobSettings {
   perGroup?: StartSettings;
 }
 
+type StartSetting = (typeof START_SETTINGS)[number];
+
 /** How many jobs run at once, and how many begin within a time. */
-export type StartSettings = Pick<JobSettings, 'concurrency' | 'rate'>;
+export type StartSettings = Pick<JobSettings, StartSetting>;
 
 /** The same, validated, with durations as milliseconds: what the roles work with. */
 export interface JobDefaults {
@@ -75,15 +82,18 @@ export interface JobDefaults {
   priority?: number;
   thread?: boolean;
   concurrency?: number;
+  globalConcurrency?: number;
   rate?: { max: number; per: number };
-  perGroup?: Pick<JobDefaults, 'concurrency' | 'rate'>;
+  perGroup?: Pick<JobDefaults, StartSetting>;
 }
 
 /** What is said of a handler alone, and not for all jobs of an application or a node. */
-export type HandlerSetting = 'thread' | 'concurrency' | 'rate' | 'perGroup';
+export type HandlerSetting = 'thread' | StartSetting | 'perGroup';
+/** What limits how many start. */
+export const START_SETTINGS = ['concurrency', 'globalConcurrency', 'rate'] as const;
 /** What is said of jobs wherever something is. */
 export const GENERAL_SETTINGS = ['maxAttempts', 'backoff', 'timeout', 'priority'] as const;
-export const JOB_SETTINGS = [...GENERAL_SETTINGS, 'thread', 'concurrency', 'rate', 'perGroup'] as const;
+export const JOB_SETTINGS = [...GENERAL_SETTINGS, 'thread', ...START_SETTINGS, 'perGroup'] as const;
 
 /**
  * Validates what `defineJob`, `@Job` or `forRoot({ jobs })` says of jobs. Options of other kinds in the same object are
@@ -109,21 +119,21 @@ export function settingsToDefaults(
   if (thread !== undefined) defaults.thread = readBoolean(thread, `${path}thread`, code);
   Object.assign(defaults, readLimits(settings, path, code));
   if (perGroup !== undefined) {
-    refuseUnknown(readObject(perGroup, `${path}perGroup`, code), ['concurrency', 'rate'], `${path}perGroup.`, code);
+    refuseUnknown(readObject(perGroup, `${path}perGroup`, code), START_SETTINGS, `${path}perGroup.`, code);
     defaults.perGroup = readLimits(perGroup, `${path}perGroup.`, code);
   }
   return defaults;
 }
 
 function readLimits(
-  { concurrency, rate }: StartSettings,
+  { concurrency, globalConcurrency, rate }: StartSettings,
   path: string,
   code: RefusalCode,
-): Pick<JobDefaults, 'concurrency' | 'rate'> {
+): Pick<JobDefaults, StartSetting> {
+  const slots = (value: number, name: string): number => readWhole(value, `${path}${name}`, code, 1, MOST_SLOTS);
   return {
-    ...(concurrency === undefined
-      ? {}
-      : { concurrency: readWhole(concurrency, `${path}concurrency`, code, 1, MOST_SLOTS) }),
+    ...(concurrency === undefined ? {} : { concurrency: slots(concurrency, 'concurrency') }),
+    ...(globalConcurrency === undefined ? {} : { globalConcurrency: slots(globalConcurrency, 'globalConcurrency') }),
     ...(rate === undefined ? {} : { rate: readRate(rate, `${path}rate`, code) }),
   };
 }

@@ -39,6 +39,8 @@ export interface Welcome {
   database?: string;
   /** It knows of keys of jobs. Absent: it does not. */
   keys?: boolean;
+  /** It passes on what is said of limits over all nodes. Absent: it does not. */
+  places?: boolean;
   /** The distributor's own proof, where there was a challenge. */
   mac?: string;
 }
@@ -55,6 +57,8 @@ export interface Offer {
   slots: number;
   /** It has worker threads. Absent: it has none. */
   threads?: boolean;
+  /** It hears of limits over all nodes. Absent: it does not. */
+  places?: boolean;
   /** Milliseconds after which a job it never confirmed may go to another node. */
   handoffTimeout: number;
 }
@@ -114,6 +118,7 @@ export const HANDSHAKE_MESSAGES: {
       storage: nullable(uuid),
       database: optional(uuid),
       keys: optional(flag),
+      places: optional(flag),
       mac: optional(bytes32),
     },
     parts: [],
@@ -130,6 +135,7 @@ export const HANDSHAKE_MESSAGES: {
       labels: optional(list(name, 1000)),
       slots: integer(0, 1_000_000),
       threads: optional(flag),
+      places: optional(flag),
       handoffTimeout: integer(0, LONGEST_HANDOFF),
     },
     parts: [],

@@ -15,6 +15,7 @@ import type {
 import type { Result, ResultAck, Undelivered, ResultCredit } from './result-messages.js';
 import type { Query, Edit, Answer, Answered } from './query-messages.js';
 import type { KeyFreed } from './key-messages.js';
+import type { Places } from './place-messages.js';
 import type { Pauses } from './pause-messages.js';
 import type { ParkedQueryMessage, Parked, ParkedAnswered } from './parked-messages.js';
 
@@ -53,6 +54,7 @@ export type Message =
   | ParkedAnswered
   | Pauses
   | KeyFreed
+  | Places
   | PeerLost
   | Ping
   | Pong

@@ -7,6 +7,7 @@ import { RESULT_MESSAGES } from './result-messages.js';
 import { QUERY_MESSAGES } from './query-messages.js';
 import { KEY_MESSAGES } from './key-messages.js';
 import { PAUSE_MESSAGES } from './pause-messages.js';
+import { PLACE_MESSAGES } from './place-messages.js';
 import { PARKED_MESSAGES } from './parked-messages.js';
 
 /**
@@ -22,4 +23,5 @@ export const MESSAGES: { readonly [T in MessageType]: Entry<MessageOf<T>> } = {
   ...PARKED_MESSAGES,
   ...PAUSE_MESSAGES,
   ...KEY_MESSAGES,
+  ...PLACE_MESSAGES,
 };

@@ -11,6 +11,7 @@ import type {
   JobWrite,
   KeyRows,
   PauseRows,
+  PlaceRows,
   ScheduleRows,
   StorageOwner,
   StoragePeers,
@@ -58,6 +59,10 @@ export class DatabaseStorage implements JobStorage {
 
   get keys(): KeyRows | undefined {
     return this.opened?.keys;
+  }
+
+  get places(): PlaceRows | undefined {
+    return this.opened?.places;
   }
 
   get schedules(): ScheduleRows | undefined {

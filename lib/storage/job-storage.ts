@@ -4,6 +4,7 @@ import type { JobStatus } from '../job/job-status.js';
 import type { Enlisted } from './enlisted.js';
 import type { KeyRows } from './key-rows.js';
 import type { PauseRows } from './pause-rows.js';
+import type { PlaceRows } from './place-rows.js';
 import type { ScheduleRows, ScheduleWrite } from './schedule-rows.js';
 import type { WriteResult } from './write-result.js';
 
@@ -12,7 +13,7 @@ import type { WriteResult } from './write-result.js';
  * for one of them is not shared with the other. test/conformance holds the suite that every implementation passes.
  */
 
-export type { Enlisted, JobChange, KeyRows, PauseRows, ScheduleRows, ScheduleWrite, WriteResult };
+export type { Enlisted, JobChange, KeyRows, PauseRows, PlaceRows, ScheduleRows, ScheduleWrite, WriteResult };
 
 export type JobWrite =
   /**
@@ -91,7 +92,8 @@ export interface StoragePeer {
  * - `lost`: the lease may run out before it can be renewed. From then on others may take over the rows: nothing may start
  *   any more, and what runs is to end.
  * - `regained`: it is held again; rows that were in memory may belong to others by now.
- * - `newcomer`: of an outbox: another process of its name has begun.
+ * - `newcomer`: somebody has left word: of an outbox, another process of its name has begun; of a node, places of a limit
+ *   over all nodes were given up, or are asked for.
  */
 export type LeaseChange = 'lost' | 'regained' | 'newcomer';
 
@@ -138,6 +140,8 @@ export interface JobStorage {
   readonly schedules?: ScheduleRows | undefined;
   /** Optional: without it what is paused is known for as long as this process lives. There once it is open. */
   readonly pauses?: PauseRows | undefined;
+  /** Optional, of a node: without it limits over all nodes hold on each node alone. There once it is open. */
+  readonly places?: PlaceRows | undefined;
   /** Optional, of an outbox: without it no job can have a `key`. There once it is open. */
   readonly keys?: KeyRows | undefined;
   /**

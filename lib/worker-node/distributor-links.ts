@@ -1,3 +1,4 @@
+import { MOST_CONCERNED } from '../protocol/place-messages.js';
 import type { Clock } from '../clock.js';
 import type { JobHandlers } from '../handlers/job-handler.js';
 import { isInstant, type StoredJob } from '../job/job.js';
@@ -95,6 +96,7 @@ export class DistributorLinks {
       labels: settings.labels,
       slots: settings.concurrency,
       ...(settings.threads ? { threads: true } : {}),
+      ...(database === undefined ? {} : { places: true }),
       handoffTimeout: settings.handoffTimeout,
     });
     const linkTo = (addresses: () => Promise<Address[]>): DistributorLink => {
@@ -204,6 +206,15 @@ export class DistributorLinks {
   /** All but the one it came from. */
   pauses(words: readonly Pause[], but: DistributorLink): void {
     for (const link of this.#open.keys()) if (link !== but) link.send({ type: 'pauses', words: [...words] });
+  }
+
+  /** Those who share the database are to look at their places. */
+  places(database: string, concerned: readonly string[]): void {
+    for (const [link, welcome] of this.#open) {
+      if (!welcome?.places) continue;
+      for (let from = 0; from < concerned.length; from += MOST_CONCERNED)
+        link.send({ type: 'places', database, instances: concerned.slice(from, from + MOST_CONCERNED) });
+    }
   }
 
   drain(): void {

@@ -1,5 +1,5 @@
 import type { Clock } from '../clock.js';
-import { StartLimit, type StartLimits } from './start-limit.js';
+import { StartLimit, type PlacesOf, type StartLimits } from './start-limit.js';
 
 /** Groups kept before it is looked which of them need not be. */
 const FEWEST_KEPT = 1_000;
@@ -15,15 +15,17 @@ interface Counted {
 export class GroupLimits {
   readonly #limits: StartLimits;
   readonly #clock: Clock;
+  readonly #placesOf: (group: string) => PlacesOf;
   readonly #groups = new Map<string, Counted>();
   readonly #unlimited: StartLimit;
   #startable = 0;
   #pruneAt = FEWEST_KEPT;
 
-  constructor(limits: StartLimits, clock: Clock) {
+  constructor(limits: StartLimits, clock: Clock, placesOf: (group: string) => PlacesOf) {
     this.#limits = limits;
     this.#clock = clock;
-    this.#unlimited = new StartLimit({}, clock);
+    this.#placesOf = placesOf;
+    this.#unlimited = new StartLimit({}, clock, () => null);
   }
 
   /** How many of those that wait could start; a group whose rate has room again may count a moment later. */
@@ -33,6 +35,11 @@ export class GroupLimits {
 
   names(): Iterable<string> {
     return this.#groups.keys();
+  }
+
+  /** How many of its jobs wait. */
+  waiting(group: string): number {
+    return this.#groups.get(group)?.waiting ?? 0;
   }
 
   of(group: string): StartLimit {
@@ -73,7 +80,7 @@ export class GroupLimits {
     let counted = this.#groups.get(group);
     if (!counted) {
       if (this.#groups.size >= this.#pruneAt) this.#prune();
-      const limit = group === '' ? this.#unlimited : new StartLimit(this.#limits, this.#clock);
+      const limit = group === '' ? this.#unlimited : new StartLimit(this.#limits, this.#clock, this.#placesOf(group));
       this.#groups.set(group, (counted = { limit, waiting: 0, startable: 0 }));
     }
     return counted;

@@ -17,6 +17,8 @@ export interface AdopterParts {
   adopted: (job: StoredJob, from: string) => Promise<void>;
   /** Whatever it has waits until it is told to go on. */
   paused: () => boolean;
+  /** Another node is not there any more. */
+  gone: () => void;
   /** Feedbacks that are this node's now are in the storage. */
   feedbacks: () => void;
 }
@@ -42,6 +44,7 @@ export class JobAdopter {
       clock,
       wants: (row, alive) => this.#wants(row, alive),
       adopted: (page, peer) => this.#adopted(page, peer),
+      gone: () => this.#parts.gone(),
       failed: (error) => emit({ event: 'storage failed', role: `node ${settings.name}`, error }),
     });
     this.#watch.look();

@@ -4,7 +4,7 @@ import { expiryOf } from '../job/job-expiry.js';
 import type { NodeSettings } from '../job-reactor.options.js';
 import type { JobStorage } from '../storage/job-storage.js';
 import { TimerQueue } from '../timer-queue.js';
-import type { JobLimits } from './limited-jobs.js';
+import type { JobLimits, LimitedParts } from './limited-jobs.js';
 import { ReadyJobs } from './ready-jobs.js';
 import type { StartGate } from './start-gate.js';
 import { WaitingJobs, type WaitingHow, type WaitingJob } from './waiting-jobs.js';
@@ -21,6 +21,8 @@ export interface SchedulerParts {
   awaited: (id: string) => boolean;
   /** Of the jobs of a name, on this node. Default: no name has limits. */
   limitsOf?: (name: string) => JobLimits | undefined;
+  /** Default: limits over all nodes hold on this one alone. */
+  places?: LimitedParts['places'];
   /** All of them have to let a job start. Default: none, whatever is due may start. */
   gates?: readonly StartGate[];
   start: (job: WaitingJob) => void;
@@ -50,7 +52,8 @@ export class JobScheduler {
   constructor(parts: SchedulerParts) {
     this.#clock = parts.clock;
     this.#slots = parts.settings.concurrency;
-    this.#ready = new ReadyJobs({ ...parts, slots: this.#slots, changed: () => this.#fill() });
+    const free = (): number => this.#slots - this.#taken;
+    this.#ready = new ReadyJobs({ ...parts, slots: this.#slots, free, changed: () => this.#fill() });
     const isHeld = (entry: WaitingJob): boolean => this.#isHeld(entry);
     this.#waiting = new WaitingJobs({ ...parts, ready: this.#ready, isHeld });
     this.#start = parts.start;

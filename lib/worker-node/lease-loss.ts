@@ -2,6 +2,7 @@ import { JobInterrupted } from '../job/job.errors.js';
 import type { EmitEvent } from '../job-reactor.events.js';
 import type { JobStorage, LeaseChange } from '../storage/job-storage.js';
 import type { Clock } from '../clock.js';
+import type { GlobalPlaces } from './global-places.js';
 import type { JobReceiver } from './job-receiver.js';
 import type { JobRecoverer } from './job-recoverer.js';
 import type { JobScheduler } from './job-scheduler.js';
@@ -19,6 +20,8 @@ export interface LeaseLossParts {
   receiver: JobReceiver;
   recoverer: JobRecoverer;
   running: ReadonlyMap<string, RunningJob>;
+  /** Which follow the lease, and are looked at when somebody has left a word with it. */
+  places: Pick<GlobalPlaces, 'look' | 'lost' | 'regained'>;
   /** Others are to know that this node may be as good as dead, or is not. */
   announce: (database: string, back: boolean) => void;
   /** The node goes on, with so many jobs stored. */
@@ -51,11 +54,13 @@ export class LeaseLoss {
   }
 
   #changed(change: LeaseChange): void {
-    if (this.#stopped || change === 'newcomer') return;
-    const { node, emit, scheduler, receiver, running, storage, announce } = this.#parts;
+    if (this.#stopped) return;
+    const { node, emit, scheduler, receiver, running, storage, places, announce } = this.#parts;
+    if (change === 'newcomer') return places.look();
     emit({ event: change === 'lost' ? 'lease lost' : 'lease regained', role: `node ${node}` });
     scheduler.pause();
     receiver.fenced = true;
+    places.lost();
     const turn = ++this.#turn;
     if (storage.peers) announce(storage.peers.database, change === 'regained');
     if (change === 'regained') return void this.#comeBack(turn);
@@ -63,7 +68,7 @@ export class LeaseLoss {
   }
 
   async #comeBack(turn: number): Promise<void> {
-    const { storage, scheduler, receiver, recoverer, emit, node, clock, back } = this.#parts;
+    const { storage, scheduler, receiver, recoverer, places, emit, node, clock, back } = this.#parts;
     for (let wait = FIRST_RETRY; turn === this.#turn; wait = Math.min(wait * 2, LONGEST_RETRY)) {
       try {
         await this.#interruptTaken();
@@ -72,6 +77,7 @@ export class LeaseLoss {
         await recoverer.start();
         if (turn !== this.#turn) return;
         receiver.fenced = false;
+        places.regained();
         scheduler.resume();
         return back(stored);
       } catch (error) {

@@ -4,7 +4,8 @@ import { TimerQueue } from '../timer-queue.js';
 import { FairQueue } from './fair-queue.js';
 import { GroupLimits } from './group-limits.js';
 import type { ReadyJob } from './ready-job.js';
-import { StartLimit, type StartLimits } from './start-limit.js';
+import type { GlobalPlaces } from './global-places.js';
+import { StartLimit, type PlacesOf, type StartLimits } from './start-limit.js';
 
 /** What is said of the jobs of one name: of all of them, and of those of each group. */
 export interface JobLimits extends StartLimits {
@@ -18,12 +19,19 @@ export interface LimitedParts {
   limitsOf: (name: string) => JobLimits | undefined;
   /** There is room that was not there before. */
   changed: () => void;
+  /** Slots of this node, and how many of them are free. */
+  slots: number;
+  free: () => number;
+  /** Absent: a limit over all nodes holds on this node alone. */
+  places?: Pick<GlobalPlaces, 'of'>;
 }
 
 interface Name<T extends ReadyJob> {
   limit: StartLimit;
   groups: GroupLimits | null;
   waiting: FairQueue<T>;
+  /** Jobs that wait elsewhere, as they are to run alone. */
+  aside: number;
 }
 
 /** The ready jobs of names of which only so many may run at once, or start within some time, on this node. */
@@ -57,6 +65,27 @@ export class LimitedJobs<T extends ReadyJob> {
     name?.groups?.waits(job.group, -1);
   }
 
+  /** A job that is to run alone waits elsewhere, or does not any more. */
+  aside(job: T, change: 1 | -1): void {
+    const name = this.#of(job.name);
+    if (!name) return;
+    name.aside += change;
+    name.groups?.waits(job.group, change);
+  }
+
+  /** Whether such a job may run once nothing else does: this node has a place of each limit over all nodes. */
+  hasPlace({ name, group }: T): boolean {
+    const limited = this.#of(name);
+    return !limited || (limited.limit.hasPlace && (limited.groups?.of(group).hasPlace ?? true));
+  }
+
+  /** It waits for them. */
+  want({ name, group }: T): void {
+    const limited = this.#of(name);
+    limited?.limit.want();
+    limited?.groups?.of(group).want();
+  }
+
   /** How many of those that wait could start if there were slots. */
   get startable(): number {
     let count = 0;
@@ -75,7 +104,7 @@ export class LimitedJobs<T extends ReadyJob> {
       if (waiting.size === 0) continue;
       const first = limit.room > 0 ? waiting.peek() : undefined;
       if (first) yield first;
-      else this.#arm(limit);
+      else this.#wait(limit);
     }
   }
 
@@ -112,7 +141,9 @@ export class LimitedJobs<T extends ReadyJob> {
     for (const { groups, waiting } of this.#limited) for (const group of groups?.names() ?? []) waiting.reopen(group);
   }
 
-  #arm(limit: StartLimit, rang?: () => void): void {
+  /** For what keeps the next of its jobs from starting. */
+  #wait(limit: StartLimit, rang?: () => void): void {
+    limit.want();
     const { wait } = limit;
     if (wait <= 0 || limit.timer) return;
     this.#armed.add(limit);
@@ -127,24 +158,60 @@ export class LimitedJobs<T extends ReadyJob> {
   #of(name: string): Name<T> | null {
     const known = this.#names.get(name);
     if (known !== undefined) return known;
-    const { concurrency, rate, perGroup } = this.#parts.limitsOf(name) ?? {};
-    const made = concurrency === undefined && !rate && !perGroup ? null : this.#make({ concurrency, rate, perGroup });
+    const { perGroup, ...own } = limitsIn(this.#parts.limitsOf(name) ?? {});
+    const made = Object.keys(own).length === 0 && !perGroup ? null : this.#make(name, own, perGroup);
     this.#names.set(name, made);
     if (made) this.#limited.push(made);
     return made;
   }
 
-  #make({ concurrency, rate, perGroup }: { [K in keyof JobLimits]: JobLimits[K] | undefined }): Name<T> {
-    const { clock, turns } = this.#parts;
-    const own = { ...(concurrency === undefined ? {} : { concurrency }), ...(rate ? { rate } : {}) };
-    const limit = new StartLimit(own, clock);
-    if (!perGroup) return { limit, groups: null, waiting: new FairQueue(turns) };
-    const groups = new GroupLimits(perGroup, clock);
-    const waiting: FairQueue<T> = new FairQueue(turns, (group) => {
-      const mayStart = groups.admits(group);
-      if (!mayStart) this.#arm(groups.of(group), () => waiting.reopen(group));
-      return mayStart;
-    });
-    return { limit, groups, waiting };
+  #make(name: string, own: StartLimits, perGroup: StartLimits | undefined): Name<T> {
+    const { clock, turns, changed } = this.#parts;
+    const waits = (): number => waiting.size + made.aside;
+    const limit = new StartLimit(own, clock, this.#placesOf(name, '', own, waits, changed));
+    const groups = perGroup && this.#groups(name, perGroup, () => waiting);
+    const waiting: FairQueue<T> = new FairQueue(turns, groups && ((group) => this.#admits(groups, group, waiting)));
+    const made = { limit, groups: groups ?? null, waiting, aside: 0 };
+    return made;
   }
+
+  #groups(name: string, limits: StartLimits, waiting: () => FairQueue<T>): GroupLimits {
+    const groups: GroupLimits = new GroupLimits(limits, this.#parts.clock, (group) => {
+      const changed = (): void => {
+        groups.admits(group);
+        waiting().reopen(group);
+        this.#parts.changed();
+      };
+      return this.#placesOf(name, group, limits, () => groups.waiting(group), changed);
+    });
+    return groups;
+  }
+
+  #admits(groups: GroupLimits, group: string, waiting: FairQueue<T>): boolean {
+    const mayStart = groups.admits(group);
+    if (!mayStart) this.#wait(groups.of(group), () => waiting.reopen(group));
+    return mayStart;
+  }
+
+  #placesOf(
+    name: string,
+    group: string,
+    { concurrency = Infinity }: StartLimits,
+    waiting: () => number,
+    changed: () => void,
+  ): PlacesOf {
+    const { places, slots, free } = this.#parts;
+    const most = Math.min(concurrency, slots);
+    return (limit) => places?.of(name, group, limit, { most, waiting, free, changed }) ?? null;
+  }
+}
+
+/** Only what is a limit. */
+function limitsIn({ concurrency, globalConcurrency, rate, perGroup }: JobLimits): JobLimits {
+  return {
+    ...(concurrency === undefined ? {} : { concurrency }),
+    ...(globalConcurrency === undefined ? {} : { globalConcurrency }),
+    ...(rate ? { rate } : {}),
+    ...(perGroup ? { perGroup } : {}),
+  };
 }

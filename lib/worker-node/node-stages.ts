@@ -10,6 +10,7 @@ import type { DistributorLink } from './distributor-link.js';
 import { FeedbackReporter } from './feedback-reporter.js';
 import { FreedKeys } from './freed-keys.js';
 import { IdleWait } from './idle-wait.js';
+import { GlobalPlaces } from './global-places.js';
 import { JobAdopter } from './job-adopter.js';
 import { JobAnswers } from './job-answers.js';
 import { JobClearing } from './job-clearing.js';
@@ -83,6 +84,7 @@ export class NodeStages {
   readonly facts: NodeFacts;
   readonly health: NodeHealth;
   readonly pauses: NodePauses;
+  readonly places: GlobalPlaces;
   readonly keys = new FreedKeys(() => this.links.open());
   readonly progress: ProgressReporter;
   readonly unrun: UnrunJobs;
@@ -100,11 +102,16 @@ export class NodeStages {
     this.commit = new GroupCommit(storage, clock);
     const common = { ...parts, node, commit: this.commit, running };
     this.facts = new NodeFacts(common);
+    this.places = new GlobalPlaces({
+      ...common,
+      tell: (concerned) => storage.peers && this.links.places(storage.peers.database, concerned),
+    });
     this.pauses = new NodePauses({ ...common, tell: (words, but) => this.links.pauses(words, but) });
     this.submitter = new JobSubmitter(node, instance, clock, emit, () => this.pauses.paused());
     this.receiver = new JobReceiver(common);
     const scheduler = new JobScheduler({
       ...common,
+      places: this.places,
       limitsOf: (name) => parts.handlers.find(name)?.defaults,
       gates: [this.pauses, ...(parts.gates ?? [])],
       reserveThread: () => threads?.reserve() ?? false,
@@ -130,12 +137,14 @@ export class NodeStages {
       adopted: (job, from) => this.returning.adopted(job, from),
       paused: () => this.pauses.isPaused,
       feedbacks: () => this.reporter.more(),
+      gone: () => this.places.look(),
     });
     this.leaseLoss = new LeaseLoss({
       ...common,
       scheduler,
       recoverer,
       receiver: this.receiver,
+      places: this.places,
       announce: (database, back) => this.links.peerLost(database, { name: node, instance }, back),
       back: (stored) => this.returning.back(stored),
     });
@@ -181,6 +190,7 @@ export class NodeStages {
     const adopting = this.adopter.stop();
     this.links.drain();
     this.scheduler.pause();
+    this.places.drain();
     return adopting;
   }
 

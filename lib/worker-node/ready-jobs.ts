@@ -2,10 +2,10 @@ import type { Clock, ClockTimer } from '../clock.js';
 import { FairTurns } from '../fair-turns.js';
 import { Heap } from '../heap.js';
 import { FairQueue } from './fair-queue.js';
-import { LimitedJobs, type JobLimits } from './limited-jobs.js';
+import { LimitedJobs, type JobLimits, type LimitedParts } from './limited-jobs.js';
 import { goesFirst, type ReadyJob } from './ready-job.js';
 
-export interface ReadyParts {
+export interface ReadyParts extends Pick<LimitedParts, 'free' | 'places'> {
   clock: Clock;
   slots: number;
   /** A free worker thread is kept for the job that starts next; false when there is none. */
@@ -52,7 +52,12 @@ export class ReadyJobs<T extends ReadyJob> {
 
   constructor(parts: ReadyParts) {
     this.#parts = parts;
-    this.#limited = new LimitedJobs({ ...parts, turns: this.#turns, limitsOf: parts.limitsOf ?? (() => undefined) });
+    const changed = (): void => {
+      this.#watch();
+      parts.changed();
+    };
+    const limitsOf = parts.limitsOf ?? (() => undefined);
+    this.#limited = new LimitedJobs({ ...parts, turns: this.#turns, limitsOf, changed });
   }
 
   /** Those that wait for a slot; not those that would have to wait all the same, as enough of their name run. */
@@ -62,7 +67,7 @@ export class ReadyJobs<T extends ReadyJob> {
 
   /** Free slots are of no use to others: they are kept for a job that is to run alone, or one runs. */
   get holdsBack(): boolean {
-    return this.#runsAlone !== undefined || (this.#alone.size > 0 && this.#othersFirst === 0);
+    return this.#runsAlone !== undefined || (this.#othersFirst === 0 && this.#firstAlone !== undefined);
   }
 
   *[Symbol.iterator](): Iterator<T> {
@@ -74,11 +79,12 @@ export class ReadyJobs<T extends ReadyJob> {
 
   push(job: T): void {
     this.#placeOf(job).push(job);
+    if (job.alone) this.#limited.aside(job, 1);
     this.#watch();
   }
 
   remove(job: T): void {
-    this.#placeOf(job).remove(job);
+    this.#leave(job);
     this.#watch();
   }
 
@@ -86,7 +92,7 @@ export class ReadyJobs<T extends ReadyJob> {
   take(taken: number): T | undefined {
     const job = this.#next(taken);
     if (!job) return undefined;
-    this.#placeOf(job).remove(job);
+    this.#leave(job);
     this.#began(job);
     if (job.alone) {
       this.#runsAlone = job;
@@ -126,8 +132,12 @@ export class ReadyJobs<T extends ReadyJob> {
 
   #next(taken: number): T | undefined {
     if (this.#runsAlone) return this.#awaited();
-    const alone = this.#alone.peek();
-    if (!alone) return this.#other();
+    const alone = this.#firstAlone;
+    if (!alone) {
+      const waits = this.#alone.peek();
+      if (waits) this.#limited.want(waits);
+      return this.#other();
+    }
     const other = this.#othersFirst > 0 ? this.#other() : undefined;
     if (other) return other;
     if (taken > 0) return this.#awaited();
@@ -207,6 +217,17 @@ export class ReadyJobs<T extends ReadyJob> {
     if (a.priority !== b.priority || a.group === b.group) return goesFirst(a, b);
     const turns = this.#turns.of(a.group) - this.#turns.of(b.group);
     return turns < 0 || (turns === 0 && goesFirst(a, b));
+  }
+
+  /** The next that is to run alone; while it waits for a place among all nodes nobody is held back for it. */
+  get #firstAlone(): T | undefined {
+    const alone = this.#alone.peek();
+    return alone && this.#limited.hasPlace(alone) ? alone : undefined;
+  }
+
+  #leave(job: T): void {
+    if (job.alone) this.#limited.aside(job, -1);
+    this.#placeOf(job).remove(job);
   }
 
   #placeOf(job: T): { push(job: T): void; remove(job: T): void } {

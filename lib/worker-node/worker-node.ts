@@ -56,6 +56,7 @@ export class WorkerNode {
     if (this.#stopping) return;
     const { id } = await opening.open();
     await opening.read(() => this.#stages.pauses.load());
+    await opening.read(() => this.#stages.places.start());
     this.#here.stored = await opening.read(() => storage.countUnfinished());
     const recovered = await opening.read(() => recoverer.start());
     this.#stages.reporter.start();
@@ -221,6 +222,8 @@ export class WorkerNode {
         return void this.#stages.answers.edit(link, message);
       case 'peer-lost':
         return this.#stages.adopter.heard(message, link);
+      case 'places':
+        return this.#stages.places.look();
       case 'pauses':
         return void this.#stages.pauses.heard(link, message);
       default:
@@ -240,6 +243,7 @@ export class WorkerNode {
     await this.#stages.lastWords();
     await adopting;
     await this.#stages.commit.idle();
+    await this.#stages.places.stop();
     // Before the goodbye: whoever hears of it may take over at once.
     await storage.close();
     this.#stages.links.stop();

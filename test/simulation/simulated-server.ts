@@ -22,6 +22,7 @@ export const TABLES = {
   schedules: 'schedules',
   pauses: 'pauses',
   keys: 'keys',
+  places: 'places',
 };
 
 /** A transaction that is open; only one is at a time, which is more than any isolation level promises. */

@@ -168,6 +168,7 @@ export const ARBITRARY: { [T in MessageType]: fc.Arbitrary<MessageOf<T>> } = {
       labels: names,
       slots: fc.integer({ min: 0, max: 1_000_000 }),
       threads: fc.boolean(),
+      places: fc.boolean(),
       handoffTimeout: fc.integer({ min: 0, max: 604_800_000 }),
     },
     { requiredKeys: ['type', 'jobs', 'slots', 'handoffTimeout'] },
@@ -189,6 +190,7 @@ export const ARBITRARY: { [T in MessageType]: fc.Arbitrary<MessageOf<T>> } = {
       storage: nullable(uuid),
       database: uuid,
       keys: fc.boolean(),
+      places: fc.boolean(),
       mac: bytes32,
     },
     { requiredKeys: ['type', 'protocol', 'name', 'instance', 'storage'] },
@@ -350,6 +352,11 @@ export const ARBITRARY: { [T in MessageType]: fc.Arbitrary<MessageOf<T>> } = {
     { type: fc.constant('key-freed'), id: uuid, mac, name, key: name },
     { requiredKeys: ['type', 'id', 'name', 'key'] },
   ),
+  places: fc.record({
+    type: fc.constant('places'),
+    database: uuid,
+    instances: fc.array(uuid, { maxLength: 5 }),
+  }),
   'peer-lost': fc.record(
     { type: fc.constant('peer-lost'), database: uuid, instance: uuid, name, back: fc.boolean() },
     { requiredKeys: ['type', 'database', 'instance', 'name'] },

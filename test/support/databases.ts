@@ -39,6 +39,7 @@ function mysql(url: string): TestDatabase {
         'schedules',
         'pauses',
         'keys',
+        'places',
         'migrations',
       ];
       const drops = tables.map((table) => `DROP TABLE IF EXISTS ${entityPrefix}job_reactor_${table}`);

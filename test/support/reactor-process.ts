@@ -105,6 +105,12 @@ const tell = (message: FromReactor): Promise<void> =>
 
 @Injectable()
 class Works {
+  /** One at a time over all nodes that share a database; the rest is as with `work`. */
+  @Job('single', { globalConcurrency: 1 })
+  single(@Payload() args: Work, @Ctx() ctx: JobContext): Promise<unknown> {
+    return this.work(args, ctx);
+  }
+
   @Job('work')
   async work(@Payload() args: Work, @Ctx() ctx: JobContext): Promise<unknown> {
     const { id, name, attempt, run, runAt } = ctx.job;

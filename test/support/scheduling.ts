@@ -3,7 +3,9 @@ import type { WaitingJob } from '../../lib/worker-node/waiting-jobs.js';
 import { ManualClock } from './manual-clock.js';
 import { sampleJob } from './sample-job.js';
 
-interface Settings extends Pick<SchedulerParts, 'gates' | 'limitsOf'> {
+interface Settings extends Pick<SchedulerParts, 'gates' | 'limitsOf' | 'places'> {
+  /** Default: one of its own. */
+  clock?: ManualClock;
   slots?: number;
   threads?: number;
 }
@@ -17,8 +19,7 @@ interface Added {
 }
 
 /** A scheduler of its own, whose jobs run until the test says that they end. */
-export function scheduling({ slots = 4, threads = Infinity, ...parts }: Settings = {}) {
-  const clock = new ManualClock();
+export function scheduling({ slots = 4, threads = Infinity, clock = new ManualClock(), ...parts }: Settings = {}) {
   const running = new Map<string, WaitingJob>();
   /** What has started, by name. */
   const order: string[] = [];

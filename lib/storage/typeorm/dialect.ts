@@ -1,6 +1,7 @@
 import type { DataSource, DataSourceOptions } from 'typeorm';
 import type { StoredJob } from '../../job/job.js';
 import type { Enlisted, JobPage, JobWrite, StorageOwner, StoragePeers, WriteResult } from '../job-storage.js';
+import type { PlaceRows } from '../place-rows.js';
 import type { Row, RowValue } from './job-rows.js';
 import type { JobReads, Read } from './job-reads.js';
 import type { KeyStatements } from './key-statements.js';
@@ -19,6 +20,8 @@ export interface Dialect {
   readonly commitsAtOnce?: number;
   /** See JobStorage.peers. */
   readonly peers?: StoragePeers;
+  /** See JobStorage.places. */
+  readonly places?: PlaceRows;
   /** How to connect. What has to be had before that is taken here. @throws STORAGE_IN_USE, NO_SQLITE_DRIVER */
   claim(owner: StorageOwner): Promise<DataSourceOptions>;
   /** Connects `dataSource`, before anything is asked of it. @throws STORAGE */

@@ -8,6 +8,7 @@ export interface TableNames {
   readonly schedules: string;
   readonly pauses: string;
   readonly keys: string;
+  readonly places: string;
 }
 
 export interface TablePlace {
@@ -32,5 +33,6 @@ export function tableNames(place: TablePlace, quote: '"' | '`'): TableNames {
     schedules: table('schedules'),
     pauses: table('pauses'),
     keys: table('keys'),
+    places: table('places'),
   };
 }

@@ -12,6 +12,7 @@ import type {
   StoragePeers,
   WriteResult,
 } from '../job-storage.js';
+import type { PlaceRows } from '../place-rows.js';
 import type { Dialect } from './dialect.js';
 import { JobReads, type Read } from './job-reads.js';
 import { isUuid, toFeedback, toStoredJob, type Row } from './job-rows.js';
@@ -27,6 +28,7 @@ const IDS_AT_ONCE = 500;
 export class TypeOrmStorage implements JobStorage {
   readonly durable: boolean;
   readonly peers: StoragePeers | undefined;
+  readonly places: PlaceRows | undefined;
   readonly schedules: TypeOrmSchedules;
   readonly pauses: TypeOrmPauses;
   readonly keys: TypeOrmKeys;
@@ -40,6 +42,7 @@ export class TypeOrmStorage implements JobStorage {
   ) {
     this.durable = dialect.durable;
     this.peers = dialect.peers;
+    this.places = dialect.places;
     this.schedules = new TypeOrmSchedules(dialect);
     this.pauses = new TypeOrmPauses(dialect);
     this.keys = new TypeOrmKeys(dialect);

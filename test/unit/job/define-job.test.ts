@@ -49,7 +49,7 @@ describe('defineJob', () => {
       "There is no option `defineJob('x') maxAttemps`: did you mean `defineJob('x') maxAttempts`?",
     );
     refused('x', { colour: 1 }).toThrow(
-      'The options are maxAttempts, backoff, timeout, priority, thread, concurrency, rate, perGroup, schema.',
+      'The options are maxAttempts, backoff, timeout, priority, thread, concurrency, globalConcurrency, rate, perGroup, schema.',
     );
     refused('x', 5).toThrow("The settings of defineJob('x') must be an object with options, not 5.");
   });

@@ -134,8 +134,8 @@ describe('the schema', () => {
     expect(await storage.countUnfinished()).toBe(1);
     await storage.close();
     expect(application.isInitialized).toBe(true);
-    const ownTables = ['feedbacks', 'jobs', 'keys', 'leases', 'migrations', 'pauses', 'schedules', 'storage'];
-    ownTables.push('tombstones');
+    const ownTables = ['feedbacks', 'jobs', 'keys', 'leases', 'migrations', 'pauses', 'places'];
+    ownTables.push('schedules', 'storage', 'tombstones');
     expect(await tables(application)).toEqual([...ownTables.map((t) => `job_reactor_${t}`), 'users']);
   });
 

@@ -203,12 +203,17 @@ async function insert(session: Session, { tables, now }: Engine, owner: Owner, m
 }
 
 /** Replicas come and go under names that are never used again. */
-async function forgetEmpty(session: Session, { tables: { leases, jobs, feedbacks }, now }: Engine): Promise<void> {
+async function forgetEmpty(
+  session: Session,
+  { tables: { leases, jobs, feedbacks, places }, now }: Engine,
+): Promise<void> {
   const { rows } = await session.query(`SELECT id FROM ${leases} WHERE expires_at < ${now} - ${FORGET_AFTER}`);
   for (const { id } of rows) {
     const owned = [jobs, feedbacks].map((table) => `SELECT 1 FROM ${table} WHERE owner = ? LIMIT 1`);
     let empty = true;
     for (const sql of owned) empty &&= (await session.query(sql, [id])).rows.length === 0;
-    if (empty) await session.query(`DELETE FROM ${leases} WHERE id = ?`, [id]);
+    if (!empty) continue;
+    await session.query(`DELETE FROM ${places} WHERE owner = ?`, [id]);
+    await session.query(`DELETE FROM ${leases} WHERE id = ?`, [id]);
   }
 }

@@ -16,6 +16,7 @@ import { Lease } from './lease.js';
 import { thisMachine, type Machine } from './process-mark.js';
 import { ServerCommits } from './server-commits.js';
 import { ServerPeers } from './server-peers.js';
+import { ServerPlaces } from './server-places.js';
 import { inserts, refusing } from './storable.js';
 
 /** Milliseconds for the first connection and what TypeORM asks of it. */
@@ -27,6 +28,7 @@ const ROWS_AT_ONCE = 5_000;
 export class ServerDialect implements Dialect {
   readonly durable = true;
   readonly peers: ServerPeers;
+  readonly places: ServerPlaces;
   private owner: StorageOwner | undefined;
   private lease: Lease | undefined;
   private readonly transactions = new CallersTransactions();
@@ -43,6 +45,11 @@ export class ServerDialect implements Dialect {
       machine,
       (work) => this.storage(work),
       () => this.lease?.hasLapsed ?? true,
+    );
+    this.places = new ServerPlaces(
+      engine,
+      () => this.open().owner,
+      (work) => this.storage(work),
     );
     this.commits = new ServerCommits(engine, clock, () => this.open());
   }
