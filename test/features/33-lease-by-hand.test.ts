@@ -52,6 +52,18 @@ function leased(
   });
 }
 
+/** Says that it has begun, and which attempt it was. */
+function works(begun: Facts<string>) {
+  @Injectable()
+  class Work {
+    @Job('work') work(@Ctx() ctx: JobContext): string {
+      begun.tell(ctx.job.id);
+      return `attempt ${ctx.job.attempt}`;
+    }
+  }
+  return Work;
+}
+
 describe('a node that loses its lease and has it again', () => {
   it('tells the feedback that a commit without an answer left meanwhile', async () => {
     let ends = 0;
@@ -82,15 +94,8 @@ describe('a node that loses its lease and has it again', () => {
       lease = peers;
       peers.lapsed = true;
     }, refused);
-    @Injectable()
-    class Work {
-      @Job('work') work(@Ctx() ctx: JobContext): string {
-        begun.tell(ctx.job.id);
-        return `attempt ${ctx.job.attempt}`;
-      }
-    }
     const web = await system.application();
-    await system.node({ to: web, storage, providers: [Work] });
+    await system.node({ to: web, storage, providers: [works(begun)] });
     const job = await web.client.enqueue('work', {});
     // What is written first is that it did not begin.
     expect(await refused.next()).toBe('save');
@@ -122,15 +127,8 @@ describe('a node that loses its lease and has it again', () => {
         },
       }),
     );
-    @Injectable()
-    class Work {
-      @Job('work') work(@Ctx() ctx: JobContext): string {
-        begun.tell(ctx.job.id);
-        return `attempt ${ctx.job.attempt}`;
-      }
-    }
     const web = await system.application();
-    await system.node({ to: web, storage, providers: [Work] });
+    await system.node({ to: web, storage, providers: [works(begun)] });
     const job = await web.client.enqueue('work', {}, { after: 1_200 });
     const lease = await lost.next();
     // It is looked at again, as it did not begin.
