@@ -41,7 +41,7 @@ it('on a connection of its own it prepares what is kept, under a name that stand
   const direct = pool(7, asked);
   for (const sql of ['SELECT ?', 'SELECT ?, 2', 'SELECT ?']) await ask(direct, sql);
   expect(asked.filter(({ text }) => text.startsWith('SET '))).toHaveLength(6);
-  const [first, second, again] = asked.slice(6);
+  const [first, second, again] = asked.slice(7);
   expect(first).toEqual({ text: 'SELECT $1', name: expect.stringMatching(/^job_reactor_.{43}$/) });
   expect(second!.name).not.toBe(first!.name);
   expect(again).toEqual(first);
