@@ -79,6 +79,8 @@ export type NodeEvent =
   /** For so long no timer ran. `jobs`: names of those that ran then. */
   | { event: 'node stood still'; node: string; milliseconds: number; jobs: string[] }
   | { event: 'job parked'; node: string; name: string; needsThreads: boolean }
+  /** A limit over all nodes, on a node whose storage no other can count in. */
+  | { event: 'limit not shared'; node: string; name: string; storage: string }
   | { event: 'threads ready'; node: string; size: number }
   | { event: 'thread failed'; node: string; error: unknown; retryIn: number }
   | { event: 'thread ended'; node: string; id: string; name: string; attempt: number; grace: number }

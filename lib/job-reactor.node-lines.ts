@@ -101,6 +101,10 @@ export const NODE_LINES: Lines<NodeEvent> = {
       `Node '${event.node}' holds jobs named '${event.name}' but has no handler for them; they stay stored until it has one`,
     ];
   },
+  'limit not shared': (event) => [
+    'warn',
+    `\`globalConcurrency\` of job '${event.name}' holds on node '${event.node}' alone, as no other node sees what it keeps (${event.storage}). For a limit over several nodes give them one PostgreSQL, MySQL or MariaDB; for one on each node say \`concurrency\``,
+  ],
   'errback failed': (event) => [
     'error',
     `An errback of job ${event.name} (${event.id}) threw: ${message(event.error)}${place(event.error)}`,

@@ -9,7 +9,7 @@ const LONGEST_RETRY = 5_000;
 
 export interface GlobalPlacesParts {
   node: string;
-  storage: Pick<JobStorage, 'places'>;
+  storage: Pick<JobStorage, 'places' | 'driverName'>;
   clock: Clock;
   /** Between 0 and 1. */
   random: () => number;
@@ -27,6 +27,8 @@ export class GlobalPlaces {
   /** Those that have something there, or may have, or are to have. */
   readonly #live = new Map<string, Place>();
   readonly #due = new Set<Place>();
+  /** Names it was said of that their limit is not shared. */
+  readonly #unshared = new Set<string>();
   #isScheduled = false;
   #isOrdering = false;
   #isFenced = false;
@@ -48,7 +50,10 @@ export class GlobalPlaces {
   /** The places of the jobs of a name, `group` '', or of one group of them; null where no other node could count them. */
   of(name: string, group: string, limit: number, use: PlaceUse): Place | null {
     const { storage, clock, random } = this.#parts;
-    if (!storage.places) return null;
+    if (!storage.places) {
+      this.#notShared(name);
+      return null;
+    }
     const id = storage.places.idOf(name, group);
     const waiting = (): number => (this.#isDraining ? 0 : use.waiting());
     const changed = (place: Place): void => this.#changed(place);
@@ -88,6 +93,13 @@ export class GlobalPlaces {
     if (this.#live.size === 0) return;
     // Should it fail they are free with the lease, and whoever waits for them hears of that.
     this.#tell((await this.#parts.storage.places?.clear().catch(() => [])) ?? []);
+  }
+
+  #notShared(name: string): void {
+    if (this.#unshared.has(name)) return;
+    this.#unshared.add(name);
+    const { node, storage, emit } = this.#parts;
+    emit({ event: 'limit not shared', node, name, storage: storage.driverName ?? 'memory' });
   }
 
   #changed(place: Place): void {

@@ -4,6 +4,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { defineJob, Job, JobContext, type DatabaseOptions, type JobHandle } from '../../lib/index.js';
 import { describeEachDatabase } from '../support/databases.js';
 import { signal } from '../support/deadline.js';
+import { keptLog } from '../support/log.js';
 import { eventually, reactors, type Application, type ReactorProcess } from '../support/reactor.js';
 
 const system = reactors();
@@ -54,9 +55,12 @@ describe.each(['memory', 'SQLite'] as const)('a limit over all nodes, with a nod
     const storage = kind === 'memory' ? kind : await system.database(kind);
     const count = new Count();
     const web = await system.application();
-    await system.node({ to: web, storage, providers: [jobs(count, nap)] });
+    const log = keptLog();
+    await system.node({ to: web, storage, providers: [jobs(count, nap)], logger: log.logger });
     await ended(await enqueue(web, Sync, 20));
     expect(count.most.get('sync ')).toBe(2);
+    const said = log.all.filter(({ text }) => text.includes('globalConcurrency'));
+    expect(said).toEqual([{ level: 'warn', text: expect.stringContaining("of job 'sync' holds on node 'one' alone") }]);
   });
 });
 
