@@ -1,6 +1,8 @@
 import { expect, it } from 'vitest';
 import { systemClock } from '../../../lib/clock.js';
+import { PostgresEngine } from '../../../lib/storage/typeorm/postgres/postgres-engine.js';
 import { transaction } from '../../../lib/storage/typeorm/server/engine.js';
+import { RENEWAL } from '../../../lib/storage/typeorm/server/lease.js';
 import { PostgresPool, type PgClient } from '../../../lib/storage/typeorm/postgres/postgres-pool.js';
 
 type Asked = { text: string; name?: string };
@@ -45,4 +47,14 @@ it('on a connection of its own it prepares what is kept, under a name that stand
   expect(first).toEqual({ text: 'SELECT $1', name: expect.stringMatching(/^job_reactor_.{43}$/) });
   expect(second!.name).not.toBe(first!.name);
   expect(again).toEqual(first);
+});
+
+it('an idle connection lasts from one renewal of the lease to the next, unless the options say otherwise', () => {
+  const idleTimeout = (extra?: object): unknown => {
+    const options = { type: 'postgres' as const, url: 'postgres://127.0.0.1/test', ...(extra ? { extra } : {}) };
+    const { extra: passed } = new PostgresEngine(options, systemClock, {}).dataSourceOptions();
+    return (passed as Record<string, unknown>)['idleTimeoutMillis'];
+  };
+  expect(idleTimeout()).toBeGreaterThan(RENEWAL);
+  expect(idleTimeout({ idleTimeoutMillis: 1_000 })).toBe(1_000);
 });

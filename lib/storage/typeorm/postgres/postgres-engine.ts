@@ -4,6 +4,7 @@ import type { JobWrite, WriteResult } from '../../job-storage.js';
 import type { PostgresStorageOptions, StorageHooks } from '../../storage-option.js';
 import { MIGRATIONS_TABLE, jobReactorMigrations } from '../schema.js';
 import type { Engine, Owner, Session, Trouble } from '../server/engine.js';
+import { RENEWAL } from '../server/lease.js';
 import { connectionOptions, needDriver, placeOfUrl } from '../server/connection-options.js';
 import { statementLogger } from '../statement-logger.js';
 import { tableNames, type TableNames } from '../table-names.js';
@@ -16,6 +17,8 @@ const COMMITS_AT_ONCE = 2;
 /** One for the lease, two for those who look. */
 const CONNECTIONS = COMMITS_AT_ONCE + 3;
 const DEADLINE = 5_000;
+/** Milliseconds an idle connection is kept: were it shorter, each renewal of the lease would need a new one. */
+const IDLE_FOR = 3 * RENEWAL;
 /** 'jobreact' in ASCII: the lock all starting processes share while tables are made. */
 const MIGRATION_LOCK = '7669051087137202036';
 /** Milliseconds after which the server takes it back from a process that stands still. */
@@ -107,10 +110,12 @@ export class PostgresEngine implements Engine {
   }
 
   private connecting(poolSize: number): DataSourceOptions {
+    const { extra, ...given } = connectionOptions(this.options);
     return {
       connectTimeoutMS: DEADLINE,
       applicationName: 'nestjs-job-reactor',
-      ...connectionOptions(this.options),
+      ...given,
+      extra: { idleTimeoutMillis: IDLE_FOR, ...(extra as object | undefined) },
       type: 'postgres',
       poolSize,
       entityPrefix: this.prefix,
