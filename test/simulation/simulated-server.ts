@@ -43,6 +43,7 @@ export class SimulatedServer {
     tombstones: new Map(),
     storage: new Map([[this.id, { id: this.id }]]),
     leases: new Map(),
+    places: new Map(),
   };
   readonly guards: Guards = { owner: true, fence: true };
   /** Nobody reaches it. */
