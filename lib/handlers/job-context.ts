@@ -6,7 +6,7 @@ type ArgsIn<D> = D extends JobDefinition<infer _A, infer _R, infer _I> ? InputOf
 
 /** What the executor hands to a context; everything costly is made on first use. */
 export interface JobContextParts {
-  job: JobInfo;
+  job(): JobInfo;
   fence: number;
   /** A fresh copy of the stored args. */
   readArgs(): unknown;
@@ -20,6 +20,7 @@ export interface JobContextParts {
  */
 export class JobContext<D = unknown> {
   readonly #parts: JobContextParts;
+  #job: JobInfo | undefined;
   #args: { value: ArgsIn<D> } | undefined;
 
   /** In an errback: what was thrown. Undefined elsewhere. */
@@ -32,7 +33,7 @@ export class JobContext<D = unknown> {
   }
 
   get job(): JobInfo {
-    return this.#parts.job;
+    return (this.#job ??= this.#parts.job());
   }
 
   /**

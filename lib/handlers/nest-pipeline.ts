@@ -13,7 +13,7 @@ import {
 import type { ExceptionFiltersContext } from '@nestjs/microservices/context/exception-filters-context.js';
 import { RpcContextCreator } from '@nestjs/microservices/context/rpc-context-creator.js';
 import { RpcProxy } from '@nestjs/microservices/context/rpc-proxy.js';
-import type { Observable } from 'rxjs';
+import { isObservable, type Observable } from 'rxjs';
 import type { AttemptScope } from './attempt-scope.js';
 import type { JobContext } from './job-context.js';
 import type { Instance, MethodHost } from './method-host.js';
@@ -36,17 +36,7 @@ export class NestPipeline {
 
   /** `config` holds what is global: of the microservice, which in a hybrid application is not that of the application. */
   constructor(container: NestContainer, config: ApplicationConfig | undefined) {
-    this.#creator = new JobContextCreator(
-      new JobProxy(),
-      new JobFilterContext(container, config) as unknown as ExceptionFiltersContext,
-      new ScopedPipes(container, config),
-      new PipesConsumer(),
-      new GuardsContextCreator(container, config),
-      new GuardsConsumer(),
-      new InterceptorsContextCreator(container, config),
-      new InterceptorsConsumer(),
-      config,
-    );
+    this.#creator = new JobContextCreator(container, config);
   }
 
   /** A method of a class with one instance is composed here, once; that of a request-scoped class at every attempt. */
@@ -79,11 +69,60 @@ export class NestPipeline {
   }
 }
 
+type Creator = RpcContextCreator;
+type CreateParameters = Parameters<Creator['create']>;
+
 class JobContextCreator extends RpcContextCreator {
+  readonly #proxy: JobProxy;
+  readonly #filters: ExceptionFiltersContext;
+  readonly #pipes: ScopedPipes;
+  readonly #guards: GuardsContextCreator;
+  readonly #interceptors: InterceptorsContextCreator;
+  readonly #config: ApplicationConfig | undefined;
+
+  constructor(container: NestContainer, config: ApplicationConfig | undefined) {
+    const proxy = new JobProxy();
+    const filters = new JobFilterContext(container, config) as unknown as ExceptionFiltersContext;
+    const pipes = new ScopedPipes(container, config);
+    const guards = new GuardsContextCreator(container, config);
+    const interceptors = new InterceptorsContextCreator(container, config);
+    const consumers = [new PipesConsumer(), new GuardsConsumer(), new InterceptorsConsumer()] as const;
+    super(proxy, filters, pipes, consumers[0], guards, consumers[1], interceptors, consumers[2], config);
+    this.#proxy = proxy;
+    this.#filters = filters;
+    this.#pipes = pipes;
+    this.#guards = guards;
+    this.#interceptors = interceptors;
+    this.#config = config;
+  }
+
+  /**
+   * A method that has no guard, pipe or interceptor is called at once with what its parameters are decorated with: on its
+   * way through Nest's own an attempt makes nine promises, which are a fifth of what a small job costs.
+   */
+  override create(...args: CreateParameters): ReturnType<Creator['create']> {
+    const [instance, callback, module, method, contextId, inquirerId, metadata = UNDECORATED] = args;
+    const place = [instance, callback, module, contextId, inquirerId] as const;
+    const { argsLength, getParamsMetadata } = this.getMetadata(instance, method, metadata, 'rpc');
+    const pipes = this.#pipes.create(...place);
+    const parameters = getParamsMetadata(module);
+    const hooks = this.#config?.getGlobalPreRequestHooks() ?? [];
+    const isBetween = [pipes, this.#guards.create(...place), this.#interceptors.create(...place), hooks].some(isFilled);
+    // A decorator of the user's own may give a promise of its value.
+    const isPlain = parameters.every(({ type, pipes }) => typeof type === 'number' && pipes.length === 0);
+    if (isBetween || !isPlain || parameters.length === 0) return super.create(...args);
+    const call = (payload: unknown, context: JobContext): unknown => {
+      const values = new Array<unknown>(argsLength).fill(undefined);
+      for (const { index, extractValue } of parameters) values[index] = extractValue(payload, context);
+      return callback.apply(instance, values);
+    };
+    return this.#proxy.create(call as Parameters<JobProxy['create']>[0], this.#filters.create(...place));
+  }
+
   /** Nest's own throws an RpcException, which says less: the name and the status of this one tell a refusal apart. */
   override createGuardsFn(
-    ...[guards, instance, callback, contextType]: Parameters<RpcContextCreator['createGuardsFn']>
-  ): ReturnType<RpcContextCreator['createGuardsFn']> {
+    ...[guards, instance, callback, contextType]: Parameters<Creator['createGuardsFn']>
+  ): ReturnType<Creator['createGuardsFn']> {
     if (guards.length === 0) return null;
     const consumer = new GuardsConsumer();
     return async (params: unknown[]) => {
@@ -94,13 +133,16 @@ class JobContextCreator extends RpcContextCreator {
   }
 }
 
+const isFilled = (list: readonly unknown[]): boolean => list.length > 0;
+
 /** Waits for the result itself, and gives errors to the filters by our rules. */
 class JobProxy extends RpcProxy {
   override create(...[run, handler]: Parameters<RpcProxy['create']>): ReturnType<RpcProxy['create']> {
     const filters = handler as unknown as JobFilters;
     return async (...args: unknown[]) => {
       try {
-        return (await lastValue(run(...args))) as Observable<unknown>;
+        const value = (await run(...args)) as unknown;
+        return (isObservable(value) ? await lastValue(value) : value) as Observable<unknown>;
       } catch (exception) {
         const host = new ExecutionContextHost(args);
         host.setType('rpc');

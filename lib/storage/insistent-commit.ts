@@ -20,21 +20,38 @@ export class InsistentCommit {
     private readonly failed: (error: unknown) => void,
   ) {}
 
-  /** @throws {JobReactorError} STORAGE once this has been stopped */
-  write(write: JobWrite): Promise<WriteResult> {
-    return this.read(() => this.commit.write(write));
+  /**
+   * `then` makes something of the answer, in the same promise: every job gets here several times.
+   * @throws {JobReactorError} STORAGE once this has been stopped
+   */
+  write<T = WriteResult>(write: JobWrite, then?: (result: WriteResult) => T | Promise<T>): Promise<T> {
+    const once = (): Promise<WriteResult> => this.commit.write(write);
+    return once().then(then, (error: unknown) => {
+      const again = this.#again(once, error);
+      return then ? again.then(then) : (again as Promise<T>);
+    }) as Promise<T>;
   }
 
   /** The same for what is to be read. */
   async read<T>(read: () => Promise<T>): Promise<T> {
+    try {
+      return await read();
+    } catch (error) {
+      return await this.#again(read, error);
+    }
+  }
+
+  async #again<T>(ask: () => Promise<T>, failed: unknown): Promise<T> {
+    let error = failed;
     for (let wait = FIRST_WAIT; ; wait = Math.min(wait * 2, LONGEST_WAIT)) {
+      if (error !== this.#told) this.failed(error);
+      this.#told = error;
+      if (this.#stopped) throw error;
+      await new Promise<void>((resolve) => void this.clock.after(wait, resolve));
       try {
-        return await read();
-      } catch (error) {
-        if (error !== this.#told) this.failed(error);
-        this.#told = error;
-        if (this.#stopped) throw error;
-        await new Promise<void>((resolve) => void this.clock.after(wait, resolve));
+        return await ask();
+      } catch (again) {
+        error = again;
       }
     }
   }

@@ -23,11 +23,11 @@ import type { JobsSettings, NodeSettings } from '../job-reactor.options.js';
 import { isFinal } from '../job/job-status.js';
 import type { EmitEvent } from '../job-reactor.events.js';
 import type { GroupCommit } from '../storage/group-commit.js';
+import { InsistentCommit } from '../storage/insistent-commit.js';
 import type { JobStorage, JobWrite, WriteResult } from '../storage/job-storage.js';
 
 const NOTHING: JobDefaults = {};
-const FIRST_STORAGE_RETRY = 100;
-const LONGEST_STORAGE_RETRY = 5_000;
+const NO_ROW: { feedback?: FeedbackRecord } = {};
 
 export interface CompleterParts {
   node: string;
@@ -49,20 +49,32 @@ export interface Completed {
   kept: boolean;
 }
 
+interface CommitHow {
+  /** Its row goes, whatever the settings say. */
+  remove?: boolean;
+  /** What is committed instead of a change that the storage can't take. */
+  refused?: (error: unknown) => Promise<Completed | null>;
+}
+
 /** Commits every change of a stored job. A change with an old fence is refused, and then nothing happened. */
 export class JobCompleter {
   readonly #parts: CompleterParts;
+  /** Trouble with the storage is not the job's failure: an outcome is committed as soon as the storage takes it. */
+  readonly #commits: InsistentCommit;
   #stopped = false;
 
   constructor(parts: CompleterParts) {
     this.#parts = parts;
+    this.#commits = new InsistentCommit(parts.commit, parts.clock, (error) =>
+      parts.emit({ event: 'storage failed', role: `node ${parts.node}`, error }),
+    );
   }
 
   /** The job as its attempt begins, or null when it is no longer there to be run. */
-  async begin(job: StoredJob): Promise<StoredJob | null> {
+  begin(job: StoredJob): Promise<StoredJob | null> {
     const started = this.begun(job);
-    const result = await this.#persist({ kind: 'start', id: job.id, fence: job.fence, change: started });
-    return accepted(result) ? started : null;
+    const write: JobWrite = { kind: 'start', id: job.id, fence: job.fence, change: started };
+    return this.#commits.write(write, (result) => (accepted(result) ? started : null));
   }
 
   /** The same of one whose first commit is still to come, and will say so. */
@@ -75,12 +87,12 @@ export class JobCompleter {
    * take fails the job, with the storage's reason.
    */
   complete(job: StoredJob, outcome: JobOutcome, settled: () => boolean): Promise<Completed | null> {
-    return this.#commit(job, conclude(job, outcome, this.#context(job)), settled).catch((thrown: unknown) => {
-      if (this.#stopped) throw thrown;
+    const refused = (thrown: unknown): Promise<Completed | null> => {
       const { args } = job;
       const failed: JobOutcome = { kind: 'failed', error: errorData(thrown), thrown, unrecoverable: true, args };
       return this.#commit(job, conclude(job, failed, this.#context(job)), settled);
-    });
+    };
+    return this.#commit(job, conclude(job, outcome, this.#context(job)), settled, { refused });
   }
 
   cancel(job: StoredJob, reason: string, settled: () => boolean): Promise<Completed | null> {
@@ -101,10 +113,10 @@ export class JobCompleter {
   }
 
   /** A job that has ended, as it is to run again; null when it is no longer as it was. */
-  async retry(job: StoredJob): Promise<StoredJob | null> {
+  retry(job: StoredJob): Promise<StoredJob | null> {
     const again = retry(job, this.#parts.clock.now());
     const write: JobWrite = { kind: 'save', id: job.id, fence: job.fence, change: changeOf(again) };
-    return accepted(await this.#persist(write)) ? again : null;
+    return this.#commits.write(write, (result) => (accepted(result) ? again : null));
   }
 
   /** A job that waits for its time, as it is due now; null when it is no longer as it was. */
@@ -113,27 +125,28 @@ export class JobCompleter {
   }
 
   /** A job that waits for its time, with other args or another time; null when it is no longer as it was. */
-  async amend(job: StoredJob, change: Omit<JobEdit, 'name'>): Promise<StoredJob | null> {
+  amend(job: StoredJob, change: Omit<JobEdit, 'name'>): Promise<StoredJob | null> {
     const amended: StoredJob = { ...job, ...change, fence: job.fence + 1 };
     const write: JobWrite = { kind: 'save', id: job.id, fence: job.fence, change: changeOf(amended) };
-    return accepted(await this.#persist(write)) ? amended : null;
+    return this.#commits.write(write, (result) => (accepted(result) ? amended : null));
   }
 
   /** Whatever its status, its row goes. One that had not ended ends as `cancelled`. */
-  async remove(job: StoredJob, settled: () => boolean): Promise<Completed | null> {
+  remove(job: StoredJob, settled: () => boolean): Promise<Completed | null> {
     const { clock, node } = this.#parts;
     if (!isFinal(job.status)) {
       const end = cancel(job, REMOVED, 'success', { now: clock.now(), node });
-      return this.#commit(job, end, settled, true);
+      return this.#commit(job, end, settled, { remove: true });
     }
     const { id, fence } = job;
-    const result = await this.#persist({ kind: 'delete', id, fence, ...this.#tombstone(job, false) });
-    return accepted(result) ? { transition: { kind: 'end', job }, feedback: null, kept: false } : null;
+    return this.#commits.write({ kind: 'delete', id, fence, ...this.#tombstone(job, false) }, (result) =>
+      accepted(result) ? { transition: { kind: 'end', job }, feedback: null, kept: false } : null,
+    );
   }
 
   /** A copy that is void: it goes without a word. */
   async drop(job: { id: string; fence: number }): Promise<void> {
-    await this.#persist({ kind: 'delete', id: job.id, fence: job.fence });
+    await this.#commits.write({ kind: 'delete', id: job.id, fence: job.fence }, () => undefined);
   }
 
   policy(job: StoredJob): RetryPolicy {
@@ -158,14 +171,20 @@ export class JobCompleter {
   }
 
   timeout(job: StoredJob): number | undefined {
-    const { own, handler, application, node } = this.#said(job);
-    return own.timeout ?? handler.timeout ?? application.timeout ?? node.timeout;
+    const { options } = job;
+    const { handlers, jobs } = this.#parts;
+    const said = options.timeout ?? handlers.find(job.name)?.defaults.timeout;
+    return said ?? options.defaults?.timeout ?? jobs.defaults.timeout;
   }
 
   /** Whether it runs in a worker thread; what the application's definition says of it does not count. */
   thread(job: StoredJob): boolean {
-    const { own, handler, node } = this.#said(job);
-    return own.thread ?? handler.thread ?? node.thread ?? false;
+    return (
+      job.options.thread ??
+      this.#parts.handlers.find(job.name)?.defaults.thread ??
+      this.#parts.jobs.defaults.thread ??
+      false
+    );
   }
 
   /** Who may say how a job is tried, the first word first: its enqueue, `@Job`, the application, the node's forRoot. */
@@ -182,25 +201,27 @@ export class JobCompleter {
   /** Commits are no longer repeated after a storage failure. */
   stop(): void {
     this.#stopped = true;
+    this.#commits.stop();
   }
 
-  async #commit(
+  #commit(
     before: StoredJob,
     transition: Transition,
     settled: () => boolean,
-    remove = false,
+    { remove = false, refused }: CommitHow = {},
   ): Promise<Completed | null> {
-    const { job, feedback } = transition;
+    const { job, feedback = null } = transition;
     // While the distributor may send the job again its feedback row also stands for "this id has ended here".
-    const kept = feedback !== undefined && (isKept(feedback) || (feedback.final && !settled()));
-    const row = kept ? { feedback } : {};
+    const kept = feedback !== null && (isKept(feedback) || (feedback.final && !settled()));
+    const row = kept ? { feedback } : NO_ROW;
     const write: JobWrite =
       transition.kind === 'end' && (remove || this.#removes(job))
         ? { kind: 'delete', id: job.id, fence: before.fence, ...row, ...this.#tombstone(job, settled()) }
         : { kind: 'save', id: job.id, fence: before.fence, change: changeOf(job), ...row };
-    const result = await this.#persist(write);
-    if (!accepted(result)) return null;
-    return { transition, feedback: feedback ?? null, kept };
+    return this.#commits.write<Completed | null>(write, (result) => {
+      if (typeof result === 'object' && refused && !this.#stopped) return refused(result.error);
+      return accepted(result) ? { transition, feedback, kept } : null;
+    });
   }
 
   #removes(job: StoredJob): boolean {
@@ -219,19 +240,6 @@ export class JobCompleter {
     const now = clock.now();
     const until = (settled && !storage.peers ? enqueuedAt : now) + jobs.dedupRetention;
     return until > now ? { tombstoneUntil: until } : {};
-  }
-
-  /** Trouble with the storage is not the job's failure: the outcome is committed as soon as the storage takes it. */
-  async #persist(write: JobWrite): Promise<WriteResult> {
-    for (let wait = FIRST_STORAGE_RETRY; ; wait = Math.min(wait * 2, LONGEST_STORAGE_RETRY)) {
-      try {
-        return await this.#parts.commit.write(write);
-      } catch (error) {
-        this.#parts.emit({ event: 'storage failed', role: `node ${this.#parts.node}`, error });
-        if (this.#stopped) throw error;
-        await new Promise<void>((resolve) => void this.#parts.clock.after(wait, resolve));
-      }
-    }
   }
 }
 

@@ -1,7 +1,7 @@
 import type { Clock } from '../clock.js';
 import { JobContext } from '../handlers/job-context.js';
 import type { JobAttempt, JobHandler } from '../handlers/job-handler.js';
-import { CancelJob, errorData, JobInterrupted, JobTimeout, Snooze } from '../job/job.errors.js';
+import { CancelJob, errorData, JobTimeout, Snooze } from '../job/job.errors.js';
 import type { JobOutcome } from '../job/job-outcome.js';
 import { jobInfo, type StoredJob } from '../job/job.js';
 import { willRetry, type RetryPolicy } from '../job/job-transitions.js';
@@ -58,19 +58,20 @@ export class JobExecutor {
   }
 
   #execute(order: AttemptOrder): Promise<JobOutcome> {
-    return this.#attempt(order).catch((thrown: unknown) => {
-      const { args } = order.running.job;
-      return { kind: 'failed', error: errorData(thrown), thrown, unrecoverable: false, args };
-    });
+    try {
+      return this.#attempt(order);
+    } catch (thrown) {
+      return Promise.resolve(failure(order, thrown));
+    }
   }
 
-  async #attempt(order: AttemptOrder): Promise<JobOutcome> {
+  #attempt(order: AttemptOrder): Promise<JobOutcome> {
     const { running } = order;
     const { job } = running;
     // Its start took so long to commit that it was cancelled, or the lease lost, before it began.
-    if (running.aborted) return { kind: 'interrupted' };
+    if (running.aborted) return Promise.resolve({ kind: 'interrupted' });
     const context = new JobContext({
-      job: jobInfo(job, this.#node),
+      job: () => jobInfo(job, this.#node),
       fence: job.fence,
       readArgs: () => deserialise(job.args),
       signal: running.signal,
@@ -87,19 +88,39 @@ export class JobExecutor {
       progress: order.progress,
     });
     const work = this.#perform(order, attempt, context, inThread);
-    try {
-      return await running.race(work);
-    } catch (error) {
-      // Only an abort gets here: `perform` turns everything else into an outcome.
-      if (!inThread) this.#watch.left(job, work);
-      if (error instanceof JobInterrupted || !(error instanceof JobTimeout)) return { kind: 'interrupted' };
-      // A thread ends in any case, so the next attempt never meets this one; a handler here may go on.
-      if (inThread) await this.#inThread(inThread, context).catch(() => undefined);
-      return await this.#failed(order, attempt, context, error);
-    } finally {
-      this.#watch.ended(job);
-      deadline?.cancel();
-    }
+    return new Promise((resolve) => {
+      const ended = (outcome: JobOutcome): void => {
+        this.#watch.ended(job);
+        deadline?.cancel();
+        resolve(outcome);
+      };
+      running.whenAborted = (reason) => {
+        if (!inThread) this.#watch.left(job, work);
+        void this.#aborted(order, attempt, context, inThread, reason).then(ended);
+      };
+      work.then(
+        (outcome) => {
+          if (running.aborted) return; // The abort came first, and nobody waits for this.
+          running.whenAborted = undefined;
+          ended(outcome);
+        },
+        (thrown: unknown) => running.aborted ?? ended(failure(order, thrown)),
+      );
+    });
+  }
+
+  /** The handler is not waited for. */
+  async #aborted(
+    order: AttemptOrder,
+    attempt: JobAttempt,
+    context: JobContext,
+    inThread: Promise<ThreadAnswer> | undefined,
+    reason: Error,
+  ): Promise<JobOutcome> {
+    if (!(reason instanceof JobTimeout)) return { kind: 'interrupted' };
+    // A thread ends in any case, so the next attempt never meets this one; a handler here may go on.
+    if (inThread) await this.#inThread(inThread, context).catch(() => undefined);
+    return this.#failed(order, attempt, context, reason).catch((thrown: unknown) => failure(order, thrown));
   }
 
   #deadline(order: AttemptOrder): { cancel(): void } | undefined {
@@ -109,33 +130,48 @@ export class JobExecutor {
       : this.#deadlines.after(timeout, () => running.abort(new JobTimeout(timeout)));
   }
 
-  async #perform(
+  /** No promise more than there has to be: every job gets here. It rejects only when the attempt was aborted. */
+  #perform(
     order: AttemptOrder,
     attempt: JobAttempt,
     context: JobContext,
     inThread: Promise<ThreadAnswer> | undefined,
   ): Promise<Ended> {
-    try {
-      const result = await (inThread ? this.#inThread(inThread, context) : this.#here(order, attempt));
-      for (let index = 0; index < order.handler.callbacks; index++) {
-        if (order.running.aborted) throw order.running.aborted;
-        await attempt.onSuccess(index, snapshot(context));
+    const { handler, running } = order;
+    const failed = (error: unknown): Promise<Ended> => {
+      // After an abort nobody waits here; errbacks are then run by whoever aborted.
+      if (running.aborted) throw error;
+      return this.#failed(order, attempt, context, error);
+    };
+    const done = (value: unknown): Ended | Promise<Ended> => {
+      try {
+        const result = inThread ? (value as string) : serialise(value, `the result of job ${handler.name}`);
+        if (handler.callbacks > 0) return this.#callbacks(order, attempt, context, result).catch(failed);
+        return { kind: 'succeeded', result, args: this.#argsAfter(order, context) };
+      } catch (error) {
+        return failed(error);
       }
-      return { kind: 'succeeded', result, args: this.#argsAfter(order, context) };
+    };
+    try {
+      return (inThread ? this.#inThread(inThread, context) : this.#here(order, attempt)).then(done, failed);
     } catch (error) {
-      // After an abort the race is over and nobody waits here; errbacks are then run by whoever aborted.
-      if (order.running.aborted) throw error;
-      return await this.#failed(order, attempt, context, error);
+      return failed(error);
     }
   }
 
-  /** No promise more than there has to be: every job gets here. */
-  #here({ handler, running: { job } }: AttemptOrder, attempt: JobAttempt): Promise<string> {
-    const payload = readPayload(handler, job.args);
-    const result = handler.schema
+  #here({ handler, running }: AttemptOrder, attempt: JobAttempt): Promise<unknown> {
+    const payload = readPayload(handler, running.job.args);
+    return handler.schema
       ? (payload as Promise<unknown>).then((checked) => attempt.job(checked))
       : attempt.job(payload);
-    return result.then((value) => serialise(value, `the result of job ${job.name}`));
+  }
+
+  async #callbacks(order: AttemptOrder, attempt: JobAttempt, context: JobContext, result: string): Promise<Ended> {
+    for (let index = 0; index < order.handler.callbacks; index++) {
+      if (order.running.aborted) throw order.running.aborted;
+      await attempt.onSuccess(index, snapshot(context));
+    }
+    return { kind: 'succeeded', result, args: this.#argsAfter(order, context) };
   }
 
   /** Its callbacks, here, see `ctx.args` as the thread left them. */
@@ -192,6 +228,11 @@ export class JobExecutor {
       return order.running.job.args;
     }
   }
+}
+
+/** What went wrong outside of the handler, too, is its attempt's failure. */
+function failure({ running }: AttemptOrder, thrown: unknown): JobOutcome {
+  return { kind: 'failed', error: errorData(thrown), thrown, unrecoverable: false, args: running.job.args };
 }
 
 /** Callbacks and errbacks get a copy: only changes to `ctx.args` count. */

@@ -7,7 +7,8 @@ export class RunningJob {
   settled: boolean;
   /** The attempt has ended: what its handler still does is of no concern. */
   over = false;
-  #abort: ((reason: Error) => void) | undefined;
+  /** Called once, by an abort while it is set. */
+  whenAborted: ((reason: Error) => void) | undefined;
   #reason: Error | undefined;
   #signal: AbortController | undefined;
 
@@ -34,18 +35,6 @@ export class RunningJob {
     if (this.#reason) return;
     this.#reason = reason;
     this.#signal?.abort(reason);
-    this.#abort?.(reason);
-  }
-
-  /** Settles with `work`, or with the abort, whichever is first; the loser is not waited for. */
-  race<T>(work: Promise<T>): Promise<T> {
-    if (this.#reason) {
-      work.catch(() => undefined);
-      return Promise.reject(this.#reason);
-    }
-    return new Promise<T>((resolve, reject) => {
-      this.#abort = reject;
-      work.then(resolve, reject);
-    });
+    this.whenAborted?.(reason);
   }
 }

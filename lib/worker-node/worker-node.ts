@@ -132,7 +132,7 @@ export class WorkerNode {
     this.#here.starting.add(waiting.id);
     const running = await this.#stages.starter.begin(waiting);
     this.#here.starting.delete(waiting.id);
-    if (running) return this.#attempt(waiting, running);
+    if (running) return void this.#attempt(waiting, running);
     this.#stages.starter.notBegun(waiting);
     void this.#stages.returning.lookAgain(waiting.id);
     this.#rest();

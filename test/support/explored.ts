@@ -31,7 +31,7 @@ export async function explored(metadata: ModuleMetadata): Promise<Explored> {
 
 export function jobContext(name: string, args: unknown = {}): JobContext {
   return new JobContext({
-    job: {
+    job: () => ({
       id: '018f0000-0000-7000-8000-000000000001',
       name,
       attempt: 1,
@@ -45,7 +45,7 @@ export function jobContext(name: string, args: unknown = {}): JobContext {
       failedAt: null,
       lastError: null,
       period: null,
-    },
+    }),
     fence: 1,
     readArgs: () => structuredClone(args),
     signal: () => new AbortController().signal,

@@ -59,7 +59,7 @@ export class ThreadHost {
 
   async #run({ run, job, fence, args }: ThreadTask): Promise<ThreadOutcome> {
     const context = new JobContext({
-      job,
+      job: () => job,
       fence,
       readArgs: () => deserialise(args),
       signal: () => this.#controller(run).signal,
