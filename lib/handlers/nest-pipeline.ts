@@ -112,7 +112,7 @@ class JobContextCreator extends RpcContextCreator {
     const isPlain = parameters.every(({ type, pipes }) => typeof type === 'number' && pipes.length === 0);
     if (isBetween || !isPlain || parameters.length === 0) return super.create(...args);
     const call = (payload: unknown, context: JobContext): unknown => {
-      const values = new Array<unknown>(argsLength).fill(undefined);
+      const values = Array.from<unknown>({ length: argsLength });
       for (const { index, extractValue } of parameters) values[index] = extractValue(payload, context);
       return callback.apply(instance, values);
     };

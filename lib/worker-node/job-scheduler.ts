@@ -95,6 +95,20 @@ export class JobScheduler {
     return this.#ready.holdsBack ? this.#slots : this.#taken;
   }
 
+  /** A job that has just come, with nothing special to it, would wait for its turn after all others, and for nothing else. */
+  get isFull(): boolean {
+    return !this.#paused && this.#taken >= this.#slots && this.#ready.isPlain && !this.#ready.holdsBack;
+  }
+
+  get hasRoom(): boolean {
+    return !this.#paused && this.#taken < this.#slots;
+  }
+
+  /** Whether a limit may keep jobs of this name from starting. */
+  isLimited(name: string): boolean {
+    return this.#ready.isLimited(name);
+  }
+
   get(id: string): WaitingJob | undefined {
     return this.#waiting.get(id);
   }

@@ -49,7 +49,7 @@ export class LimitedJobs<T extends ReadyJob> {
   }
 
   /** True when the jobs of this name wait here; false: there is no limit to them. */
-  has({ name }: T): boolean {
+  has({ name }: Pick<T, 'name'>): boolean {
     return this.#of(name) !== null;
   }
 

@@ -31,6 +31,7 @@ import { NodeFacts } from './node-facts.js';
 import { ProgressReporter } from './progress-reporter.js';
 import { ReturningJobs } from './returning-jobs.js';
 import type { JobThreads } from './threads/job-threads.js';
+import { UnclaimedJobs } from './unclaimed-jobs.js';
 import { UnrunJobs } from './unrun-jobs.js';
 
 /** Everything a node is made of that is not its own: handed in, so that a simulation can hand in others. */
@@ -72,6 +73,7 @@ export class NodeStages {
   readonly links: DistributorLinks;
   readonly receiver: JobReceiver;
   readonly starter: JobStarter;
+  readonly unclaimed: UnclaimedJobs;
   readonly scheduler: JobScheduler;
   readonly executor: JobExecutor;
   readonly completer: JobCompleter;
@@ -120,6 +122,7 @@ export class NodeStages {
       expired: (job) => void this.unrun.expired(job),
     });
     this.scheduler = scheduler;
+    this.unclaimed = new UnclaimedJobs({ clock, scheduler });
     this.idle = new IdleWait(clock, () => running.size === 0 && scheduler.takenSlots === 0);
     this.executor = new JobExecutor(common);
     const completer = new JobCompleter(common);
@@ -158,7 +161,10 @@ export class NodeStages {
       clearing: new JobClearing({ ...common, scheduler, completer }),
       parked: this.reporter.parked(),
       emit,
-      arrived: async (id) => (id === undefined ? Promise.all(arriving.values()) : arriving.get(id)),
+      arrived: async (id) => {
+        this.unclaimed.flush();
+        return id === undefined ? Promise.all(arriving.values()) : arriving.get(id);
+      },
       ended: (completed) => flow.concluded(completed, false),
       retried: (job) => this.returning.retried(job),
       dropped: () => flow.dropped(),
@@ -184,6 +190,7 @@ export class NodeStages {
   /** Nothing comes in any more, and nothing starts. Resolves when what is just being taken over has been. */
   takeNoMore(): Promise<void> {
     this.receiver.draining = true;
+    this.unclaimed.flush();
     this.opening.stop();
     this.receiver.stop();
     this.leaseLoss.stop();

@@ -43,6 +43,8 @@ export class ReadyJobs<T extends ReadyJob> {
   readonly #limited: LimitedJobs<T>;
   /** How many others may start before the next job that is to run alone. */
   #othersFirst = 0;
+  /** Of those that wait, how many need not be started in the order in which they came. */
+  #special = 0;
   #runsAlone: T | undefined;
   #heldSince = 0;
   #patience = FIRST_PATIENCE;
@@ -65,6 +67,16 @@ export class ReadyJobs<T extends ReadyJob> {
     return this.#plain.size + this.#threaded.size + this.#alone.size + this.#limited.startable;
   }
 
+  /** All that wait start in the order in which they came. */
+  get isPlain(): boolean {
+    return this.#special === 0;
+  }
+
+  /** Whether not all jobs of this name may run that have a slot. */
+  isLimited(name: string): boolean {
+    return this.#limited.has({ name });
+  }
+
   /** Free slots are of no use to others: they are kept for a job that is to run alone, or one runs. */
   get holdsBack(): boolean {
     return this.#runsAlone !== undefined || (this.#othersFirst === 0 && this.#firstAlone !== undefined);
@@ -79,6 +91,7 @@ export class ReadyJobs<T extends ReadyJob> {
 
   push(job: T): void {
     this.#placeOf(job).push(job);
+    if (this.#isSpecial(job)) this.#special++;
     if (job.alone) this.#limited.aside(job, 1);
     this.#watch();
   }
@@ -228,6 +241,11 @@ export class ReadyJobs<T extends ReadyJob> {
   #leave(job: T): void {
     if (job.alone) this.#limited.aside(job, -1);
     this.#placeOf(job).remove(job);
+    if (this.#isSpecial(job)) this.#special--;
+  }
+
+  #isSpecial(job: T): boolean {
+    return job.priority !== 0 || job.group !== '' || this.#placeOf(job) !== this.#plain;
   }
 
   #placeOf(job: T): { push(job: T): void; remove(job: T): void } {

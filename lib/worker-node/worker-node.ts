@@ -86,9 +86,17 @@ export class WorkerNode {
 
   // 5
   async #receive(link: DistributorLink, message: JobMessage): Promise<void> {
+    const { id } = message.job;
+    if (this.#here.arriving.has(id) || link.refused.has(`${id} ${message.assignment}`)) return;
+    const taken = this.#stages.unclaimed.turn(message, () => this.#take(link, message));
+    if (taken && !this.#here.arriving.has(id)) this.#here.arriving.set(id, taken);
+    await (taken ?? this.#take(link, message));
+  }
+
+  async #take(link: DistributorLink, message: JobMessage): Promise<void> {
     const { job, assignment } = message;
     const { id } = job;
-    if (this.#here.arriving.has(id) || link.refused.has(`${id} ${assignment}`)) return;
+    this.#here.arriving.delete(id);
     const { receiver, recoverer, starter, links } = this.#stages;
     const claim = message.claim === true;
     const known = this.#known(id);
@@ -152,6 +160,7 @@ export class WorkerNode {
     });
     this.#stages.progress.ended(running);
     this.#stages.scheduler.freeSlot(waiting);
+    this.#stages.unclaimed.fill();
     const completed = await this.#stages.completer.complete(job, outcome, () => running.settled).catch(() => null);
     this.#here.running.delete(job.id);
     if (outcome.kind === 'failed') this.#stages.facts.failed(job, outcome.thrown, completed);
@@ -174,6 +183,7 @@ export class WorkerNode {
   }
 
   #rest(): void {
+    this.#stages.unclaimed.fill();
     this.#stages.recoverer.refill();
     this.#grant();
     this.#stages.idle.look();
@@ -198,6 +208,8 @@ export class WorkerNode {
   #closed(link: DistributorLink, instance: string): void {
     this.#stages.reporter.closed(link, instance);
     this.#stages.adopter.closed(link);
+    // Its distributor may be gone for good, and nobody else would look for them so soon.
+    this.#stages.unclaimed.flush();
     this.submitter.closed(link);
   }
 

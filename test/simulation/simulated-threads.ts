@@ -61,7 +61,13 @@ export class SimulatedThreads implements JobThreads {
       return { kind: 'threw', thrown: threadDied(new Error('simulated')), args: null };
     }
     const readArgs = (): unknown => deserialise(args);
-    const context = new JobContext({ job: () => job, fence, readArgs, signal: () => signal, progress: () => undefined });
+    const context = new JobContext({
+      job: () => job,
+      fence,
+      readArgs,
+      signal: () => signal,
+      progress: () => undefined,
+    });
     try {
       const result = await this.handlers.find(job.name)!.attempt(context).job(readArgs());
       return { kind: 'returned', result: serialise(result, 'result'), args: serialise(context.args, 'args') };

@@ -4,6 +4,7 @@ import { JobReactorError } from '../../../lib/job-reactor.error.js';
 import type { StoredJob } from '../../../lib/job/job.js';
 import { GroupCommit } from '../../../lib/storage/group-commit.js';
 import type { JobStorage, JobWrite, WriteResult } from '../../../lib/storage/job-storage.js';
+import { ManualClock } from '../../support/manual-clock.js';
 import { sampleJob } from '../../support/sample-job.js';
 
 interface Commit {
@@ -104,15 +105,70 @@ describe('group commit', () => {
     const { storage, next } = heldStorage();
     const group = new GroupCommit(Object.assign(storage, { commitsAtOnce: 2 }), systemClock);
     const named = (prefix: string, count: number) => Array.from({ length: count }, (_, i) => insert(`${prefix}${i}`));
-    for (const write of named('a', 40)) void group.write(write);
+    for (const write of named('a', 300)) void group.write(write);
     const halves = [await next(), await next()];
-    expect(halves.map(({ writes }) => writes.length)).toEqual([20, 20]);
+    expect(halves.map(({ writes }) => writes.length)).toEqual([150, 150]);
     for (const half of halves) half.done();
-    void group.writeMany(named('b', 40));
+    void group.writeMany(named('b', 300));
     const whole = await next();
-    expect(whole.writes).toHaveLength(40);
+    expect(whole.writes).toHaveLength(300);
     whole.done();
     await group.idle();
+  });
+
+  describe('where two commits may be in flight', () => {
+    /** One with 30 writes is in flight. */
+    async function busy(clock: ManualClock) {
+      const held = heldStorage();
+      const group = new GroupCommit(Object.assign(held.storage, { commitsAtOnce: 2 }), clock);
+      const add = (prefix: string, count: number): void => {
+        for (let i = 0; i < count; i++) void group.write(insert(`${prefix}${i}`));
+        clock.endTick();
+      };
+      add('first', 30);
+      return { ...held, group, add, first: await held.next() };
+    }
+    const sizes = (...commits: Commit[]) => commits.map(({ writes }) => writes.length);
+
+    it('few writes go beside it, more wait for it, and many do not', async () => {
+      const clock = new ManualClock({ ticks: 'manual' });
+      const { add, next, none, first } = await busy(clock);
+      add('few', 2);
+      const few = await next();
+      expect(sizes(first, few)).toEqual([30, 2]);
+      few.done();
+      await Promise.resolve();
+      await Promise.resolve();
+      add('more', 100);
+      expect(none()).toBe(true);
+      add('many', 28);
+      expect(sizes(await next())).toEqual([128]);
+    });
+
+    it('those that wait go with the next one when it is through', async () => {
+      const clock = new ManualClock({ ticks: 'manual' });
+      const { add, next, none, first } = await busy(clock);
+      add('more', 60);
+      add('and more', 40);
+      expect(none()).toBe(true);
+      first.done();
+      await Promise.resolve();
+      await Promise.resolve();
+      clock.endTick();
+      expect(sizes(await next())).toEqual([100]);
+    });
+
+    it('those that wait go without it when it takes long, but for a row that somebody holds', async () => {
+      const clock = new ManualClock({ ticks: 'manual' });
+      const { add, next, none } = await busy(clock);
+      add('more', 60);
+      clock.advance(49);
+      clock.endTick();
+      expect(none()).toBe(true);
+      clock.advance(1);
+      clock.endTick();
+      expect(sizes(await next())).toEqual([60]);
+    });
   });
 
   it('lets a caller that waited for a commit join the very next one', async () => {
