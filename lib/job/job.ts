@@ -86,7 +86,10 @@ export interface JobSpec {
 export interface StoredJob extends JobSpec {
   /** Rises with every send to another node. */
   assignment: number;
-  /** In an outbox: storage id of the node it was sent to, null while none was chosen. Null in a node's storage. */
+  /**
+   * In an outbox: storage id of the node it was sent to, null while none was chosen. In a node's storage: id of the node
+   * that claimed the row, which nobody else has then; null while the outbox it came from may send it again.
+   */
   holder: string | null;
   /** Rises whenever the owner or the attempt changes; a write that expects an older one is refused. */
   fence: number;
@@ -161,6 +164,9 @@ export interface JobView {
  * depends on nothing but the job.
  */
 export const isInstant = (spec: Pick<JobSpec, 'runAt' | 'enqueuedAt'>): boolean => spec.runAt <= spec.enqueuedAt;
+
+/** Of a row in a node's storage: no outbox has this job any more, or could send it again. */
+export const isSettled = ({ holder }: Pick<StoredJob, 'holder'>): boolean => holder !== null;
 
 /** The first row of a job that has been accepted and not run yet. */
 export const newStoredJob = (spec: JobSpec, assignment: number): StoredJob => receivedJob(spec, spec.args, assignment);

@@ -23,7 +23,7 @@ export type JobWrite =
   | { kind: 'insert'; job: StoredJob }
   /**
    * Where several processes share a database: the row of an outbox becomes this node's, with the fence, assignment, status,
-   * attempt and startedAt of `job`; the rest is as the outbox wrote it. `stale` when no outbox has such a row, or has given it a higher assignment.
+   * attempt and startedAt of `job`, and the node as holder; the rest is as the outbox wrote it. `stale` when no outbox has such a row, or has given it a higher assignment.
    */
   | { kind: 'claim'; job: StoredJob }
   /**

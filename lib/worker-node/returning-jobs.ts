@@ -1,4 +1,4 @@
-import type { StoredJob } from '../job/job.js';
+import { isSettled, type StoredJob } from '../job/job.js';
 import { isFinal } from '../job/job-status.js';
 import type { JobStorage } from '../storage/job-storage.js';
 import type { DistributorLinks } from './distributor-links.js';
@@ -47,7 +47,7 @@ export class ReturningJobs {
   /** A row an earlier process left; what it ran when it died has crashed. */
   async recovered(job: StoredJob): Promise<void> {
     if (job.status === 'running') await this.#crashed(job);
-    else this.#parts.schedule(job, false);
+    else this.#parts.schedule(job, isSettled(job));
   }
 
   /** It was another node's, whose process is gone. */
@@ -60,7 +60,7 @@ export class ReturningJobs {
     if (!scheduler.remove(job.id)) here.stored++;
     links.here(job);
     if (job.status === 'running') return this.#crashed(job, from);
-    if (recoverer.admits(job)) schedule(job, false);
+    if (recoverer.admits(job)) schedule(job, isSettled(job));
   }
 
   /** It has ended, and somebody wants it run once more. */

@@ -1,5 +1,5 @@
 import type { Clock } from '../clock.js';
-import type { StoredJob } from '../job/job.js';
+import { isSettled, type StoredJob } from '../job/job.js';
 import { hasExpired } from '../job/job-expiry.js';
 import type { Completed, JobCompleter } from './job-completer.js';
 import type { JobRecoverer } from './job-recoverer.js';
@@ -51,7 +51,7 @@ export class UnrunJobs {
     const completed = await completer.crash(job, on);
     if (!completed) return false;
     facts.crashed(job, completed, alone, on);
-    conclude(completed, false);
+    conclude(completed, isSettled(job));
     return true;
   }
 }

@@ -695,7 +695,7 @@ export function jobStorageSuite(name: string, make: () => Promise<StorageUnderTe
         expect(
           await storage.commit([claim(job, 2), claim(later, 2), claim(ended, 2), claim(missing, 2), inserted(mine)]),
         ).toEqual(['done', 'stale', 'stale', 'stale', 'done']);
-        expect(await stored(job.id)).toEqual({ ...job, holder: null, assignment: 2, fence: 0 });
+        expect(await stored(job.id)).toEqual({ ...job, holder: openedId, assignment: 2, fence: 0 });
         expect(await stored(missing.id)).toBeUndefined();
         expect(await node.commit([claim(job, 9)])).toEqual(['stale']);
         expect(await storage.commit([claim(job, 9)])).toEqual(['stale']);
@@ -708,7 +708,7 @@ export function jobStorageSuite(name: string, make: () => Promise<StorageUnderTe
         const job = sampleJob({ holder: openedId, assignment: 1 });
         const { other: outbox } = await open({ role: 'outbox' });
         await outbox.commit([inserted(job)]);
-        const begun: StoredJob = { ...job, holder: null, status: 'running', attempt: 1, fence: 1, startedAt: 77 };
+        const begun: StoredJob = { ...job, holder: openedId, status: 'running', attempt: 1, fence: 1, startedAt: 77 };
         expect(await one({ kind: 'claim', job: begun })).toBe('done');
         expect(await stored(job.id)).toEqual(begun);
         expect(await one({ kind: 'start', id: job.id, fence: 0, change: begun })).toBe('stale');

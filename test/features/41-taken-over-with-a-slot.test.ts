@@ -24,7 +24,8 @@ describeEachDatabase('jobs that are sent while no slot is free', ({ kind }) => {
       commit: (writes) => {
         for (const write of writes) {
           if (write.kind === 'claim') told.push(`claim ${write.job.status}`);
-          else if (write.kind === 'start' || write.kind === 'delete') told.push(write.kind);
+          else if (write.kind === 'delete') told.push(write.feedback ? 'delete, with a feedback' : 'delete');
+          else if (write.kind === 'start') told.push(write.kind);
         }
         return server.commit(writes);
       },
@@ -117,5 +118,17 @@ describeEachDatabase('jobs that are sent while no slot is free', ({ kind }) => {
     free();
     await ran.count(4);
     expect([...ran.all].sort()).toEqual([0, 1, 2, 3]);
+  });
+
+  it('are known as its own to a node that starts again, and leave nothing that has to be acknowledged', async () => {
+    const { outbox, told, ran, node } = await parts();
+    const web = await system.application({ outbox });
+    const first = await system.node({ to: web, ...node, storage: outbox });
+    await web.client.enqueue('work', 1, { after: 1_000, confirm: 'stored' });
+    await first.close();
+    await system.node({ to: web, ...node });
+    await ran.count(1);
+    await eventually('it has ended', () => told.length === 2);
+    expect(told).toEqual(['start', 'delete']);
   });
 });

@@ -163,7 +163,7 @@ export class SimulatedServer {
     )
       return 'stale';
     const begun = { status, attempt, started_at: startedAt };
-    this.tables['jobs']!.set(id, { ...row, ...begun, fence, assignment, holder: null, owner: owner.id });
+    this.tables['jobs']!.set(id, { ...row, ...begun, fence, assignment, holder: owner.id, owner: owner.id });
     return 'done';
   }
 

@@ -128,9 +128,9 @@ export class MysqlCommit {
         ids.map((id) => claimValues(byId.get(id)!)),
       );
       const sql =
-        `UPDATE ${this.tables.jobs} j JOIN ${v.sql} ON j.id = v.id SET j.owner = ?, j.holder = NULL, ` +
+        `UPDATE ${this.tables.jobs} j JOIN ${v.sql} ON j.id = v.id SET j.owner = ?, j.holder = ?, ` +
         `${assignments('fence, assignment, status, attempt, started_at')} WHERE j.owner = ? AND j.unfinished = TRUE AND j.assignment <= v.assignment`;
-      expect(await session.query(sql, [v.param, owner.id, from]), ids.length);
+      expect(await session.query(sql, [v.param, owner.id, owner.id, from]), ids.length);
     }
   }
 

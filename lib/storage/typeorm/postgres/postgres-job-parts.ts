@@ -59,10 +59,10 @@ export const JOB_PARTS: readonly PostgresPart[] = [
     answers: true,
     count: ({ claims }) => claims.length,
     text: ({ tables }) =>
-      `UPDATE ${tables.jobs} AS job SET owner = ?::uuid, holder = NULL, ` +
+      `UPDATE ${tables.jobs} AS job SET owner = ?::uuid, holder = ?, ` +
       `${assignments('fence, assignment, status, attempt, started_at')} FROM ${unnest(CLAIM)} ` +
       `WHERE job.id = v.id AND job.assignment <= v.assignment AND ${ofOutbox(tables)} AND ${MINE} RETURNING job.id`,
-    params: ({ claims }, owner) => [owner.id, ...listParams(CLAIM, claims.map(claimValues))],
+    params: ({ claims }, owner) => [owner.id, owner.id, ...listParams(CLAIM, claims.map(claimValues))],
   },
   {
     name: 'started',
