@@ -14,6 +14,8 @@ export interface Clock {
   now(): number;
   /** Milliseconds that only ever rise; for measuring how long something took or stayed silent. */
   monotonic(): number;
+  /** Milliseconds until the wall clock says `time`, with their fraction; below zero when it has passed. */
+  until(time: number): number;
   /**
    * Calls `run` once, `delay` milliseconds from now or later. Any finite delay is honoured, years as well.
    * A timer with `keepAlive: false` does not keep the process running.
@@ -26,9 +28,22 @@ export interface Clock {
 /** Beyond this `setTimeout` fires at once, so a longer wait is made of several. */
 const LONGEST_TIMEOUT = 2 ** 31 - 1;
 
+/** What to add to the monotonic clock for the wall clock. */
+let offset = performance.timeOrigin;
+
+/** The wall clock with a fraction, which its own readings lack; it is never outside of the millisecond that they say. */
+function exactly(): number {
+  const exact = offset + performance.now();
+  const whole = Date.now();
+  const fitting = Math.min(Math.max(exact, whole), whole + 0.999);
+  offset += fitting - exact;
+  return fitting;
+}
+
 export const systemClock: Clock = {
   now: () => Date.now(),
   monotonic: () => performance.now(),
+  until: (time) => time - exactly(),
   after(delay, run, keepAlive = true) {
     if (!Number.isFinite(delay)) throw new RangeError(`A timer needs a finite delay, not ${delay}.`);
     const end = performance.now() + delay;

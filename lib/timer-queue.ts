@@ -13,6 +13,9 @@ interface Deadline extends HeapEntry {
  */
 const LONGEST_WALL_CLOCK_WAIT = 60_000;
 
+/** Milliseconds. */
+const SHORTEST_WAIT = 1 / 64;
+
 /** Any number of deadlines over one timer of the clock. */
 export class TimerQueue {
   readonly #clock: Clock;
@@ -63,13 +66,20 @@ export class TimerQueue {
     this.#timer = undefined;
     this.#armedFor = Infinity;
     if (!next) return;
-    const wait = Math.max(0, next.time - this.#now());
+    const wait = Math.max(0, this.#wall ? this.#untilTimeOfDay(next.time) : next.time - this.#clock.monotonic());
     this.#armedFor = next.time;
     this.#timer = this.#clock.after(
       this.#wall ? Math.min(wait, LONGEST_WALL_CLOCK_WAIT) : wait,
       () => this.#fire(),
       this.#keepAlive,
     );
+  }
+
+  /** To the fraction: a wait from one whole millisecond to another ends up to one too late. */
+  #untilTimeOfDay(time: number): number {
+    const wait = this.#clock.until(time);
+    // What rounding left must not become a wait too short to move any clock.
+    return wait > 0 ? Math.max(wait, SHORTEST_WAIT) : wait;
   }
 
   #fire(): void {

@@ -34,6 +34,7 @@ export class ManualClock implements Clock {
 
   now = (): number => Math.floor(this.#wall + this.#elapsed);
   monotonic = (): number => this.#elapsed;
+  until = (time: number): number => time - this.#wall - this.#elapsed;
 
   after = (delay: number, run: () => void, keepAlive = true): ClockTimer => {
     if (!Number.isFinite(delay)) throw new RangeError(`A timer needs a finite delay, not ${delay}.`);

@@ -3,7 +3,7 @@ import type { JobHandlers } from '../handlers/job-handler.js';
 import type { JobDefaults } from '../job/define-job.js';
 import { REMOVED } from '../job/job-control.js';
 import { isKept, type FeedbackRecord } from '../job/feedback-record.js';
-import { isSettled, type JobChange, type StoredJob } from '../job/job.js';
+import type { JobChange, StoredJob } from '../job/job.js';
 import { errorData } from '../job/job.errors.js';
 import type { JobEdit } from '../job/job-query.js';
 import type { JobOutcome } from '../job/job-outcome.js';
@@ -103,7 +103,7 @@ export class JobCompleter {
   /** A job that was running when the process of this node died. */
   crash(job: StoredJob, node = this.#parts.node): Promise<Completed | null> {
     const { maxCrashes } = this.#parts.settings;
-    return this.#commit(job, crash(job, maxCrashes, { ...this.#context(job), node }), () => isSettled(job));
+    return this.#commit(job, crash(job, maxCrashes, { ...this.#context(job), node }), () => false);
   }
 
   /** A job that was not started in time. */

@@ -20,6 +20,7 @@ export class Disk implements Store {
     this.rows = new MemoryStorage({
       now: () => Math.floor(world.now),
       monotonic: () => world.now,
+      until: (time) => time - world.now,
       after: (delay, run) => world.at(delay, run),
       endOfTick: (run) => void world.at(0, run),
     });

@@ -155,6 +155,7 @@ export class Life {
   readonly clock: Clock = {
     now: () => Math.floor(this.world.now + this.#offset),
     monotonic: () => this.world.now,
+    until: (time) => time - this.world.now - this.#offset,
     after: (delay, run) => this.#after(delay, run),
     endOfTick: (run) => void this.#after(0, run),
   };

@@ -1,3 +1,4 @@
+import { EventEmitter } from 'node:events';
 import { expect, it } from 'vitest';
 import { systemClock } from '../../../lib/clock.js';
 import { PostgresEngine } from '../../../lib/storage/typeorm/postgres/postgres-engine.js';
@@ -13,11 +14,31 @@ function pool(toldPid: number, asked: Asked[]): PostgresPool {
     asked.push({ text, ...(name === undefined ? {} : { name }) });
     return { rows: text.includes('pg_backend_pid') ? [{ pid: 7 }] : [], rowCount: 1 };
   };
-  const client = { processID: toldPid, query, on: () => undefined, off: () => undefined, release: () => undefined };
-  return new PostgresPool({ connect: async () => client as unknown as PgClient }, systemClock, 5_000, () => undefined);
+  const client = { processID: toldPid, query, release: () => undefined };
+  const pool = { connect: async () => client as unknown as PgClient, on: () => undefined };
+  return new PostgresPool(pool, systemClock, 5_000, () => undefined);
 }
 
 const ask = (of: PostgresPool, sql: string) => of.session((session) => session.query(sql, [1], true));
+
+it('a connection that breaks between two turns of its pool and whoever asked for it does not end the process', async () => {
+  const events = new EventEmitter();
+  const client = Object.assign(new EventEmitter(), {
+    processID: 7,
+    query: () => Promise.reject(new Error('it is gone')),
+    release: () => undefined,
+  });
+  const connect = async (): Promise<PgClient> => {
+    events.emit('acquire', client);
+    client.emit('error', new Error('terminating connection'));
+    return client as unknown as PgClient;
+  };
+  const on = (event: string, listener: (client: PgClient) => void) => events.on(event, listener);
+  const broken = new PostgresPool({ connect, on }, systemClock, 5_000, () => undefined);
+  for (let i = 0; i < 3; i++) await expect(ask(broken, 'SELECT ?')).rejects.toThrow();
+  client.emit('error', new Error('and once more'));
+  expect(client.listenerCount('error')).toBe(1);
+});
 
 it('through a pooler nothing is prepared and no setting is left behind', async () => {
   const asked: Asked[] = [];

@@ -12,7 +12,6 @@ export interface PgClient {
     rowCount: number | null;
   }>;
   on(event: 'error', listener: (error: Error) => void): unknown;
-  off(event: 'error', listener: (error: Error) => void): unknown;
   release(destroy?: boolean): void;
   /** The server's process, as it said when the connection was made. */
   readonly processID?: number | null;
@@ -21,6 +20,8 @@ export interface PgClient {
 
 export interface PgPool {
   connect(): Promise<PgClient>;
+  /** One is handed out: before its own listener for errors is taken away, and before whoever asked for it has it. */
+  on(event: 'acquire', listener: (client: PgClient) => void): unknown;
 }
 
 const SILENCE = `idle_in_transaction_session_timeout = ${LONGEST_SILENCE}`;
@@ -59,13 +60,18 @@ export class PostgresPool {
     private readonly clock: Clock,
     private readonly deadline: number,
     private readonly onStatement: (sql: string) => void,
-  ) {}
+  ) {
+    const known = new WeakSet<PgClient>();
+    // One that breaks would end the process otherwise.
+    pool.on('acquire', (client) => {
+      if (!known.has(client)) client.on('error', nothing);
+      known.add(client);
+    });
+  }
 
   async session<T>(work: (session: Session) => Promise<T>): Promise<T> {
     const client = await this.connect();
     let broken = false;
-    // A connection that breaks while it is ours would end the process otherwise.
-    client.on('error', nothing);
     const query: Session['query'] = async (sql, params = [], keep = false) => {
       this.onStatement(sql);
       try {
@@ -87,7 +93,6 @@ export class PostgresPool {
       // Behind a pooler only what ends with the transaction is ours to set.
       return await work(this.direct.get(client) ? { query } : { query, atBegin: `SET LOCAL ${SILENCE}` });
     } finally {
-      client.off('error', nothing);
       client.release(broken);
     }
   }
