@@ -120,7 +120,7 @@ export class JobEnqueuer {
   /** Before the job is sent: no answer can come too early. */
   #listen({ job, request }: Prepared): Expected {
     const { listeners } = this.#gateway;
-    const { interest, isNew } = listeners.register(job.id);
+    const { interest, isNew } = listeners.register(job.id, 1, job.givenId);
     if (isNew && listeners.keepsMoment(job.name)) interest.moment = new AsyncMoment();
     const { onSuccess, onError } = request;
     if (onSuccess || onError) {
@@ -165,7 +165,7 @@ export class JobEnqueuer {
   /** What was listened for does not come; whoever wanted to hear of it hears of the job that is there. */
   async #winner({ job, request, isNew }: Expected, { winner, heard }: Lost): Promise<Expected> {
     if (isNew) this.#gateway.listeners.drop(job.id, 'another job has its key.');
-    const prepared = { job: { ...job, id: winner }, request };
+    const prepared = { job: { ...job, id: winner, givenId: true }, request };
     const end = heard?.interest.end;
     if (!heard || !end) {
       const expected = this.#listen(prepared);

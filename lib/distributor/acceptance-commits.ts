@@ -108,7 +108,8 @@ export class AcceptanceCommits {
 
   accept(job: HeldJob, node: ConnectedNode | null): void {
     const { held, reused, accepted } = this.#parts;
-    if (held.hasEnded(job.spec.id)) reused(job.spec.id);
+    const { id, givenId } = job.spec;
+    if (givenId && held.hasEnded(id)) reused(id);
     accepted(job, node);
   }
 

@@ -87,7 +87,7 @@ export class JobAcceptor {
 
   /** One there is room for: the same with fewer promises. */
   async #acceptOne(job: NewJob, submitter: string | null): Promise<Intake> {
-    const isFresh = this.#isFresh(job);
+    const isFresh = isNew(job, submitter) || this.#isFresh(job);
     const adding = isFresh
       ? this.#commits.addOne(heldJob(this.#signing.sign(job, submitter)))
       : this.#commits.of(job.id);
@@ -97,9 +97,9 @@ export class JobAcceptor {
   /** Here nothing has to be waited for, but the loop that enqueues must not be all that the process does. */
   async #acceptInMemory(jobs: readonly NewJob[], submitter: string | null): Promise<Intake[]> {
     const { held, choose } = this.#parts;
-    this.#refuseBeyondLimit(jobs.length === 1 ? Number(this.#isFresh(jobs[0]!)) : this.#unknown(jobs).size);
+    if (!this.#fits(jobs.length)) this.#refuseBeyondLimit(this.#unknown(jobs).size);
     const answers = jobs.map((job): Intake => {
-      if (!this.#isFresh(job)) return 'duplicate';
+      if (!isNew(job, submitter) && !this.#isFresh(job)) return 'duplicate';
       const one = heldJob(this.#signing.sign(job, submitter));
       const node = choose(one);
       held.add(one);
@@ -188,6 +188,9 @@ export class JobAcceptor {
     );
   }
 }
+
+/** Its id was made for this very call, so nobody has heard of it; a node may send the same enqueue twice. */
+const isNew = ({ givenId }: NewJob, submitter: string | null): boolean => !givenId && submitter === null;
 
 function intakeOf(result: WriteResult | { winner: string }, isFresh: boolean): Intake {
   if (typeof result === 'object' && 'winner' in result) return result;

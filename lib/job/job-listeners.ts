@@ -56,9 +56,12 @@ export class JobListeners {
     this.#forgotten.register(interest, id);
   }
 
-  /** A repeat of an id shares what is there. `fromRun`: the first run that is of interest. */
-  register(id: string, fromRun = 1): { interest: JobInterest; isNew: boolean } {
-    const known = this.#awake(id);
+  /**
+   * A repeat of an id shares what is there. `fromRun`: the first run that is of interest. `given`: false for an id that was
+   * made just now, and can't be there.
+   */
+  register(id: string, fromRun = 1, given = true): { interest: JobInterest; isNew: boolean } {
+    const known = given ? this.#awake(id) : undefined;
     if (known) {
       known.claims++;
       return { interest: known, isNew: false };
