@@ -28,17 +28,20 @@ export interface Clock {
 /** Beyond this `setTimeout` fires at once, so a longer wait is made of several. */
 const LONGEST_TIMEOUT = 2 ** 31 - 1;
 
-/** What to add to the monotonic clock for the wall clock. */
-let offset = performance.timeOrigin;
-
 /** The wall clock with a fraction, which its own readings lack; it is never outside of the millisecond that they say. */
-function exactly(): number {
-  const exact = offset + performance.now();
-  const whole = Date.now();
-  const fitting = Math.min(Math.max(exact, whole), whole + 0.999);
-  offset += fitting - exact;
-  return fitting;
+function wallClock(): () => number {
+  /** What to add to the monotonic clock; it changes when the wall clock is set, and as that drifts. */
+  let offset = performance.timeOrigin;
+  return () => {
+    const exact = offset + performance.now();
+    const whole = Date.now();
+    const fitting = Math.min(Math.max(exact, whole), whole + 0.999);
+    offset += fitting - exact;
+    return fitting;
+  };
 }
+
+const exactly = wallClock();
 
 export const systemClock: Clock = {
   now: () => Date.now(),
