@@ -75,8 +75,10 @@ export class SideProcess {
   }
 }
 
-/** BENCH_CPU_PROF=<folder> writes a profile of each side there. */
+/** BENCH_CPU_PROF=<folder> writes a profile of each side there; BENCH_NODE_FLAGS are given to both as they are. */
 function profiling({ role }: SideArguments): string[] {
   const folder = process.env['BENCH_CPU_PROF'];
-  return folder ? ['--cpu-prof', `--cpu-prof-dir=${folder}`, `--cpu-prof-name=${role}-${Date.now()}.cpuprofile`] : [];
+  const flags = process.env['BENCH_NODE_FLAGS']?.split(' ') ?? [];
+  if (!folder) return flags;
+  return [...flags, '--cpu-prof', `--cpu-prof-dir=${folder}`, `--cpu-prof-name=${role}-${Date.now()}.cpuprofile`];
 }

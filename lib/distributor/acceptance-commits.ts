@@ -1,3 +1,4 @@
+import { ChurningMap } from '../churning-map.js';
 import { EnqueueUnknown, JobRejected } from '../job/job.errors.js';
 import { CommitInDoubt } from '../storage/commit-in-doubt.js';
 import type { WriteResult } from '../storage/job-storage.js';
@@ -23,7 +24,7 @@ export interface AcceptanceParts {
  */
 export class AcceptanceCommits {
   readonly #parts: AcceptanceParts;
-  readonly #committing = new Map<string, Promise<WriteResult>>();
+  readonly #committing = new ChurningMap<string, Promise<WriteResult>>();
   /** Those whose commit gave no answer, until it is known what became of it. */
   readonly #inDoubt = new Set<string>();
 

@@ -1,3 +1,4 @@
+import { ChurningMap } from '../churning-map.js';
 import type { HeldJob } from './held-job.js';
 import { IdHeap } from './id-heap.js';
 
@@ -10,7 +11,7 @@ export class BeyondWindow {
   /** Taken out from the middle, and skipped when they come up. */
   #gone = new Set<string>();
   /** Whose rows are being read. */
-  readonly #loading = new Map<string, { enqueuedAt: number; turn: number }>();
+  readonly #loading = new ChurningMap<string, { enqueuedAt: number; turn: number }>();
   #loadingHighest = -Infinity;
   /** The first turn of those with that priority. */
   #loadingTurn = Infinity;

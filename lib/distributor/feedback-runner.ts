@@ -1,3 +1,4 @@
+import { ChurningMap } from '../churning-map.js';
 import { readFeedback, type Feedback } from '../job/feedback.js';
 import type { AsyncContext, AsyncMoment } from '../job/async-context.js';
 import type { JobListeners } from '../job/job-listeners.js';
@@ -45,7 +46,7 @@ export class FeedbackRunner {
   /** How often a job was accepted by an id that had been another's; of most ids there is none. */
   readonly #reuses = new Recent<number>(REMEMBERED);
   #hasReuses = false;
-  readonly #running = new Map<string, Promise<Told>>();
+  readonly #running = new ChurningMap<string, Promise<Told>>();
   #isOpen = false;
   #opened: () => void = () => undefined;
   readonly #open = new Promise<void>((resolve) => (this.#opened = resolve));

@@ -1,3 +1,4 @@
+import { ChurningMap } from '../churning-map.js';
 import { nextLife } from '../job/job-life.js';
 import type { StoredJob } from '../job/job.js';
 import { Recent } from '../recent.js';
@@ -10,8 +11,8 @@ const REMEMBERED = 50_000;
 /** Every job this distributor answers for, and where it is. */
 export class HeldJobs {
   readonly pending: PendingJobs;
-  readonly #jobs = new Map<string, HeldJob>();
-  readonly #byHolder = new Map<string, Set<HeldJob>>();
+  readonly #jobs = new ChurningMap<string, HeldJob>();
+  readonly #byHolder = new Map<string, ChurningMap<string, HeldJob>>();
   /** Assignment below which a copy is void; once the job has ended, that is every assignment of its life. */
   readonly #void = new Recent<number>(REMEMBERED);
   /** Those who want to know what is removed while they read. */
@@ -148,7 +149,7 @@ export class HeldJobs {
   }
 
   heldBy(storage: string): HeldJob[] {
-    return [...(this.#byHolder.get(storage) ?? [])];
+    return [...(this.#byHolder.get(storage)?.values() ?? [])];
   }
 
   /** The job has its final result, in the life that this assignment belongs to. */
@@ -184,15 +185,15 @@ export class HeldJobs {
 
   #index(job: HeldJob): void {
     const holder = job.holder ?? '';
-    const jobs = this.#byHolder.get(holder);
-    if (jobs) jobs.add(job);
-    else this.#byHolder.set(holder, new Set([job]));
+    let jobs = this.#byHolder.get(holder);
+    if (!jobs) this.#byHolder.set(holder, (jobs = new ChurningMap()));
+    jobs.set(job.spec.id, job);
   }
 
   #unindex(job: HeldJob): void {
     if (job.holder === null) return;
     const jobs = this.#byHolder.get(job.holder);
-    jobs?.delete(job);
+    if (jobs?.get(job.spec.id) === job) jobs.delete(job.spec.id);
     if (jobs?.size === 0) this.#byHolder.delete(job.holder);
   }
 

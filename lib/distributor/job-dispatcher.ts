@@ -1,3 +1,4 @@
+import { ChurningMap } from '../churning-map.js';
 import type { Clock } from '../clock.js';
 import { didYouMean } from '../job/did-you-mean.js';
 import type { EmitEvent } from '../job-reactor.events.js';
@@ -45,7 +46,7 @@ export class JobDispatcher {
   readonly #routes = new RouteTurns();
   readonly #warned = new Set<string>();
   /** Jobs whose way is being written down before they go it. */
-  readonly #leaving = new Map<string, Promise<void>>();
+  readonly #leaving = new ChurningMap<string, Promise<void>>();
   #awake = false;
   #stopped = false;
   #turn = 0;

@@ -1,3 +1,4 @@
+import { ChurningMap } from '../churning-map.js';
 import type { Clock, ClockTimer } from '../clock.js';
 import { cancel, expire, type Transition } from '../job/job-transitions.js';
 import type { FeedbackRecord } from '../job/feedback-record.js';
@@ -30,7 +31,7 @@ export class JobEndings {
   readonly #parts: EndingParts;
   readonly #expiries: TimerQueue;
   /** Whose rows are being deleted; whether they were this outbox's. */
-  readonly #leaving = new Map<string, Promise<boolean>>();
+  readonly #leaving = new ChurningMap<string, Promise<boolean>>();
 
   constructor(parts: EndingParts) {
     this.#parts = parts;

@@ -1,3 +1,4 @@
+import { ChurningMap } from '../churning-map.js';
 import type { CancelAnswer } from '../job/job-control.js';
 import { endOf, foundJob, type FoundJob } from '../job/found-job.js';
 import type { JobListeners } from '../job/job-listeners.js';
@@ -28,7 +29,7 @@ export class JobQuestions {
   readonly #parts: QuestionParts;
   readonly #requests: JobRequests;
   /** Storage id of the node that stored a job, for jobs this process has a handle of. */
-  readonly #whereabouts = new Map<string, string>();
+  readonly #whereabouts = new ChurningMap<string, string>();
   /** Durable storages whose node was lost, with the cancels that wait for it. */
   readonly #away = new Map<string, Map<string, string>>();
   /** Ids of the jobs that a cancel is kept for; some may have been delivered. */

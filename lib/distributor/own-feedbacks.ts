@@ -1,3 +1,4 @@
+import { ChurningSet } from '../churning-set.js';
 import type { Clock } from '../clock.js';
 import { undelivered, type FeedbackRecord, type KeptFeedback } from '../job/feedback-record.js';
 import { errorData } from '../job/job.errors.js';
@@ -21,7 +22,7 @@ export interface OwnFeedbackParts {
 export class OwnFeedbacks {
   readonly #parts: OwnFeedbackParts;
   readonly #schedule: DeliverySchedule;
-  readonly #telling = new Set<string>();
+  readonly #telling = new ChurningSet<string>();
   #stopped = false;
 
   constructor(parts: OwnFeedbackParts) {

@@ -1,3 +1,4 @@
+import { ChurningSet } from '../churning-set.js';
 import type { Clock } from '../clock.js';
 import { errorData } from '../job/job.errors.js';
 import type { ConnectedNode } from './connected-node.js';
@@ -11,7 +12,7 @@ const LAST_FEEDBACKS_WITHIN = 5_000;
 export class ResultAcks {
   readonly #clock: Clock;
   readonly #batch: TickBatch;
-  readonly #running = new Set<Promise<Told>>();
+  readonly #running = new ChurningSet<Promise<Told>>();
 
   constructor(clock: Clock) {
     this.#clock = clock;

@@ -1,3 +1,4 @@
+import { ChurningMap } from '../churning-map.js';
 import type { ClockTimer } from '../clock.js';
 import type { FeedbackRecord } from '../job/feedback-record.js';
 import type { JobOrigin, JobSpec } from '../job/job.js';
@@ -25,8 +26,8 @@ interface Forward {
 export class ResultForwarder {
   readonly #registry: NodeRegistry;
   readonly #timers: TimerQueue;
-  readonly #forwards = new Map<string, Forward>();
-  readonly #submitted = new Map<string, string>();
+  readonly #forwards = new ChurningMap<string, Forward>();
+  readonly #submitted = new ChurningMap<string, string>();
   readonly #followers = new Map<string, Set<string>>();
 
   constructor(registry: NodeRegistry, timers: TimerQueue) {

@@ -1,3 +1,4 @@
+import { ChurningMap } from '../churning-map.js';
 import type { Clock } from '../clock.js';
 import type { ConnectedNode } from './connected-node.js';
 
@@ -5,7 +6,7 @@ import type { ConnectedNode } from './connected-node.js';
 export class TickBatch {
   readonly #clock: Clock;
   readonly #send: (node: ConnectedNode, ids: string[]) => void;
-  readonly #waiting = new Map<ConnectedNode, string[]>();
+  readonly #waiting = new ChurningMap<ConnectedNode, string[]>();
 
   constructor(clock: Clock, send: (node: ConnectedNode, ids: string[]) => void) {
     this.#clock = clock;

@@ -1,3 +1,4 @@
+import { ChurningMap } from '../churning-map.js';
 import { AsyncMoment, type AsyncContext } from './async-context.js';
 import type { FeedbackRecord } from './feedback-record.js';
 
@@ -29,7 +30,7 @@ export class JobInterest {
  * answer can come too early, and goes with the job's final feedback.
  */
 export class JobListeners {
-  readonly #interests = new Map<string, JobInterest>();
+  readonly #interests = new ChurningMap<string, JobInterest>();
   /** Of jobs that take no memory while they wait: kept for only as long as their handles are. */
   readonly #resting = new Map<string, WeakRef<JobInterest>>();
   readonly #forgotten = new FinalizationRegistry<string>((id) => {

@@ -1,3 +1,5 @@
+import { ChurningSet } from '../churning-set.js';
+import { ChurningMap } from '../churning-map.js';
 import type { Clock, ClockTimer } from '../clock.js';
 import { deliveryFailed } from '../job/feedback-delivery.js';
 import type { KeptFeedback } from '../job/feedback-record.js';
@@ -30,9 +32,9 @@ const MOST = 100_000;
 export class DeliverySchedule {
   readonly #parts: ScheduleParts;
   readonly #timers: TimerQueue;
-  readonly #deferred = new Map<string, ClockTimer>();
+  readonly #deferred = new ChurningMap<string, ClockTimer>();
   /** What came of their delivery is on its way into their rows, so what the rows say is out of date. */
-  readonly #saving = new Set<string>();
+  readonly #saving = new ChurningSet<string>();
   #due: string[] = [];
   #moreInStorage = false;
   #scanning = false;

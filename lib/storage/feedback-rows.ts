@@ -1,3 +1,4 @@
+import { ChurningMap } from '../churning-map.js';
 import { undelivered, type FeedbackDelivery, type FeedbackRecord, type KeptFeedback } from '../job/feedback-record.js';
 import type { FeedbackPage, JobStorage, JobWrite, Tombstone } from './job-storage.js';
 
@@ -39,7 +40,7 @@ export class StoredFeedbacks implements FeedbackRows {
 
 /** Those of a process without a storage: they go with it. */
 export class FeedbacksInMemory implements FeedbackRows {
-  private readonly rows = new Map<string, KeptFeedback>();
+  private readonly rows = new ChurningMap<string, KeptFeedback>();
 
   add(feedback: FeedbackRecord): void {
     this.rows.set(feedback.id, undelivered(feedback));

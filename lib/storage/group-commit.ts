@@ -1,3 +1,4 @@
+import { ChurningMap } from '../churning-map.js';
 import type { Clock, ClockTimer } from '../clock.js';
 import { JobReactorError } from '../job-reactor.error.js';
 import type { FeedbackRecord } from '../job/feedback-record.js';
@@ -46,7 +47,7 @@ export class GroupCommit {
   /** Whether the last commit failed, or is in doubt. */
   failed = false;
   private ready: Entry[] = [];
-  private readonly lastOfJob = new Map<string, Entry>();
+  private readonly lastOfJob = new ChurningMap<string, Entry>();
   private scheduled = false;
   private inFlight = 0;
   private writesInFlight = 0;

@@ -1,3 +1,4 @@
+import { ChurningMap } from '../churning-map.js';
 import { randomUUID } from 'node:crypto';
 import type { Clock } from '../clock.js';
 import { JobReactorError } from '../job-reactor.error.js';
@@ -22,9 +23,9 @@ const PRUNE_EVERY = 3_600_000;
 export class MemoryStorage implements JobStorage {
   readonly durable = false;
   private isOpen = false;
-  private readonly jobs = new Map<string, StoredJob>();
-  private readonly feedbackRows = new Map<string, KeptFeedback>();
-  private readonly feedbacksOfJob = new Map<string, number>();
+  private readonly jobs = new ChurningMap<string, StoredJob>();
+  private readonly feedbackRows = new ChurningMap<string, KeptFeedback>();
+  private readonly feedbacksOfJob = new ChurningMap<string, number>();
   private readonly tombstones = new Map<string, number>();
   readonly keys = new MemoryKeys((job) => this.insert(job));
   readonly schedules = new MemorySchedules((job) => this.insert(job));

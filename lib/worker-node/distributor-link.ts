@@ -1,3 +1,4 @@
+import { ChurningSet } from '../churning-set.js';
 import type { Clock, ClockTimer } from '../clock.js';
 import type { FeedbackRecord } from '../job/feedback-record.js';
 import type { EmitEvent } from '../job-reactor.events.js';
@@ -70,7 +71,7 @@ export class DistributorLink {
   /** Bytes of results sent on this connection, and those that may be. */
   #results = { sent: 0, granted: FIRST_RESULTS };
   /** Assignments refused on this connection: a repeat of one is refused as well, since the job is elsewhere by then. */
-  readonly refused = new Set<string>();
+  readonly refused = new ChurningSet<string>();
 
   constructor(parts: LinkParts, events: LinkEvents) {
     this.#parts = parts;

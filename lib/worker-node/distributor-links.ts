@@ -1,3 +1,4 @@
+import { ChurningMap } from '../churning-map.js';
 import { MOST_CONCERNED } from '../protocol/place-messages.js';
 import type { Clock } from '../clock.js';
 import type { JobHandlers } from '../handlers/job-handler.js';
@@ -52,7 +53,7 @@ export class DistributorLinks {
   readonly #open = new Map<DistributorLink, Welcome | undefined>();
   /** Distributors that were lost and may be back one day, by instance. */
   readonly #lost = new Map<string, Welcome>();
-  readonly #acks = new Map<DistributorLink, StoredEntry[]>();
+  readonly #acks = new ChurningMap<DistributorLink, StoredEntry[]>();
   #grantNext: { instant: number; stored: number } | undefined;
   #draining = false;
   /** Bytes of args that were received and not committed. */

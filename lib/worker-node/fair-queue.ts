@@ -1,3 +1,4 @@
+import { ChurningMap } from '../churning-map.js';
 import type { FairTurns } from '../fair-turns.js';
 import { Heap, type HeapEntry } from '../heap.js';
 import { goesFirst, type ReadyJob } from './ready-job.js';
@@ -13,7 +14,7 @@ interface Lane<T extends ReadyJob> extends HeapEntry {
 export class FairQueue<T extends ReadyJob> {
   readonly #turns: FairTurns;
   readonly #admits: (group: string) => boolean;
-  readonly #lanes = new Map<string, Lane<T>>();
+  readonly #lanes = new ChurningMap<string, Lane<T>>();
   /** Of jobs without a group, which most are: found without a look, and kept while it is empty. */
   readonly #plain: Lane<T> = newLane('');
   /** The lanes that may start something; the others come back by `reopen`. */

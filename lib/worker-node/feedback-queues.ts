@@ -1,3 +1,4 @@
+import { ChurningMap } from '../churning-map.js';
 import type { Clock, ClockTimer } from '../clock.js';
 import type { KeptFeedback } from '../job/feedback-record.js';
 import type { FeedbackRows } from '../storage/feedback-rows.js';
@@ -13,7 +14,7 @@ export interface Outstanding {
 interface Queue {
   readonly distributor: string;
   readonly name: string;
-  readonly entries: Map<string, Outstanding>;
+  readonly entries: ChurningMap<string, Outstanding>;
   /** There are more in the storage. */
   more: boolean;
   loading: boolean;
@@ -43,10 +44,10 @@ const AGAIN_AFTER = 1_000;
  */
 export class FeedbackQueues {
   readonly #parts: QueuesParts;
-  readonly #queues = new Map<string, Queue>();
-  readonly #byId = new Map<string, { queue: Queue; entry: Outstanding }>();
+  readonly #queues = new ChurningMap<string, Queue>();
+  readonly #byId = new ChurningMap<string, { queue: Queue; entry: Outstanding }>();
   /** Those that have left and may still be seen in the storage; true: only by who is reading now. */
-  readonly #gone = new Map<string, boolean>();
+  readonly #gone = new ChurningMap<string, boolean>();
   #reading = 0;
   #again: ClockTimer | undefined;
   #stopped = false;
@@ -146,7 +147,8 @@ export class FeedbackQueues {
   #queueOf({ origin: { distributor }, name }: KeptFeedback): Queue {
     const key = keyOf(distributor, name);
     let queue = this.#queues.get(key);
-    if (!queue) this.#queues.set(key, (queue = { distributor, name, entries: new Map(), more: false, loading: false }));
+    if (!queue)
+      this.#queues.set(key, (queue = { distributor, name, entries: new ChurningMap(), more: false, loading: false }));
     return queue;
   }
 }

@@ -1,3 +1,4 @@
+import { ChurningMap } from '../churning-map.js';
 import { freesKey } from '../job/job-key.js';
 import type { StoredJob } from '../job/job.js';
 import type { KeyFreed } from '../protocol/key-messages.js';
@@ -10,7 +11,7 @@ import type { DistributorLink } from './distributor-link.js';
  */
 export class FreedKeys {
   readonly #open: () => Iterable<DistributorLink>;
-  readonly #begun = new Map<string, StoredJob>();
+  readonly #begun = new ChurningMap<string, StoredJob>();
 
   /** `open`: the links to distributors that have welcomed this node. */
   constructor(open: () => Iterable<DistributorLink>) {

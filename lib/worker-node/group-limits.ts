@@ -1,3 +1,4 @@
+import { ChurningMap } from '../churning-map.js';
 import type { Clock } from '../clock.js';
 import { StartLimit, type PlacesOf, type StartLimits } from './start-limit.js';
 
@@ -16,7 +17,7 @@ export class GroupLimits {
   readonly #limits: StartLimits;
   readonly #clock: Clock;
   readonly #placesOf: (group: string) => PlacesOf;
-  readonly #groups = new Map<string, Counted>();
+  readonly #groups = new ChurningMap<string, Counted>();
   readonly #unlimited: StartLimit;
   #startable = 0;
   #pruneAt = FEWEST_KEPT;

@@ -1,3 +1,5 @@
+import { ChurningSet } from '../churning-set.js';
+import { ChurningMap } from '../churning-map.js';
 import type { Clock, ClockTimer } from '../clock.js';
 import type { StoredJob } from '../job/job.js';
 import type { EmitEvent } from '../job-reactor.events.js';
@@ -17,9 +19,9 @@ export class HandlerWatch {
   readonly #clock: Clock;
   readonly #emit: EmitEvent;
   /** Attempts by job name. */
-  readonly #running = new Map<string, number>();
+  readonly #running = new ChurningMap<string, number>();
   /** Names of those that have run since the last look. */
-  readonly #since = new Set<string>();
+  readonly #since = new ChurningSet<string>();
   #timer: ClockTimer | undefined;
   #stuck = 0;
 

@@ -74,7 +74,7 @@ export class JobExecutor {
       job: () => jobInfo(job, this.#node),
       fence: job.fence,
       readArgs: () => deserialise(job.args),
-      signal: running.signal,
+      signal: () => running.signal(),
       progress: (value) => order.progress(serialise(value, 'progress')),
     });
     const attempt = order.handler.attempt(context);
@@ -94,10 +94,13 @@ export class JobExecutor {
         deadline?.cancel();
         resolve(outcome);
       };
-      running.whenAborted = (reason) => {
+      // Not assigned at once: V8 puts a function that is written as the value of a property among the old objects,
+      // where it keeps all of its job from the collections of young ones.
+      const aborted = (reason: Error): void => {
         if (!inThread) this.#watch.left(job, work);
         void this.#aborted(order, attempt, context, inThread, reason).then(ended);
       };
+      running.whenAborted = aborted;
       work.then(
         (outcome) => {
           if (running.aborted) return; // The abort came first, and nobody waits for this.

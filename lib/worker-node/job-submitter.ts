@@ -1,3 +1,4 @@
+import { ChurningMap } from '../churning-map.js';
 import type { Clock, ClockTimer } from '../clock.js';
 import type { CancelAnswer } from '../job/job-control.js';
 import type { FoundJob } from '../job/found-job.js';
@@ -41,7 +42,7 @@ export class JobSubmitter implements JobGateway {
   readonly #clock: Clock;
   readonly #emit: EmitEvent;
   readonly #links = new Set<DistributorLink>();
-  readonly #submissions = new Map<string, Submission>();
+  readonly #submissions = new ChurningMap<string, Submission>();
 
   constructor(node: string, instance: string, clock: Clock, emit: EmitEvent, paused: () => Pause[] = () => []) {
     this.queries = new SubmitterRequests(instance, clock);

@@ -1,12 +1,14 @@
+import { ChurningSet } from '../churning-set.js';
+import { ChurningMap } from '../churning-map.js';
 import type { RunningJob } from './running-jobs.js';
 
 /** The jobs of a node by how far they have come; who is in none of these waits in the scheduler, or in the storage alone. */
 export class JobsHere {
   /** On their way into the storage: one sent twice is stored and answered once, a cancel waits for it. */
-  readonly arriving = new Map<string, Promise<unknown>>();
+  readonly arriving = new ChurningMap<string, Promise<unknown>>();
   /** They have left the scheduler, until they run. */
-  readonly starting = new Set<string>();
-  readonly running = new Map<string, RunningJob>();
+  readonly starting = new ChurningSet<string>();
+  readonly running = new ChurningMap<string, RunningJob>();
   /** How many are in the storage and have not ended. */
   stored = 0;
   /** How many of those that arrive have a slot already. */

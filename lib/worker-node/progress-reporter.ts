@@ -1,3 +1,4 @@
+import { ChurningMap } from '../churning-map.js';
 import type { Clock, ClockTimer } from '../clock.js';
 import type { StoredJob } from '../job/job.js';
 import type { RunningJob } from './running-jobs.js';
@@ -19,7 +20,7 @@ interface Channel {
 export class ProgressReporter {
   readonly #clock: Clock;
   readonly #send: (job: StoredJob, value: string) => void;
-  readonly #channels = new Map<RunningJob, Channel>();
+  readonly #channels = new ChurningMap<RunningJob, Channel>();
 
   constructor(clock: Clock, send: (job: StoredJob, value: string) => void) {
     this.#clock = clock;

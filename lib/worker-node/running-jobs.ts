@@ -18,13 +18,13 @@ export class RunningJob {
   }
 
   /** Made on first use: an AbortController for every job is costly. */
-  signal = (): AbortSignal => {
+  signal(): AbortSignal {
     if (!this.#signal) {
       this.#signal = new AbortController();
       if (this.#reason) this.#signal.abort(this.#reason);
     }
     return this.#signal.signal;
-  };
+  }
 
   get aborted(): Error | undefined {
     return this.#reason;

@@ -1,3 +1,4 @@
+import { ChurningMap } from '../churning-map.js';
 import type { FeedbackRecord } from '../job/feedback-record.js';
 import { resultBytes } from '../protocol/result-messages.js';
 import type { DistributorLink } from './distributor-link.js';
@@ -11,7 +12,7 @@ export const MOST_UNHEARD = 64 * 1024 * 1024;
  */
 export class UnheardBytes {
   /** Of those in a storage in memory, by feedback id. */
-  readonly #kept = new Map<string, number>();
+  readonly #kept = new ChurningMap<string, number>();
   readonly #waiting = new Map<DistributorLink, FeedbackRecord[]>();
   readonly #durable: boolean;
   readonly #heardMore: () => void;

@@ -1,3 +1,4 @@
+import { ChurningMap } from '../churning-map.js';
 import type { Clock, ClockTimer } from '../clock.js';
 import { Heap } from '../heap.js';
 import type { StoredJob } from '../job/job.js';
@@ -40,7 +41,7 @@ const MOST_ARGS = 64 * 1024 * 1024;
 /** The jobs that wait on a node and their places: until their time comes, until the gate lets them, until a slot is free. */
 export class WaitingJobs {
   readonly #parts: WaitingParts;
-  readonly #byId = new Map<string, WaitingJob>();
+  readonly #byId = new ChurningMap<string, WaitingJob>();
   readonly #deferred = new Heap<WaitingJob>((a, b) => a.dueAt < b.dueAt || (a.dueAt === b.dueAt && a.order < b.order));
   readonly #held = new Heap<WaitingJob>(goesFirst);
   #order = 0;

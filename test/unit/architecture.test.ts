@@ -11,6 +11,8 @@ const byPath = new Map(lib.map((file) => [file.path, file]));
 
 /** Level 0 files beside the folder job/. */
 const BASE = [
+  'churning-map',
+  'churning-set',
   'clock',
   'fair-turns',
   'heap',
@@ -46,7 +48,7 @@ const TOOLS = ['lib/distributor/tick-batch.ts'];
 /** What each part of lib/ may import beside itself. `types` is job-reactor.options.ts, which is checked on its own. */
 const MAY_IMPORT: Record<string, string[]> = {
   base: ['base', 'job'],
-  job: ['job-reactor.error'],
+  job: ['job-reactor.error', 'churning-map'],
   protocol: ['job', 'job-reactor.error'],
   storage: ['job', 'base'],
   handlers: ['job', 'base'],
