@@ -11,7 +11,7 @@ const REMEMBERED = 50_000;
 /** Every job this distributor answers for, and where it is. */
 export class HeldJobs {
   readonly pending: PendingJobs;
-  readonly #jobs = new ChurningMap<string, HeldJob>();
+  readonly #jobs = new Map<string, HeldJob>();
   readonly #byHolder = new Map<string, ChurningMap<string, HeldJob>>();
   /** Assignment below which a copy is void; once the job has ended, that is every assignment of its life. */
   readonly #void = new Recent<number>(REMEMBERED);

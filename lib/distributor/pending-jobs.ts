@@ -1,4 +1,3 @@
-import { ChurningMap } from '../churning-map.js';
 import type { ClockTimer } from '../clock.js';
 import { Heap, type HeapEntry } from '../heap.js';
 import { isInstant } from '../job/job.js';
@@ -79,10 +78,10 @@ class Group implements PendingGroup {
 export class PendingJobs {
   readonly #parts: PendingParts;
   readonly #window: number;
-  readonly #groups = new ChurningMap<string, Group>();
-  readonly #places = new ChurningMap<string, { place: Place; group: Group }>();
+  readonly #groups = new Map<string, Group>();
+  readonly #places = new Map<string, { place: Place; group: Group }>();
   /** Groups of the jobs whose rows are being read. */
-  readonly #loading = new ChurningMap<string, Group>();
+  readonly #loading = new Map<string, Group>();
   #trimAt: number;
   #length = 0;
   #trimAtLength = WINDOW_LENGTH * 2;

@@ -1,4 +1,3 @@
-import { ChurningMap } from '../churning-map.js';
 import { AsyncMoment, type AsyncContext } from './async-context.js';
 import type { FeedbackRecord } from './feedback-record.js';
 
@@ -30,7 +29,7 @@ export class JobInterest {
  * answer can come too early, and goes with the job's final feedback.
  */
 export class JobListeners {
-  readonly #interests = new ChurningMap<string, JobInterest>();
+  readonly #interests = new Map<string, JobInterest>();
   /** Of jobs that take no memory while they wait: kept for only as long as their handles are. */
   readonly #resting = new Map<string, WeakRef<JobInterest>>();
   readonly #forgotten = new FinalizationRegistry<string>((id) => {
