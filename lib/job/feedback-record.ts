@@ -1,4 +1,4 @@
-import type { ErrorData, JobInfo, JobOrigin, Listeners } from './job.js';
+import { FIRST_INFO, FIRST_ROW, type ErrorData, type JobInfo, type JobOrigin, type Listeners } from './job.js';
 
 /** The end of a job, or of one run of a periodic one, on its way to the application. Kept until it is acknowledged. */
 export interface FeedbackRecord {
@@ -33,6 +33,23 @@ export interface FeedbackDelivery {
 /** A feedback as a storage keeps it. */
 export interface KeptFeedback extends FeedbackRecord, FeedbackDelivery {}
 
+/** What each begins as a copy of, as a row does. */
+export const FIRST_FEEDBACK: FeedbackRecord = {
+  id: '',
+  jobId: '',
+  name: '',
+  origin: FIRST_ROW.origin,
+  listeners: 'none',
+  assignment: 0,
+  status: 'succeeded',
+  final: true,
+  side: 'success',
+  args: '',
+  result: null,
+  error: null,
+  job: FIRST_INFO,
+};
+
 export const feedbackId = (jobId: string, run: number): string => `${jobId}:${run}`;
 
 /**
@@ -43,19 +60,7 @@ export const isKept = ({ listeners, job, final }: FeedbackRecord): boolean =>
 
 /** One that was not delivered yet. */
 export const undelivered = (feedback: FeedbackRecord): KeptFeedback => ({
-  id: feedback.id,
-  jobId: feedback.jobId,
-  name: feedback.name,
-  origin: feedback.origin,
-  listeners: feedback.listeners,
-  assignment: feedback.assignment,
-  status: feedback.status,
-  final: feedback.final,
-  side: feedback.side,
-  args: feedback.args,
-  result: feedback.result,
-  error: feedback.error,
-  job: feedback.job,
+  ...feedback,
   failures: 0,
   dueAt: 0,
   lastError: null,

@@ -1,5 +1,5 @@
 import type { BackoffFunction } from './define-job.js';
-import { feedbackId } from './feedback-record.js';
+import { feedbackId, FIRST_FEEDBACK } from './feedback-record.js';
 import { jobInfo } from './job.js';
 import type { FeedbackRecord } from './feedback-record.js';
 import type { BackoffData, ErrorData, StoredJob } from './job.js';
@@ -199,6 +199,7 @@ function feedback(
   told: Told,
 ): FeedbackRecord {
   return {
+    ...FIRST_FEEDBACK,
     id: feedbackId(job.id, job.run),
     jobId: job.id,
     name: job.name,

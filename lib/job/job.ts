@@ -171,10 +171,41 @@ export const isSettled = ({ holder }: Pick<StoredJob, 'holder'>): boolean => hol
 /** The first row of a job that has been accepted and not run yet. */
 export const newStoredJob = (spec: JobSpec, assignment: number): StoredJob => receivedJob(spec, spec.args, assignment);
 
+/**
+ * What is the same in each new row. A row begins as a copy of it, and not as a literal: V8 makes literals old objects from
+ * the start once many of them have lived long (docs/decisions.md, "What outlives its job").
+ */
+export const FIRST_ROW = {
+  id: '',
+  name: '',
+  args: '',
+  options: {},
+  priority: 0,
+  enqueuedAt: 0,
+  runAt: 0,
+  origin: { distributor: '', instance: '', storage: null, submitter: null },
+  listeners: 'none',
+  givenId: false,
+  assignment: 0,
+  holder: null,
+  fence: 0,
+  status: 'queued',
+  run: 1,
+  attempt: 0,
+  crashes: 0,
+  dueAt: 0,
+  startedAt: null,
+  failedAt: null,
+  finishedAt: null,
+  lastError: null,
+  result: null,
+} satisfies StoredJob;
+
 /** The same of one whose args came apart from the rest. */
 export function receivedJob(spec: Omit<JobSpec, 'args'>, args: string, assignment: number): StoredJob {
   // Every field by name: a spread with this many new fields makes slow objects on Node 20, ten times over.
   return {
+    ...FIRST_ROW,
     id: spec.id,
     name: spec.name,
     args,
@@ -186,23 +217,29 @@ export function receivedJob(spec: Omit<JobSpec, 'args'>, args: string, assignmen
     listeners: spec.listeners,
     givenId: spec.givenId,
     assignment,
-    holder: null,
-    fence: 0,
-    status: 'queued',
-    run: 1,
-    attempt: 0,
-    crashes: 0,
     dueAt: spec.runAt,
-    startedAt: null,
-    failedAt: null,
-    finishedAt: null,
-    lastError: null,
-    result: null,
   };
 }
 
+export const FIRST_INFO: JobInfo = {
+  id: '',
+  name: '',
+  attempt: 0,
+  run: 0,
+  node: '',
+  distributor: '',
+  priority: 0,
+  enqueuedAt: 0,
+  runAt: 0,
+  startedAt: null,
+  failedAt: null,
+  lastError: null,
+  period: null,
+};
+
 export function jobInfo(job: StoredJob, node: string): JobInfo {
   const info: JobInfo = {
+    ...FIRST_INFO,
     id: job.id,
     name: job.name,
     attempt: job.attempt,

@@ -5,9 +5,13 @@ import type { FeedbackRows } from '../storage/feedback-rows.js';
 import type { DistributorLink } from './distributor-link.js';
 
 /** A feedback in memory, and the link it was sent on and has not been acknowledged. */
-export interface Outstanding {
-  readonly feedback: KeptFeedback;
-  sentOn: DistributorLink | null;
+export class Outstanding {
+  sentOn: DistributorLink | null = null;
+
+  constructor(
+    readonly feedback: KeptFeedback,
+    readonly queue: Queue,
+  ) {}
 }
 
 /** Those for one job name of one application. */
@@ -45,7 +49,7 @@ const AGAIN_AFTER = 1_000;
 export class FeedbackQueues {
   readonly #parts: QueuesParts;
   readonly #queues = new ChurningMap<string, Queue>();
-  readonly #byId = new ChurningMap<string, { queue: Queue; entry: Outstanding }>();
+  readonly #byId = new ChurningMap<string, Outstanding>();
   /** Those that have left and may still be seen in the storage; true: only by who is reading now. */
   readonly #gone = new ChurningMap<string, boolean>();
   #reading = 0;
@@ -57,11 +61,11 @@ export class FeedbackQueues {
   }
 
   get(id: string): Outstanding | undefined {
-    return this.#byId.get(id)?.entry;
+    return this.#byId.get(id);
   }
 
-  *entries(): Iterable<Outstanding> {
-    for (const { entry } of this.#byId.values()) yield entry;
+  entries(): Iterable<Outstanding> {
+    return this.#byId.values();
   }
 
   /** Undefined when it is there already, or stays in the storage for now. */
@@ -70,9 +74,9 @@ export class FeedbackQueues {
     const queue = this.#queueOf(feedback);
     const { size } = queue.entries;
     if (size >= WINDOW || (size >= WAITING && !this.#parts.reachable(feedback))) return void (queue.more = true);
-    const entry: Outstanding = { feedback, sentOn: null };
+    const entry = new Outstanding(feedback, queue);
     queue.entries.set(feedback.id, entry);
-    this.#byId.set(feedback.id, { queue, entry });
+    this.#byId.set(feedback.id, entry);
     return entry;
   }
 
@@ -86,7 +90,7 @@ export class FeedbackQueues {
     queue.entries.delete(id);
     if (queue.entries.size === 0 && !queue.more && !queue.loading)
       this.#queues.delete(keyOf(queue.distributor, queue.name));
-    return found.entry.feedback;
+    return found.feedback;
   }
 
   /** The storage knows what became of these. */

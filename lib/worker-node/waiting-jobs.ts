@@ -79,27 +79,11 @@ export class WaitingJobs {
   }
 
   /** For a job that has no place yet. */
-  entry(job: StoredJob, { settled, thread, alone }: WaitingHow): WaitingJob {
+  entry(job: StoredJob, how: WaitingHow): WaitingJob {
     const { clock, storage } = this.#parts;
     const wait = job.dueAt - clock.now();
-    return {
-      id: job.id,
-      name: job.name,
-      group: job.options.group ?? '',
-      dueAt: job.dueAt,
-      priority: job.priority,
-      fence: job.fence,
-      order: this.#order++,
-      ready: wait <= 0,
-      held: false,
-      amending: false,
-      thread,
-      alone,
-      settled,
-      job: storage.durable && (wait > KEEP_ARGS_FOR || this.#args >= MOST_ARGS) ? null : job,
-      expiry: null,
-      position: -1,
-    };
+    const isLong = storage.durable && (wait > KEEP_ARGS_FOR || this.#args >= MOST_ARGS);
+    return new WaitingEntry(job, how, this.#order++, wait <= 0, isLong ? null : job);
   }
 
   add(entry: WaitingJob): void {
@@ -147,6 +131,41 @@ export class WaitingJobs {
   #placeOf({ ready, held }: WaitingJob): { push(entry: WaitingJob): void; remove(entry: WaitingJob): void } {
     if (held) return this.#held;
     return ready ? this.#parts.ready : this.#deferred;
+  }
+}
+
+/** A class and no literal, which V8 would make an old object from the start once many of them have waited long. */
+class WaitingEntry implements WaitingJob {
+  readonly id: string;
+  readonly name: string;
+  readonly group: string;
+  readonly dueAt: number;
+  readonly priority: number;
+  readonly thread: boolean;
+  readonly alone: boolean;
+  settled: boolean;
+  fence: number;
+  held = false;
+  amending = false;
+  expiry: ClockTimer | null = null;
+  position = -1;
+
+  constructor(
+    row: StoredJob,
+    { settled, thread, alone }: WaitingHow,
+    readonly order: number,
+    public ready: boolean,
+    public job: StoredJob | null,
+  ) {
+    this.id = row.id;
+    this.name = row.name;
+    this.group = row.options.group ?? '';
+    this.dueAt = row.dueAt;
+    this.priority = row.priority;
+    this.fence = row.fence;
+    this.thread = thread;
+    this.alone = alone;
+    this.settled = settled;
   }
 }
 
