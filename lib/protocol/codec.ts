@@ -59,6 +59,7 @@ export function decodePayload(rule: Rule, bytes: Buffer, start: number, end: num
   const wrong = rule.header.check(message);
   if (wrong !== null) throw new ProtocolError(`${type}${wrong}.`);
 
+  rule.read?.(message as never);
   message['type'] = type;
   let partStart = headerEnd;
   for (let i = 0; i < parts.length; i++) {

@@ -12,6 +12,7 @@ import {
   name,
   pickJob,
   pickSubmittedJob,
+  readJob,
   remark,
   sentJob,
   submittedJob,
@@ -164,6 +165,7 @@ export const JOB_MESSAGES: {
     fields: { job: sentJob, assignment, claim: optional(flag) },
     parts: ['args'],
     pick: ({ job, assignment, claim }) => ({ job: pickJob(job), assignment, ...(claim ? { claim } : {}) }),
+    read: (header) => void (header.job = readJob(header.job as never)),
   },
   stored: {
     number: 9,

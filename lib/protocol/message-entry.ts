@@ -21,8 +21,10 @@ export interface Entry<M> {
   once?: true;
   fields: FieldsOf<HeaderOf<M>>;
   parts: readonly PartsOf<M>[];
-  /** What of the message makes up the header; without it, everything but type and parts. */
-  pick?(message: M): HeaderOf<M>;
+  /** What of the message makes up the header, rows as lists; without it, everything but type and parts. */
+  pick?(message: M): { [K in keyof HeaderOf<M>]: unknown };
+  /** Makes objects of the rows in a header that was checked. */
+  read?(header: { [K in keyof HeaderOf<M>]: unknown }): void;
   /** A list that may be split over several messages. */
   split?: keyof HeaderOf<M> & string;
 }

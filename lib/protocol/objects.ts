@@ -28,6 +28,7 @@ import {
   optional,
   pair,
   record,
+  row,
   text,
   uuid,
 } from './field.js';
@@ -50,10 +51,10 @@ export const remark = text(LONGEST_REMARK);
 export const moment = integer(0, LAST_MOMENT);
 export const count = integer(0);
 export const assignment = integer(0, HIGHEST_ASSIGNMENT);
-const priority = integer(-2147483648, 2147483647);
+export const priority = integer(-2147483648, 2147483647);
 export const listeners: Field<Listeners> = oneOf('closures', 'declared', 'none');
 export const names = list(name, 1000);
-const trace: Field<TraceCarrier> = list(pair(name, remark), 16);
+export const trace: Field<TraceCarrier> = list(pair(name, remark), 16);
 
 const fieldsOfBackoff = {
   type: oneOf('linear', 'exponential'),
@@ -91,6 +92,7 @@ const options = record<JobOptions>('an options object', fieldsOfOptions);
 const parties = { distributor: name, instance: uuid, storage: nullable(uuid), submitter: nullable(uuid) };
 const fieldsOfOrigin = { ...parties, mac: optional(bytes16) };
 export const origin = record<JobOrigin>('an origin object', fieldsOfOrigin);
+export const originRow = row<JobOrigin>('an origin row', fieldsOfOrigin);
 
 const fieldsOfError = {
   name: text(LONGEST_NAME),
@@ -113,9 +115,9 @@ const fieldsOfSubmittedJob = {
 type SubmittedJob = Omit<JobSpec, 'args' | 'origin'>;
 export const submittedJob = record<SubmittedJob>('a submitted job object', fieldsOfSubmittedJob);
 
-const fieldsOfSentJob = { ...fieldsOfSubmittedJob, origin };
+const fieldsOfSentJob = { ...fieldsOfSubmittedJob, origin: originRow };
 type SentJob = Omit<JobSpec, 'args'>;
-export const sentJob = record<SentJob>('a job object', fieldsOfSentJob);
+export const sentJob = row<SentJob>('a job row', fieldsOfSentJob);
 
 const fieldsOfInfo = {
   id: uuid,
@@ -169,7 +171,7 @@ export const filter = record<JobPageQuery>('a filter object', fieldsOfFilter);
 /** For the specification: these objects by the name their section has there. */
 export const OBJECTS: ReadonlyMap<string, Readonly<Record<string, Check>>> = new Map<string, Record<string, Check>>([
   ['submitted job', fieldsOfSubmittedJob],
-  ['job', fieldsOfSentJob],
+  ['job row', fieldsOfSentJob],
   ['options', fieldsOfOptions],
   ['defaults', fieldsOfDefaults],
   ['backoff', fieldsOfBackoff],
@@ -198,18 +200,50 @@ export function pickSubmittedJob(job: SubmittedJob): SubmittedJob {
   };
 }
 
-export function pickJob(job: SentJob): SentJob {
+/** An optional value that is absent. */
+type Absent = null | undefined;
+type JobRow = [...fields: [string, string, JobOptions, number, number, number, Listeners, boolean], origin: OriginRow];
+export type OriginRow = [...parties: [string, string, string | null, string | null], mac?: string | Absent];
+
+export function pickJob(job: SentJob): JobRow {
+  return [
+    job.id,
+    job.name,
+    job.options,
+    job.priority,
+    job.enqueuedAt,
+    job.runAt,
+    job.listeners,
+    job.givenId,
+    pickOrigin(job.origin),
+  ];
+}
+
+/** By index: a pattern would go through the list's iterator. */
+export function readJob(row: JobRow): SentJob {
   return {
-    id: job.id,
-    name: job.name,
-    options: job.options,
-    priority: job.priority,
-    enqueuedAt: job.enqueuedAt,
-    runAt: job.runAt,
-    listeners: job.listeners,
-    givenId: job.givenId,
-    origin: job.origin,
+    id: row[0],
+    name: row[1],
+    options: row[2],
+    priority: row[3],
+    enqueuedAt: row[4],
+    runAt: row[5],
+    listeners: row[6],
+    givenId: row[7],
+    origin: readOrigin(row[8]),
   };
+}
+
+export function pickOrigin({ distributor, instance, storage, submitter, mac }: JobOrigin): OriginRow {
+  return mac === undefined
+    ? [distributor, instance, storage, submitter]
+    : [distributor, instance, storage, submitter, mac];
+}
+
+export function readOrigin(row: OriginRow): JobOrigin {
+  const from: JobOrigin = { distributor: row[0], instance: row[1], storage: row[2], submitter: row[3] };
+  if (row[4]) from.mac = row[4];
+  return from;
 }
 
 export function pickView(from: JobView): JobView {

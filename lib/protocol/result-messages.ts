@@ -1,6 +1,6 @@
 import type { FeedbackRecord } from '../job/feedback-record.js';
 import type { ErrorData } from '../job/job.js';
-import { feedback, pickFeedback } from './feedback-objects.js';
+import { feedback, pickFeedback, readFeedback } from './feedback-objects.js';
 import { feedbackIdField, list, nullable, oneOf } from './field.js';
 import type { Entry } from './message-entry.js';
 import { count, error, MOST_ENTRIES, pickError } from './objects.js';
@@ -46,6 +46,7 @@ export const RESULT_MESSAGES: {
     fields: { feedback },
     parts: ['args', 'result'],
     pick: (message) => ({ feedback: pickFeedback(message.feedback) }),
+    read: (header) => void (header.feedback = readFeedback(header.feedback as never)),
   },
   'result-ack': {
     number: 14,

@@ -16,6 +16,7 @@ export interface Rule {
   readonly empty: boolean;
   readonly parts: readonly PartName[];
   readonly pick: ((message: Message) => object) | null;
+  readonly read: ((header: never) => void) | null;
   readonly split: string | null;
 }
 
@@ -32,6 +33,7 @@ function rule(type: MessageType): Rule {
     empty: Object.keys(entry.fields).length === 0,
     parts: entry.parts,
     pick: entry.pick ?? null,
+    read: entry.read ?? null,
     split: entry.split ?? null,
   };
 }

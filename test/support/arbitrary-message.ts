@@ -96,20 +96,28 @@ const info = fc.record({
   lastError: nullable(error),
   period: nullable(duration),
 });
+const extras = fc.record({ group: name, key: name, trace }, { requiredKeys: [] });
 const feedbackIds = fc.tuple(uuid, fc.integer({ min: 1 })).map(([id, run]) => feedbackId(id, run));
-const feedback = fc.record({
-  id: feedbackIds,
-  jobId: uuid,
-  name,
-  origin,
-  listeners,
-  assignment,
-  status: fc.constantFrom('succeeded' as const, 'failed' as const, 'cancelled' as const, 'dead' as const),
-  final: fc.boolean(),
-  side: fc.constantFrom('success' as const, 'error' as const),
-  error: nullable(error),
-  job: info,
-});
+/** What its job information repeats is the same. */
+const feedback = fc
+  .record({
+    jobId: uuid,
+    name,
+    origin,
+    listeners,
+    assignment,
+    status: fc.constantFrom('succeeded' as const, 'failed' as const, 'cancelled' as const, 'dead' as const),
+    final: fc.boolean(),
+    side: fc.constantFrom('success' as const, 'error' as const),
+    error: nullable(error),
+    run: fc.integer({ min: 1 }),
+    job: info,
+    extras,
+  })
+  .map(({ run, job, extras: more, ...said }) => {
+    const repeated = { id: said.jobId, name: said.name, run, distributor: said.origin.distributor };
+    return { ...said, id: feedbackId(said.jobId, run), job: { ...job, ...repeated, ...more } };
+  });
 const view = fc.record({
   id: uuid,
   name,

@@ -27,6 +27,18 @@ const spec: JobSpec = {
   givenId: false,
 };
 
+/** The job as a list, as it is on the wire. */
+const jobRow = (options: unknown, ...more: unknown[]): unknown[] => {
+  const { id, name, priority, enqueuedAt, runAt, listeners, givenId, origin } = spec;
+  const { distributor, instance, storage, submitter } = origin;
+  const from = [distributor, instance, storage, submitter];
+  return [id, name, options, priority, enqueuedAt, runAt, listeners, givenId, from, ...more];
+};
+const sentJob =
+  (job: unknown): (() => Message[]) =>
+  () =>
+    decode([frame(8, JSON.stringify({ job, assignment: 1 }), [Buffer.from('1')])]);
+
 const roundTrip = (message: Message): Message => decode([encode([message])])[0] as Message;
 const credit =
   (header: string): (() => Message[]) =>
@@ -104,10 +116,8 @@ describe('a header', () => {
     expect(credit(`{"instant":1,"stored":2,"${name}":{}}`)).toThrow(ProtocolError);
     const escaped = [...name].map((c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`).join('');
     expect(credit(`{"instant":1,"stored":2,"${escaped}":{}}`)).toThrow(ProtocolError);
-    const job = { ...spec, options: JSON.parse(`{"${name}":1}`) as object };
-    expect(() => decode([frame(8, JSON.stringify({ job, assignment: 1 }), [Buffer.from('1')])])).toThrow(
-      `job.job.options must not have a field named ${name}`,
-    );
+    const options: unknown = JSON.parse(`{"${name}":1}`);
+    expect(sentJob(jobRow(options))).toThrow(`job.job.options must not have a field named ${name}`);
   });
 
   it.each([
@@ -151,6 +161,22 @@ describe('a header', () => {
     const name = 'n'.repeat(256);
     const header = JSON.stringify({ storage: ID, instance: ID, name });
     expect(() => decode([frame(19, header)])).toThrow('peer-lost.name must be text of 1 to 255 characters');
+  });
+});
+
+describe('a row', () => {
+  it('may have values of a later version behind its own, which go no further', () => {
+    const { args: _, ...job } = spec;
+    const later = [...jobRow({}).slice(0, -1), ['web', ID, null, null, null, { later: true }], { __proto__: [] }, 1];
+    expect(sentJob(later)()).toEqual([{ type: 'job', job, assignment: 1, args: '1' }]);
+  });
+
+  it('has no value too few, none of another kind, and is no object', () => {
+    expect(sentJob(jobRow({}).slice(0, -1))).toThrow('job.job must be a job row, a list of 9 values or more');
+    expect(sentJob(spec)).toThrow('job.job must be a job row, a list of 9 values or more');
+    expect(sentJob([...jobRow({}).slice(0, -1), ['web', ID, null]])).toThrow('job.job.origin must be an origin row');
+    expect(sentJob([...jobRow({}).slice(0, 2), null, ...jobRow({}).slice(3)])).toThrow('job.job.options must be');
+    expect(sentJob([...jobRow({}).slice(0, -1), ['web', ID, null, 7]])).toThrow('job.job.origin.submitter must be');
   });
 });
 
