@@ -37,8 +37,8 @@ const LONG = 50;
 
 /**
  * Gathers writes into commits: while as many are in flight as the storage gains from, everything that arrives waits and
- * goes into the next one. Writes about the same job stay in order, and are never in flight together. A promise is
- * settled strictly after its COMMIT.
+ * goes into the next one. Writes about the same job stay in order, and are in no commit together but where the storage
+ * keeps the order itself. A promise is settled strictly after its COMMIT.
  */
 export class GroupCommit {
   /** How many commits and writes went to the storage so far. */
@@ -91,13 +91,20 @@ export class GroupCommit {
   private add(write: JobWrite, unit: number): Promise<WriteResult> {
     return new Promise((resolve, reject) => {
       const entry: Entry = { write, size: sizeOf(write), unit, next: undefined, resolve, reject };
-      const id = jobOf(write);
-      const earlier = id === undefined ? undefined : this.lastOfJob.get(id);
-      if (id !== undefined) this.lastOfJob.set(id, entry);
+      const earlier = this.earlier(entry);
       if (earlier) earlier.next = entry;
       else this.ready.push(entry);
       this.schedule();
     });
+  }
+
+  /** The write that this one has to wait for, as it is about the same job. */
+  private earlier(entry: Entry): Entry | undefined {
+    const id = this.storage.inOrder ? undefined : jobOf(entry.write);
+    if (id === undefined) return undefined;
+    const earlier = this.lastOfJob.get(id);
+    this.lastOfJob.set(id, entry);
+    return earlier;
   }
 
   // Always at the end of the tick, also after a commit: those who waited for it write again in this very tick.
@@ -177,10 +184,9 @@ export class GroupCommit {
   }
 
   private release(entry: Entry): void {
-    const id = jobOf(entry.write);
-    if (id === undefined) return;
-    if (entry.next) this.ready.push(entry.next);
-    else this.lastOfJob.delete(id);
+    if (entry.next) return void this.ready.push(entry.next);
+    const id = this.storage.inOrder ? undefined : jobOf(entry.write);
+    if (id !== undefined) this.lastOfJob.delete(id);
   }
 
   private get atOnce(): number {

@@ -2,7 +2,7 @@ import { ChurningMap } from '../churning-map.js';
 import { randomUUID } from 'node:crypto';
 import type { Clock } from '../clock.js';
 import { JobReactorError } from '../job-reactor.error.js';
-import { undelivered, type FeedbackRecord, type KeptFeedback } from '../job/feedback-record.js';
+import { feedbackId, undelivered, type FeedbackRecord, type KeptFeedback } from '../job/feedback-record.js';
 import type { StoredJob } from '../job/job.js';
 import { isFinal, type JobStatus } from '../job/job-status.js';
 import { MemoryKeys } from './memory-keys.js';
@@ -22,10 +22,12 @@ const PRUNE_EVERY = 3_600_000;
 /** Keeps jobs in this process and loses them with it. Same rules as a database: fences, tombstones, copies. */
 export class MemoryStorage implements JobStorage {
   readonly durable = false;
+  readonly inOrder = true;
   private isOpen = false;
   private readonly jobs = new ChurningMap<string, StoredJob>();
   private readonly feedbackRows = new ChurningMap<string, KeptFeedback>();
-  private readonly feedbacksOfJob = new ChurningMap<string, number>();
+  /** How many a job has of later runs; of the first, which is all that most have, the id is known. */
+  private readonly laterFeedbacks = new ChurningMap<string, number>();
   private readonly tombstones = new Map<string, number>();
   readonly keys = new MemoryKeys((job) => this.insert(job));
   readonly schedules = new MemorySchedules((job) => this.insert(job));
@@ -42,7 +44,7 @@ export class MemoryStorage implements JobStorage {
   async commit(writes: readonly JobWrite[]): Promise<WriteResult[]> {
     this.assertOpen();
     this.pruneTombstones();
-    // Forgets come last; between the others order doesn't matter, as no two are about the same job.
+    // Forgets come last, as in a database.
     const results = writes.map((write) => this.apply(write));
     for (const write of writes) {
       if (write.kind !== 'forget-feedback') continue;
@@ -106,7 +108,7 @@ export class MemoryStorage implements JobStorage {
     this.isOpen = false;
     this.jobs.clear();
     this.feedbackRows.clear();
-    this.feedbacksOfJob.clear();
+    this.laterFeedbacks.clear();
     this.tombstones.clear();
     this.schedules.clear();
     return Promise.resolve();
@@ -139,7 +141,7 @@ export class MemoryStorage implements JobStorage {
       known.assignment = Math.max(known.assignment, job.assignment);
       return 'duplicate';
     }
-    if (this.feedbacksOfJob.has(job.id)) return 'duplicate';
+    if (this.hasFeedback(job.id)) return 'duplicate';
     if ((this.tombstones.get(job.id) ?? -Infinity) > this.clock.now()) return 'duplicate';
     // A database has NOT NULL for this; here it would break the order of the pages.
     if (!Number.isFinite(job.dueAt)) return refusedDueAt();
@@ -147,11 +149,16 @@ export class MemoryStorage implements JobStorage {
     return 'done';
   }
 
+  private hasFeedback(jobId: string): boolean {
+    if (this.feedbackRows.size === 0) return false;
+    return this.feedbackRows.has(feedbackId(jobId, 1)) || this.laterFeedbacks.has(jobId);
+  }
+
   private keepFeedback(feedback: FeedbackRecord): void {
-    if (!this.feedbackRows.has(feedback.id)) {
-      this.feedbacksOfJob.set(feedback.jobId, (this.feedbacksOfJob.get(feedback.jobId) ?? 0) + 1);
-    }
-    this.feedbackRows.set(feedback.id, undelivered(feedback));
+    const { id, jobId, job } = feedback;
+    if (job.run !== 1 && !this.feedbackRows.has(id))
+      this.laterFeedbacks.set(jobId, (this.laterFeedbacks.get(jobId) ?? 0) + 1);
+    this.feedbackRows.set(id, undelivered(feedback));
   }
 
   private saveDelivery({ feedbackId, delivery }: Extract<JobWrite, { kind: 'save-delivery' }>): WriteResult {
@@ -167,9 +174,10 @@ export class MemoryStorage implements JobStorage {
     const feedback = this.feedbackRows.get(id);
     if (!feedback) return;
     this.feedbackRows.delete(id);
-    const left = (this.feedbacksOfJob.get(feedback.jobId) ?? 1) - 1;
-    if (left > 0) this.feedbacksOfJob.set(feedback.jobId, left);
-    else this.feedbacksOfJob.delete(feedback.jobId);
+    if (feedback.job.run === 1) return;
+    const left = (this.laterFeedbacks.get(feedback.jobId) ?? 1) - 1;
+    if (left > 0) this.laterFeedbacks.set(feedback.jobId, left);
+    else this.laterFeedbacks.delete(feedback.jobId);
   }
 
   private pruneTombstones(): void {

@@ -46,7 +46,7 @@ export class FairQueue<T extends ReadyJob> {
   push(job: T): void {
     let lane = this.#laneOf(job.group);
     if (!lane) this.#lanes.set(job.group, (lane = newLane(job.group)));
-    const isOpen = lane.position >= 0 || lane.jobs.size === 0;
+    const isOpen = lane.position !== -1 || lane.jobs.size === 0;
     lane.jobs.push(job);
     this.#size++;
     if (isOpen && lane.jobs.peek() === job) this.#place(lane);
@@ -60,13 +60,13 @@ export class FairQueue<T extends ReadyJob> {
     if (lane.jobs.size === 0) {
       this.#open.remove(lane);
       this.#lanes.delete(lane.group);
-    } else if (wasFirst && lane.position >= 0) this.#place(lane);
+    } else if (wasFirst && lane.position !== -1) this.#place(lane);
   }
 
   /** Jobs of this group may start again. */
   reopen(group: string): void {
     const lane = this.#laneOf(group);
-    if (lane && lane.position < 0 && lane.jobs.size > 0) this.#place(lane);
+    if (lane && lane.position === -1 && lane.jobs.size > 0) this.#place(lane);
   }
 
   /** In no particular order, those that may not start as well. */
@@ -81,7 +81,7 @@ export class FairQueue<T extends ReadyJob> {
 
   #place(lane: Lane<T>): void {
     lane.turn = this.#turns.of(lane.group);
-    if (lane.position === 0 && this.#open.size === 1) return;
+    if (lane.position !== -1 && this.#open.size === 1) return;
     this.#open.remove(lane);
     this.#open.push(lane);
   }

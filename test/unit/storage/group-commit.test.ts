@@ -1,8 +1,10 @@
+import { randomUUID } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { systemClock } from '../../../lib/clock.js';
 import { JobReactorError } from '../../../lib/job-reactor.error.js';
 import type { StoredJob } from '../../../lib/job/job.js';
 import { GroupCommit } from '../../../lib/storage/group-commit.js';
+import { memoryStorage } from '../../../lib/storage/memory-storage.js';
 import type { JobStorage, JobWrite, WriteResult } from '../../../lib/storage/job-storage.js';
 import { ManualClock } from '../../support/manual-clock.js';
 import { sampleJob } from '../../support/sample-job.js';
@@ -199,6 +201,34 @@ describe('group commit', () => {
     expect(await all).toEqual(['done', 'done', 'done', 'done']);
     expect(groups).toEqual([['a', 'b'], ['a'], ['a']]);
     expect(fences).toEqual([0, 1]);
+  });
+
+  it('puts all of them into one, in their order, where the storage keeps it', async () => {
+    const { storage, next } = heldStorage();
+    const group = new GroupCommit({ ...storage, inOrder: true }, systemClock);
+    const all = group.writeMany([insert('a'), save('a', 0), insert('b'), save('a', 1)]);
+    const commit = await next();
+    expect(ids(commit)).toEqual(['a', 'a', 'b', 'a']);
+    expect(commit.writes.flatMap((write) => (write.kind === 'save' ? [write.fence] : []))).toEqual([0, 1]);
+    commit.done();
+    expect(await all).toEqual(['done', 'done', 'done', 'done']);
+  });
+
+  it('has a storage in memory take a job from its insert to its end in one commit', async () => {
+    const storage = memoryStorage(systemClock);
+    await storage.open({ role: 'node', name: 'one', instance: randomUUID() });
+    const group = new GroupCommit(storage, systemClock);
+    const job = sampleJob();
+    const started = { ...job, status: 'running' as const, attempt: 1, fence: 1 };
+    const writes: JobWrite[] = [
+      { kind: 'insert', job },
+      { kind: 'start', id: job.id, fence: 0, change: started },
+      { kind: 'delete', id: job.id, fence: 0 },
+      { kind: 'delete', id: job.id, fence: 1 },
+      { kind: 'delete', id: job.id, fence: 1 },
+    ];
+    expect(await group.writeMany(writes)).toEqual(['done', 'done', 'stale', 'done', 'stale']);
+    expect(group.commits).toBe(1);
   });
 
   it('lets forgets share a commit with everything', async () => {
