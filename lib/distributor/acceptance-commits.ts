@@ -130,6 +130,7 @@ export class AcceptanceCommits {
     // It may be there all the same, and then it is to run: once, whether it is asked for again by its id or not.
     const remembered = (job: HeldJob): HeldJob => ({
       ...job,
+      place: null,
       spec: { ...job.spec, givenId: true },
       asStored: job.spec.givenId,
     });

@@ -1,3 +1,5 @@
+import type { ClockTimer } from '../clock.js';
+import type { HeapEntry } from '../heap.js';
 import type { JobSpec, StoredJob } from '../job/job.js';
 import { newStoredJob } from '../job/job.js';
 
@@ -10,6 +12,8 @@ import { newStoredJob } from '../job/job.js';
  * - `confirmed`: a durable node has stored it, and the outbox is being told.
  */
 export interface HeldJob {
+  /** Where it waits for a node; the pending jobs alone change it. Null: it does not wait. */
+  place: PendingPlace | null;
   /** Replaced as a whole where the job is edited before a node has it. */
   spec: JobSpec;
   state: 'pending' | 'sent' | 'kept' | 'ended' | 'confirmed';
@@ -29,8 +33,20 @@ export interface HeldJob {
   unclaimable: boolean;
 }
 
+export interface PendingPlace extends HeapEntry {
+  readonly job: HeldJob;
+  /** The key of its group, of the jobs that may go to the same nodes. */
+  readonly route: string;
+  /** Among those that have a `group`. */
+  readonly turn: number;
+  readonly order: number;
+  /** Ends its wait when it expires. */
+  readonly expiry: ClockTimer | null;
+}
+
 export function heldJob(spec: JobSpec): HeldJob {
   return {
+    place: null,
     spec,
     state: 'pending',
     assignment: 0,
@@ -56,6 +72,7 @@ export function fromOutboxRow(row: StoredJob): HeldJob {
   // That of the enqueue, unless it was edited since.
   const runAt = row.dueAt;
   return {
+    place: null,
     spec: { id, name, args, options, priority, enqueuedAt, runAt, origin, listeners, givenId },
     state: row.holder === null ? 'pending' : 'sent',
     assignment: row.assignment,

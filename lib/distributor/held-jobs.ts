@@ -106,7 +106,7 @@ export class HeldJobs {
 
   /** It goes to this node: with a new assignment, unless it went there before. True when the assignment is new. */
   assign(job: HeldJob, holder: string, name: string): boolean {
-    this.pending.remove(job.spec.id, true);
+    this.pending.remove(job, true);
     const again = job.holder === holder;
     if (!again) {
       this.#unindex(job);
@@ -128,7 +128,7 @@ export class HeldJobs {
   }
 
   confirm(job: HeldJob, state: 'kept' | 'ended' | 'confirmed'): void {
-    this.pending.remove(job.spec.id);
+    this.pending.remove(job);
     if (job.state === 'sent' || job.state === 'pending') this.#unconfirmed--;
     job.state = state;
   }
@@ -143,7 +143,7 @@ export class HeldJobs {
   takeBack(job: HeldJob): void {
     if (this.#jobs.get(job.spec.id) !== job) return;
     this.#jobs.delete(job.spec.id);
-    this.pending.remove(job.spec.id);
+    this.pending.remove(job);
     if (job.state === 'sent' || job.state === 'pending') this.#unconfirmed--;
     this.#unindex(job);
   }

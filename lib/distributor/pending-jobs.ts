@@ -1,24 +1,16 @@
 import type { ClockTimer } from '../clock.js';
-import { Heap, type HeapEntry } from '../heap.js';
+import { Heap } from '../heap.js';
 import { isInstant } from '../job/job.js';
 import { ArrivalTurns } from './arrival-turns.js';
 import { BeyondWindow } from './beyond-window.js';
-import type { HeldJob } from './held-job.js';
+import type { HeldJob, PendingPlace } from './held-job.js';
+import { PendingOrder } from './pending-order.js';
 
 /** Rows read in one go, and the characters of their args. */
 const PAGE = 500;
 const PAGE_LENGTH = 2 ** 20;
 /** Characters of args in the window: it is the smaller the larger its jobs are. */
 const WINDOW_LENGTH = 16 * 2 ** 20;
-
-interface Place extends HeapEntry {
-  job: HeldJob;
-  /** Among groups. */
-  turn: number;
-  order: number;
-  /** Ends its wait when it expires. */
-  expiry: ClockTimer | null;
-}
 
 /** Jobs that may go to the same nodes: looked at together, so that a million of them cost one look. */
 export interface PendingGroup {
@@ -40,14 +32,14 @@ export interface PendingParts {
   room?: () => void;
 }
 
-function before(a: Place, b: Place): boolean {
+function before(a: PendingPlace, b: PendingPlace): boolean {
   const [one, other] = [a.job.spec.priority, b.job.spec.priority];
   if (one !== other) return one > other;
   return a.turn < b.turn || (a.turn === b.turn && a.order < b.order);
 }
 
 class Group implements PendingGroup {
-  readonly heap = new Heap<Place>(before);
+  readonly heap = new Heap<PendingPlace>(before);
   readonly turns = new ArrivalTurns();
   /** Characters of the args in the heap. */
   length = 0;
@@ -79,13 +71,13 @@ export class PendingJobs {
   readonly #parts: PendingParts;
   readonly #window: number;
   readonly #groups = new Map<string, Group>();
-  readonly #places = new Map<string, { place: Place; group: Group }>();
+  readonly #order = new PendingOrder();
   /** Groups of the jobs whose rows are being read. */
   readonly #loading = new Map<string, Group>();
   #trimAt: number;
   #length = 0;
   #trimAtLength = WINDOW_LENGTH * 2;
-  #order = 0;
+  #last = 0;
   #beyond = 0;
 
   constructor(parts: PendingParts) {
@@ -95,7 +87,7 @@ export class PendingJobs {
   }
 
   get size(): number {
-    return this.#places.size + this.#beyond;
+    return this.#order.size + this.#beyond;
   }
 
   /** How many of them are no more than an id here. */
@@ -105,22 +97,21 @@ export class PendingJobs {
 
   /** One that waits already takes its place anew: a second one would never be found again, and be sent for ever. */
   add(job: HeldJob): void {
-    this.remove(job.spec.id);
+    this.remove(job);
     const group = this.#group(job);
     const { priority, options } = job.spec;
     const turn = group.turns.next(priority, options.group);
     if (group.beyond?.goesBefore(priority, turn) && this.#letGo(group, job, turn)) return;
     this.#place(group, job, turn);
-    if (this.#places.size > this.#trimAt || this.#length > this.#trimAtLength) this.#trim();
+    if (this.#order.size > this.#trimAt || this.#length > this.#trimAtLength) this.#trim();
   }
 
   /** `sent`: because it has had its turn. */
-  remove(id: string, sent = false): void {
-    const found = this.#places.get(id);
-    if (!found) return;
-    this.#places.delete(id);
-    const { group, place } = found;
-    if (sent) group.turns.sent(place.job.spec.priority, place.turn);
+  remove(job: HeldJob, sent = false): void {
+    const { place } = job;
+    if (!place) return;
+    const group = this.#groups.get(place.route)!;
+    if (sent) group.turns.sent(job.spec.priority, place.turn);
     this.#takeOut(group, place);
     if (group.beyond !== null && this.#lacks(group) > 0) this.#parts.room?.();
     this.#dropIfEmpty(group);
@@ -164,9 +155,7 @@ export class PendingJobs {
 
   /** When the job that has waited longest was enqueued, milliseconds since the epoch; null when none waits. */
   get oldest(): number | null {
-    // A Map keeps the order in which they began to wait.
-    const [first] = this.#places.values();
-    let oldest = first?.place.job.spec.enqueuedAt ?? Infinity;
+    let oldest = this.#order.first?.job.spec.enqueuedAt ?? Infinity;
     for (const { beyond } of this.#groups.values()) if (beyond) oldest = Math.min(oldest, beyond.oldest);
     return oldest === Infinity ? null : oldest;
   }
@@ -194,18 +183,22 @@ export class PendingJobs {
   }
 
   #place(group: Group, job: HeldJob, turn: number): void {
-    const place: Place = { job, turn, order: this.#order++, expiry: this.#parts.watch(job), position: -1 };
+    const place = { job, route: group.key, turn, order: this.#last++, expiry: this.#parts.watch(job), position: -1 };
+    job.place = place;
+    this.#order.add(place);
     group.heap.push(place);
     group.length += job.spec.args.length;
     this.#length += job.spec.args.length;
-    this.#places.set(job.spec.id, { place, group });
   }
 
-  #takeOut(group: Group, place: Place): void {
+  #takeOut(group: Group, place: PendingPlace): void {
+    const { job } = place;
     place.expiry?.cancel();
     group.heap.remove(place);
-    group.length -= place.job.spec.args.length;
-    this.#length -= place.job.spec.args.length;
+    group.length -= job.spec.args.length;
+    this.#length -= job.spec.args.length;
+    job.place = null;
+    this.#order.left();
   }
 
   /** Down to the window. What is let go is what would be sent last. */
@@ -221,11 +214,10 @@ export class PendingJobs {
         if (++count === 1 || (count <= share && length <= longest)) continue;
         if (!this.#letGo(group, place.job, place.turn)) continue;
         this.#takeOut(group, place);
-        this.#places.delete(place.job.spec.id);
       }
     }
     // What can't be let go must not be looked through for each one more.
-    this.#trimAt = Math.max(this.#window * 2, this.#places.size + this.#window);
+    this.#trimAt = Math.max(this.#window * 2, this.#order.size + this.#window);
     this.#trimAtLength = Math.max(WINDOW_LENGTH * 2, this.#length + WINDOW_LENGTH);
   }
 
@@ -272,5 +264,8 @@ export class PendingJobs {
 
 function routeKey({ spec }: HeldJob): string {
   const { node, notNode, strictNode, thread } = spec.options;
-  return JSON.stringify([spec.name, isInstant(spec), node, notNode, strictNode, thread === true]);
+  const instant = isInstant(spec);
+  // Most say nothing of nodes; a list begins otherwise.
+  if (!node && !notNode && !strictNode && !thread) return `${instant ? 'now' : 'later'} ${spec.name}`;
+  return JSON.stringify([spec.name, instant, node, notNode, strictNode, thread === true]);
 }

@@ -29,7 +29,7 @@ export class WaitingEdits {
     const job = held.waiting(id) ?? (await recall(id));
     if (!job) return null;
     // It is not sent before this is written down.
-    held.pending.remove(id);
+    held.pending.remove(job);
     const fits = job.spec.name === edit.name;
     if (fits) change(job, edit);
     const ours = !fits || (await outbox.assign(job).catch(() => true));
