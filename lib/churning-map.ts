@@ -1,5 +1,5 @@
 /** So many removals, and as many as there are entries, and the table is made anew; */
-const RENEW_AFTER = 4_096;
+const RENEW_AFTER = 1_024;
 /** not with so many entries, where copying them would hold up the event loop. */
 const MOST_RENEWED = 16_384;
 
@@ -9,71 +9,56 @@ const MOST_RENEWED = 16_384;
  * V8 gives a Map a new table once enough keys were removed, and the old table keeps what it held and points to the new
  * one. When such a table has grown old before it was dropped, the collections of young objects take all it leads to for
  * alive: what was in any later table, until the next full collection. With 1,000 entries of some kilobytes at a time,
- * and a million that pass through, 3,000 MB outlived them in a Map and 8 MB in this (docs/decisions.md).
+ * and a million that pass through, 3,000 MB outlived them in a Map and 56 MB in this (docs/decisions.md).
  *
- * Here the tables hold small numbers, the values are in an array that stays, and now and then a table is replaced by one
- * that no earlier one points to. What is added while one iterates may be left out.
+ * Here a table is replaced, now and then, by one that no earlier one points to. What is added while one iterates may be
+ * left out.
  */
 export class ChurningMap<K, V> implements ReadonlyMap<K, V> {
-  #places = new Map<K, number>();
-  readonly #values: (V | undefined)[] = [];
-  readonly #free: number[] = [];
+  #map = new Map<K, V>();
   #removed = 0;
 
   get size(): number {
-    return this.#places.size;
+    return this.#map.size;
   }
 
   get(key: K): V | undefined {
-    const place = this.#places.get(key);
-    return place === undefined ? undefined : this.#values[place];
+    return this.#map.get(key);
   }
 
   has(key: K): boolean {
-    return this.#places.has(key);
+    return this.#map.has(key);
   }
 
   set(key: K, value: V): this {
-    const known = this.#places.get(key);
-    if (known !== undefined) {
-      this.#values[known] = value;
-      return this;
-    }
-    const place = this.#free.pop() ?? this.#values.length;
-    this.#places.set(key, place);
-    this.#values[place] = value;
+    this.#map.set(key, value);
     return this;
   }
 
   delete(key: K): boolean {
-    const place = this.#places.get(key);
-    if (place === undefined) return false;
-    this.#places.delete(key);
-    this.#values[place] = undefined;
-    const { size } = this.#places;
-    if (size > 0) this.#free.push(place);
-    else this.#values.length = this.#free.length = 0;
+    if (!this.#map.delete(key)) return false;
+    const { size } = this.#map;
     if (++this.#removed >= RENEW_AFTER + size && size <= MOST_RENEWED) this.#renew();
     return true;
   }
 
   clear(): void {
-    this.#values.length = this.#free.length = 0;
-    this.#places.clear();
+    this.#map.clear();
     this.#renew();
   }
 
   /** In the order in which they came, as a Map does. */
   *keys(): IterableIterator<K> {
-    for (const [key, place] of this.#places) if (this.#places.get(key) === place) yield key;
+    for (const [key] of this.entries()) yield key;
   }
 
   *values(): IterableIterator<V> {
-    for (const [, value] of this) yield value;
+    for (const [, value] of this.entries()) yield value;
   }
 
+  /** A renewal meanwhile leaves the old table to this, so each is looked for in the one that counts. */
   *entries(): IterableIterator<[K, V]> {
-    for (const [key, place] of this.#places) if (this.#places.get(key) === place) yield [key, this.#values[place] as V];
+    for (const key of this.#map.keys()) if (this.#map.has(key)) yield [key, this.#map.get(key) as V];
   }
 
   [Symbol.iterator](): IterableIterator<[K, V]> {
@@ -86,6 +71,6 @@ export class ChurningMap<K, V> implements ReadonlyMap<K, V> {
 
   #renew(): void {
     this.#removed = 0;
-    this.#places = new Map(this.#places);
+    this.#map = new Map(this.#map);
   }
 }

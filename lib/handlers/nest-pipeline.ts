@@ -112,7 +112,8 @@ class JobContextCreator extends RpcContextCreator {
     const isPlain = parameters.every(({ type, pipes }) => typeof type === 'number' && pipes.length === 0);
     if (isBetween || !isPlain || parameters.length === 0) return super.create(...args);
     const call = (payload: unknown, context: JobContext): unknown => {
-      const values = Array.from<unknown>({ length: argsLength });
+      const values: unknown[] = [];
+      while (values.length < argsLength) values.push(undefined);
       for (const { index, extractValue } of parameters) values[index] = extractValue(payload, context);
       return callback.apply(instance, values);
     };

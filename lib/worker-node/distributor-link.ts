@@ -4,6 +4,7 @@ import type { FeedbackRecord } from '../job/feedback-record.js';
 import type { EmitEvent } from '../job-reactor.events.js';
 import type { Hello, Offer, Welcome } from '../protocol/handshake-messages.js';
 import type { Message } from '../protocol/message.js';
+import type { RefuseCode } from '../protocol/job-messages.js';
 import { FIRST_RESULTS, resultBytes, resultMessage } from '../protocol/result-messages.js';
 import type { Address, CloseReason, Connection, Transport } from '../transport/connection.js';
 import { Heartbeat } from '../transport/heartbeat.js';
@@ -71,7 +72,7 @@ export class DistributorLink {
   /** Bytes of results sent on this connection, and those that may be. */
   #results = { sent: 0, granted: FIRST_RESULTS };
   /** Assignments refused on this connection: a repeat of one is refused as well, since the job is elsewhere by then. */
-  readonly refused = new ChurningSet<string>();
+  readonly #refused = new ChurningSet<string>();
 
   constructor(parts: LinkParts, events: LinkEvents) {
     this.#parts = parts;
@@ -94,6 +95,16 @@ export class DistributorLink {
 
   start(): void {
     void this.#dial();
+  }
+
+  /** This job is not taken, now or when it is sent again on this connection. */
+  refuse(id: string, assignment: number, code: RefuseCode): void {
+    this.#refused.add(`${id} ${assignment}`);
+    this.send({ type: 'refuse', id, assignment, code });
+  }
+
+  hasRefused(id: string, assignment: number): boolean {
+    return this.#refused.size > 0 && this.#refused.has(`${id} ${assignment}`);
   }
 
   send(message: Message): void {
@@ -171,7 +182,7 @@ export class DistributorLink {
     this.received = { ...NONE };
     this.granted = { ...NONE };
     this.#results = { sent: 0, granted: FIRST_RESULTS };
-    this.refused.clear();
+    this.#refused.clear();
     this.#heartbeat = new Heartbeat(connection, this.#parts.clock);
     const { node, emit, offer } = this.#parts;
     connection.send(offer());

@@ -87,7 +87,7 @@ export class WorkerNode {
   // 5
   async #receive(link: DistributorLink, message: JobMessage): Promise<void> {
     const { id } = message.job;
-    if (this.#here.arriving.has(id) || link.refused.has(`${id} ${message.assignment}`)) return;
+    if (this.#here.arriving.has(id) || link.hasRefused(id, message.assignment)) return;
     const taken = this.#stages.unclaimed.turn(message, () => this.#take(link, message));
     if (taken && !this.#here.arriving.has(id)) this.#here.arriving.set(id, taken);
     await (taken ?? this.#take(link, message));
@@ -101,8 +101,7 @@ export class WorkerNode {
     const claim = message.claim === true;
     const known = this.#known(id);
     const refuse = (code: RefuseCode): void => {
-      link.refused.add(`${id} ${assignment}`);
-      link.send({ type: 'refuse', id, assignment, code });
+      link.refuse(id, assignment, code);
     };
     const code = receiver.refuses(message, this.#here.stored, known);
     if (code) return refuse(code);
