@@ -1,7 +1,7 @@
 /** How much is measured. Counts are upper bounds: a measurement ends at its limit (milliseconds), too. */
 export interface Sizes {
   repetitions: number;
-  /** Before what is timed, in W1, W2 (produce and consume) and W3. */
+  /** Before what is timed, in W1, W2 (produce and consume) and W3: long enough for all code to be compiled. */
   warmUp: { count: number; limit: number };
   single: { count: number; limit: number };
   bulk: { count: number; limit: number };
@@ -19,11 +19,11 @@ export interface Sizes {
 
 export const FULL: Sizes = {
   repetitions: 5,
-  warmUp: { count: 2_000, limit: 2_000 },
-  single: { count: 20_000, limit: 30_000 },
-  bulk: { count: 20_000, limit: 30_000 },
-  drain: { count: 20_000, limit: 30_000 },
-  flow: { count: 20_000, limit: 30_000 },
+  warmUp: { count: 40_000, limit: 2_000 },
+  single: { count: 60_000, limit: 6_000 },
+  bulk: { count: 60_000, limit: 6_000 },
+  drain: { count: 60_000, limit: 10_000 },
+  flow: { count: 60_000, limit: 6_000 },
   latency: { count: 500 },
   deferred: { count: 2_000, lead: 5_000, spread: 10_000 },
   pending: { count: 100_000 },
