@@ -27,6 +27,8 @@ export interface Contender {
   acceptedByWorker?: boolean;
   /** W2, drain: the worker's own storage holds the backlog, and the worker is started again. */
   backlogInWorker?: boolean;
+  /** Jobs of produce and consume at most: with more it begins none while they come, and none for as long as is measured. */
+  flowMost?: number;
   /** Left out of a quick run. */
   slow?: boolean;
 }
@@ -183,5 +185,6 @@ export const contenders: readonly Contender[] = [
     server: 'postgres',
     works: ALL,
     without: ['result', 'bulk'],
+    flowMost: 5_000,
   },
 ];

@@ -40,7 +40,8 @@ export const QUICK: Sizes = {
   flow: { count: 20_000, limit: 1_200 },
   latency: { count: 60 },
   deferred: { count: 200, lead: 1_000, spread: 1_000 },
-  pending: { count: 20_000 },
+  // No fewer: what they add is judged as it is of a hundred thousand.
+  pending: { count: 100_000 },
   idle: { milliseconds: 10_000 },
   still: 1,
 };
