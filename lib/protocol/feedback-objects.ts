@@ -4,7 +4,6 @@ import type { TraceCarrier } from '../job/trace-carrier.js';
 import type { ParkedFeedback, ParkedPageQuery } from '../job/parked-feedback.js';
 import {
   type Check,
-  duration,
   feedbackIdField,
   type Field,
   flag,
@@ -21,18 +20,16 @@ import {
   assignment,
   count,
   error,
+  fieldsOfJob,
   info,
   listeners,
-  moment,
   name,
   names,
   type OriginRow,
   originRow,
   pickError,
   pickOrigin,
-  priority,
   readOrigin,
-  trace,
 } from './objects.js';
 
 /*
@@ -40,20 +37,7 @@ import {
  */
 
 /** Of a job that ended, what its feedback does not say already. */
-const fieldsOfEnded = {
-  attempt: count,
-  node: name,
-  priority,
-  enqueuedAt: moment,
-  runAt: moment,
-  startedAt: nullable(moment),
-  failedAt: nullable(moment),
-  lastError: nullable(error),
-  period: nullable(duration),
-  group: optional(name),
-  key: optional(name),
-  trace: optional(trace),
-};
+const fieldsOfEnded = { attempt: count, node: name, ...fieldsOfJob };
 type Ended = Omit<JobInfo, 'id' | 'name' | 'run' | 'distributor'>;
 const ended = row<Ended>('an ended job row', fieldsOfEnded);
 

@@ -51,10 +51,10 @@ export const remark = text(LONGEST_REMARK);
 export const moment = integer(0, LAST_MOMENT);
 export const count = integer(0);
 export const assignment = integer(0, HIGHEST_ASSIGNMENT);
-export const priority = integer(-2147483648, 2147483647);
+const priority = integer(-2147483648, 2147483647);
 export const listeners: Field<Listeners> = oneOf('closures', 'declared', 'none');
 export const names = list(name, 1000);
-export const trace: Field<TraceCarrier> = list(pair(name, remark), 16);
+const trace: Field<TraceCarrier> = list(pair(name, remark), 16);
 
 const fieldsOfBackoff = {
   type: oneOf('linear', 'exponential'),
@@ -119,13 +119,8 @@ const fieldsOfSentJob = { ...fieldsOfSubmittedJob, origin: originRow };
 type SentJob = Omit<JobSpec, 'args'>;
 export const sentJob = row<SentJob>('a job row', fieldsOfSentJob);
 
-const fieldsOfInfo = {
-  id: uuid,
-  name,
-  attempt: count,
-  run: count,
-  node: name,
-  distributor: name,
+/** What is said of a job to whom its name and its run are known. */
+export const fieldsOfJob = {
   priority,
   enqueuedAt: moment,
   runAt: moment,
@@ -137,6 +132,7 @@ const fieldsOfInfo = {
   key: optional(name),
   trace: optional(trace),
 };
+const fieldsOfInfo = { id: uuid, name, attempt: count, run: count, node: name, distributor: name, ...fieldsOfJob };
 export const info = record<JobInfo>('a job information object', fieldsOfInfo);
 
 const fieldsOfView = {
