@@ -85,9 +85,11 @@ const TABLES: readonly Table[] = [
   },
   {
     title: 'W5: memory of jobs that wait for their time, MiB',
-    note: 'Resident memory after a garbage collection: of the idle worker, and what the jobs add to worker and application.',
+    note: 'Resident memory of the worker after a garbage collection: as it starts, idle after it has run what was enqueued in two seconds, and with the jobs that wait. And what these add to it, and to the application, once the engine has given back what it has in reserve.',
     columns: [
+      { metric: 'fresh rss', title: 'fresh worker' },
       { metric: 'idle rss', title: 'idle worker' },
+      { metric: 'full rss', title: 'with the jobs' },
       { metric: 'rss', title: 'jobs, worker', digits: 1 },
       { metric: 'producer rss', title: 'jobs, application', digits: 1 },
     ],

@@ -62,8 +62,8 @@ export interface Commands {
   starts(): Promise<{ seq: number; at: number; wall: number }[]>;
   forget(): Promise<void>;
   usage(): Promise<Usage>;
-  /** MiB resident, after a garbage collection. */
-  rss(): Promise<number>;
+  /** MiB resident, after a garbage collection, and after one in which the engine gives back what it has in reserve. */
+  rss(): Promise<{ kept: number; held: number }>;
   watchLoop(): Promise<void>;
   /** 99th percentile of the event loop's delay since `watchLoop`, milliseconds. */
   loopDelay(): Promise<number>;
@@ -178,8 +178,15 @@ const commands: Commands = {
     return { cpu: (user + system) / 1e3, statements: worker?.statements?.() ?? 0 };
   },
   async rss() {
-    for (let i = 0; i < 3; i++) globalThis.gc?.();
-    return process.memoryUsage.rss() / 1024 / 1024;
+    const mebibytes = (): number => process.memoryUsage.rss() / 1024 / 1024;
+    const collect = async (options?: object): Promise<void> => {
+      (globalThis.gc as ((options?: object) => void) | undefined)?.(options);
+      await new Promise((resolve) => setImmediate(resolve)); // what is called after a collection
+    };
+    for (let i = 0; i < 3; i++) await collect();
+    const kept = mebibytes();
+    for (let i = 0; i < 2; i++) await collect({ type: 'major', execution: 'sync', flavor: 'last-resort' });
+    return { kept, held: mebibytes() };
   },
   async watchLoop() {
     loop.enable();

@@ -2,6 +2,7 @@ import type { CancelAnswer } from '../job/job-control.js';
 import type { FoundJob } from '../job/found-job.js';
 import type { Intake, JobGateway, KeyGateway, NewJob } from '../job/job-gateway.js';
 import type { JobListeners } from '../job/job-listeners.js';
+import { isInstant, type JobSpec } from '../job/job.js';
 import { JobRejected } from '../job/job.errors.js';
 import type { PauseGateway } from '../job/pause-gateway.js';
 import type { ScheduleGateway } from '../job/schedule-gateway.js';
@@ -147,8 +148,7 @@ export class Distributor implements JobGateway {
     if (job.state === 'confirmed' || job.state === 'kept') return;
     if (job.claim && this.#stages.shares(node)) return this.#taken(job, node);
     this.#stages.held.confirm(job, node.durable ? 'confirmed' : 'kept');
-    this.listeners.stored(id, job.holder === node.storage ? node.storage : null);
-    this.#stages.forwarder.stored(job.spec, assignment);
+    this.#isStored(job.spec, job.holder === node.storage ? node.storage : null, assignment);
     if (!node.durable) return;
     const leaving = this.#stages.endings.letGo(job);
     if (leaving) void leaving.then(() => this.#stages.settled.add(node, id));
@@ -159,8 +159,14 @@ export class Distributor implements JobGateway {
   #taken(job: HeldJob, by?: ConnectedNode): void {
     this.#stages.held.remove(job);
     const { spec, assignment, holder } = job;
-    this.listeners.stored(spec.id, by && holder === by.storage ? by.storage : null);
+    this.#isStored(spec, by && holder === by.storage ? by.storage : null, assignment);
+  }
+
+  #isStored(spec: JobSpec, by: string | null, assignment: number): void {
+    this.listeners.stored(spec.id, by);
     this.#stages.forwarder.stored(spec, assignment);
+    // A million jobs for tomorrow must not take memory here for handles that are long gone.
+    if (!isInstant(spec)) this.listeners.rest(spec.id);
   }
 
   // 11

@@ -237,9 +237,9 @@ export function pickOrigin({ distributor, instance, storage, submitter, mac }: J
 }
 
 export function readOrigin(row: OriginRow): JobOrigin {
-  const from: JobOrigin = { distributor: row[0], instance: row[1], storage: row[2], submitter: row[3] };
-  if (row[4]) from.mac = row[4];
-  return from;
+  return row[4]
+    ? { distributor: row[0], instance: row[1], storage: row[2], submitter: row[3], mac: row[4] }
+    : { distributor: row[0], instance: row[1], storage: row[2], submitter: row[3] };
 }
 
 export function pickView(from: JobView): JobView {

@@ -1,6 +1,6 @@
 import type { Clock } from '../clock.js';
 import type { JobHandlers } from '../handlers/job-handler.js';
-import type { StoredJob } from '../job/job.js';
+import { isInstant, receivedJob, type StoredJob } from '../job/job.js';
 import { isFinal } from '../job/job-status.js';
 import type { JobsSettings, NodeSettings } from '../job-reactor.options.js';
 import type { EmitEvent } from '../job-reactor.events.js';
@@ -9,6 +9,7 @@ import { CommitInDoubt } from '../storage/commit-in-doubt.js';
 import type { GroupCommit } from '../storage/group-commit.js';
 import { InsistentCommit } from '../storage/insistent-commit.js';
 import type { JobStorage } from '../storage/job-storage.js';
+import { SameValues } from './same-values.js';
 
 export interface ReceiverParts {
   settings: NodeSettings;
@@ -27,6 +28,7 @@ export type Received = { stored: StoredJob | null } | { refused: RefuseCode };
 export class JobReceiver {
   readonly #parts: ReceiverParts;
   readonly #insistent: InsistentCommit;
+  readonly #same = new SameValues();
   draining = false;
   /** The node has lost its lease: whatever it has or is sent is others' business. */
   fenced = false;
@@ -43,6 +45,11 @@ export class JobReceiver {
     if (this.draining && !known) return 'DRAINING';
     if (!handlers.find(name) || (settings.accepts && !settings.accepts.includes(name))) return 'UNKNOWN_JOB';
     return !known && stored >= settings.maxStored ? 'FULL' : null;
+  }
+
+  /** What is to be stored of it. */
+  row({ job, args, assignment }: JobMessage): StoredJob {
+    return receivedJob(isInstant(job) ? job : this.#same.of(job), args, assignment);
   }
 
   /** `claim`: its row is in this database already. */

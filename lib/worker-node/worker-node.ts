@@ -1,4 +1,4 @@
-import { receivedJob, type StoredJob } from '../job/job.js';
+import type { StoredJob } from '../job/job.js';
 import { JobInterrupted } from '../job/job.errors.js';
 import type { JobMessage, RefuseCode } from '../protocol/job-messages.js';
 import type { Message } from '../protocol/message.js';
@@ -105,7 +105,7 @@ export class WorkerNode {
     };
     const code = receiver.refuses(message, this.#here.stored, known);
     if (code) return refuse(code);
-    const arrived = receivedJob(job, message.args, assignment);
+    const arrived = receiver.row(message);
     const starting = known ? null : starter.onArrival(arrived, claim);
     const arriving = receiver.store(starting ? starting.begun : arrived, claim, known);
     this.#here.arriving.set(id, arriving);
