@@ -136,7 +136,8 @@ export class DistributorStages {
     });
     const common = { distributor, instance, clock, emit, held: this.held, listeners: this.listeners };
     this.timers = new TimerQueue(clock, 'monotonic', false);
-    this.outbox = new Outbox({ ...common, storage: parts.outbox, dedupRetention: jobs.dedupRetention });
+    const nodes = (): number => this.registry.size;
+    this.outbox = new Outbox({ ...common, storage: parts.outbox, dedupRetention: jobs.dedupRetention, nodes });
     this.listener = new NodeListener(parts);
     this.health = new DistributorHealth({ listener: this.listener, outbox: this.outbox, held: this.held });
     this.runner = new FeedbackRunner({

@@ -46,6 +46,8 @@ export interface OutboxParts {
   dedupRetention: number;
   clock: Clock;
   emit: EmitEvent;
+  /** How many nodes are connected. */
+  nodes: () => number;
 }
 
 /** Where jobs live until a node has stored them. Without a storage every answer is immediate. */
@@ -68,8 +70,10 @@ export class Outbox {
     const read = async (ids: readonly string[]): Promise<HeldJob[]> =>
       ((await parts.storage?.get(ids)) ?? []).map(fromOutboxRow);
     this.#enlisted = new EnlistedJobs({ clock: parts.clock, read });
-    this.#commit = parts.storage && new GroupCommit(parts.storage, parts.clock);
     const { storage, distributor, instance, clock, emit } = parts;
+    // Callers in this process gain nothing from a half that is through sooner, where they can't go on meanwhile.
+    const quiet = ({ kind }: JobWrite): boolean => kind === 'insert' && parts.nodes() === 0 && !storage?.commitsHere;
+    this.#commit = storage && new GroupCommit(storage, clock, { quiet });
     const role = `distributor ${distributor}`;
     const owner: StorageOwner = { role: 'outbox', name: distributor, instance };
     this.#opening = storage && new StorageOpening({ storage, owner, role, clock, emit });

@@ -49,6 +49,10 @@ export class DatabaseStorage implements JobStorage {
     return this.opened?.commitsAtOnce;
   }
 
+  get commitsHere(): boolean | undefined {
+    return this.opened?.commitsHere;
+  }
+
   get peers(): StoragePeers | undefined {
     return this.opened?.peers;
   }

@@ -134,6 +134,8 @@ export interface JobStorage {
   readonly driverName?: string;
   /** How many commits it gains from having in flight at once, none of which are about the same job; 1 if absent. */
   readonly commitsAtOnce?: number | undefined;
+  /** True: nothing else happens in this process while it commits. */
+  readonly commitsHere?: boolean | undefined;
   /** True: a commit does what it is given one after another, so that it may hold several writes about one job. */
   readonly inOrder?: boolean;
   /** Present where several processes share a database. */

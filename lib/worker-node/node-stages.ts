@@ -1,9 +1,9 @@
 import type { Clock } from '../clock.js';
-import type { StoredJob } from '../job/job.js';
+import { isInstant, type StoredJob } from '../job/job.js';
 import type { JobsSettings } from '../job-reactor.options.js';
 import type { Message } from '../protocol/message.js';
 import { GroupCommit } from '../storage/group-commit.js';
-import type { JobStorage } from '../storage/job-storage.js';
+import type { JobStorage, JobWrite } from '../storage/job-storage.js';
 import { StorageOpening } from '../storage/storage-opening.js';
 import { DistributorLinks, type LinksParts } from './distributor-links.js';
 import type { DistributorLink } from './distributor-link.js';
@@ -101,7 +101,9 @@ export class NodeStages {
     const { running, arriving } = flow.here;
     const role = `node ${node}`;
     this.opening = new StorageOpening({ storage, owner: { role: 'node', name: node, instance }, role, clock, emit });
-    this.commit = new GroupCommit(storage, clock);
+    // Of a job for later only that it is stored is waited for.
+    const quiet = (write: JobWrite): boolean => write.kind === 'insert' && !isInstant(write.job);
+    this.commit = new GroupCommit(storage, clock, { quiet });
     const common = { ...parts, node, commit: this.commit, running };
     this.facts = new NodeFacts(common);
     this.places = new GlobalPlaces({

@@ -18,6 +18,8 @@ export interface Dialect {
   readonly tables: TableNames;
   /** See JobStorage.commitsAtOnce. */
   readonly commitsAtOnce?: number;
+  /** See JobStorage.commitsHere. */
+  readonly commitsHere?: boolean;
   /** See JobStorage.peers. */
   readonly peers?: StoragePeers;
   /** See JobStorage.places. */

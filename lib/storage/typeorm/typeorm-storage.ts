@@ -53,6 +53,10 @@ export class TypeOrmStorage implements JobStorage {
     return this.dialect.commitsAtOnce;
   }
 
+  get commitsHere(): boolean | undefined {
+    return this.dialect.commitsHere;
+  }
+
   get driverName(): string {
     return this.dialect.driverName;
   }

@@ -173,6 +173,102 @@ describe('group commit', () => {
     });
   });
 
+  describe('writes that matter to their callers alone', () => {
+    const quiet = ({ kind }: JobWrite): boolean => kind === 'insert';
+    const settle = async (): Promise<void> => {
+      for (let i = 0; i < 5; i++) await Promise.resolve();
+    };
+    function quietly(parts: Partial<JobStorage>) {
+      const held = heldStorage();
+      const clock = new ManualClock({ ticks: 'manual' });
+      const group = new GroupCommit(Object.assign(held.storage, parts), clock, { quiet });
+      const add = (prefix: string, count: number): void => {
+        for (let i = 0; i < count; i++) void group.write(insert(`${prefix}${i}`));
+      };
+      return { ...held, clock, group, add };
+    }
+    const size = async (commit: Promise<Commit>): Promise<number> => (await commit).writes.length;
+
+    it('are halved, so that one half goes on while the other is committed', async () => {
+      const { add, clock, next, none } = quietly({ commitsAtOnce: 2 });
+      add('a', 64);
+      clock.endTick();
+      const [one, other] = [await next(), await next()];
+      expect([one.writes.length, other.writes.length]).toEqual([32, 32]);
+      one.done();
+      await settle();
+      add('b', 32);
+      clock.endTick();
+      expect(await size(next())).toBe(32);
+      expect(none()).toBe(true);
+    });
+
+    it('are not halved when they are few, belong together, or come with others', async () => {
+      const few = quietly({ commitsAtOnce: 2 });
+      few.add('a', 32);
+      few.clock.endTick();
+      expect(await size(few.next())).toBe(32);
+      const whole = quietly({ commitsAtOnce: 2 });
+      void whole.group.writeMany(Array.from({ length: 64 }, (_, i) => insert(`a${i}`)));
+      whole.clock.endTick();
+      expect(await size(whole.next())).toBe(64);
+      const mixed = quietly({ commitsAtOnce: 2 });
+      mixed.add('a', 64);
+      void mixed.group.write(save('b', 1));
+      mixed.clock.endTick();
+      const both = await mixed.next();
+      expect(both.writes.length).toBe(65);
+      // And those that come meanwhile wait, as long as not all of them are quiet.
+      mixed.add('c', 64);
+      mixed.clock.endTick();
+      expect(mixed.none()).toBe(true);
+      both.done();
+      await settle();
+      mixed.clock.endTick();
+      expect([await size(mixed.next()), await size(mixed.next())]).toEqual([32, 32]);
+    });
+
+    it('where a commit holds up the process are halved as well, and the answers to the first half leave in between', async () => {
+      const { add, clock, next, none } = quietly({ commitsHere: true });
+      add('a', 64);
+      clock.endTick();
+      const one = await next();
+      expect(one.writes.length).toBe(32);
+      one.done();
+      await settle();
+      for (let tick = 0; tick < 2; tick++) {
+        clock.endTick();
+        expect(none()).toBe(true);
+      }
+      clock.endTick();
+      expect(await size(next())).toBe(32);
+    });
+  });
+
+  it('lets the answers to a commit that held up the process leave before the next, whatever comes meanwhile', async () => {
+    const { storage, next, none } = heldStorage();
+    const clock = new ManualClock({ ticks: 'manual' });
+    const group = new GroupCommit(Object.assign(storage, { commitsHere: true }), clock);
+    const write = (id: string): void => void group.write(insert(id));
+    write('a');
+    clock.endTick();
+    (await next()).done();
+    for (let i = 0; i < 5; i++) await Promise.resolve();
+    for (let tick = 0; tick < 2; tick++) {
+      write(`b${tick}`);
+      clock.endTick();
+      expect(none()).toBe(true);
+    }
+    write('c');
+    clock.endTick();
+    const second = await next();
+    expect(ids(second)).toEqual(['b0', 'b1', 'c']);
+    second.done();
+    const idle = group.idle();
+    for (let i = 0; i < 5; i++) await Promise.resolve();
+    await idle;
+  });
+
   it('lets a caller that waited for a commit join the very next one', async () => {
     const { storage, next } = heldStorage();
     const group = new GroupCommit(storage, systemClock);

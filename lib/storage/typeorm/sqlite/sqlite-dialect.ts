@@ -37,6 +37,7 @@ export class SqliteDialect implements Dialect {
   private readonly onStatement: (sql: string) => void;
   private loaded: LoadedDriver | undefined;
   private lock: SqliteLock | undefined;
+  readonly commitsHere = true;
   private connection: SqliteConnection | undefined;
   private isOpen = false;
 
