@@ -24,7 +24,10 @@ export interface PendingGroup {
 export interface PendingParts {
   /** Called when a job begins to wait whole; the timer it gives goes when the job waits no more. */
   watch: (job: HeldJob) => ClockTimer | null;
-  /** About so many jobs are held whole, over all groups; twice as many before some of them are let go. */
+  /**
+   * About so many jobs are held whole, over all groups; twice as many before some of them are let go. Default: all are,
+   * whatever they take.
+   */
   window?: number;
   /** From now on no more than its id is held. */
   beyond?: (job: HeldJob) => void;
@@ -70,20 +73,24 @@ class Group implements PendingGroup {
 export class PendingJobs {
   readonly #parts: PendingParts;
   readonly #window: number;
+  /** Characters of args in it. Without a window nothing is let go, however long: there is nowhere to read it again. */
+  readonly #windowLength: number;
   readonly #groups = new Map<string, Group>();
   readonly #order = new PendingOrder();
   /** Groups of the jobs whose rows are being read. */
   readonly #loading = new Map<string, Group>();
   #trimAt: number;
   #length = 0;
-  #trimAtLength = WINDOW_LENGTH * 2;
+  #trimAtLength: number;
   #last = 0;
   #beyond = 0;
 
   constructor(parts: PendingParts) {
     this.#parts = parts;
     this.#window = parts.window ?? Infinity;
+    this.#windowLength = this.#window === Infinity ? Infinity : WINDOW_LENGTH;
     this.#trimAt = this.#window * 2;
+    this.#trimAtLength = this.#windowLength * 2;
   }
 
   get size(): number {
@@ -218,7 +225,7 @@ export class PendingJobs {
     }
     // What can't be let go must not be looked through for each one more.
     this.#trimAt = Math.max(this.#window * 2, this.#order.size + this.#window);
-    this.#trimAtLength = Math.max(WINDOW_LENGTH * 2, this.#length + WINDOW_LENGTH);
+    this.#trimAtLength = Math.max(this.#windowLength * 2, this.#length + this.#windowLength);
   }
 
   #letGo(group: Group, job: HeldJob, turn: number): boolean {
@@ -246,7 +253,7 @@ export class PendingJobs {
   }
 
   #longest(): number {
-    return WINDOW_LENGTH / this.#groups.size;
+    return this.#windowLength / this.#groups.size;
   }
 
   #counted<T>(beyond: BeyondWindow, work: (beyond: BeyondWindow) => T): T {

@@ -40,6 +40,22 @@ function enqueue(
   return client.enqueueMany(numbers(count).map((n) => ({ job: 'work', args: { n }, options: options(n) })));
 }
 
+describe('an outbox in memory, from which nothing could be read again', () => {
+  const system = reactors();
+
+  it('holds all of its jobs whole, however long their args are: every one runs once', async () => {
+    const web = await system.application();
+    const ran = new Facts<Ran>();
+    const text = 'x'.repeat(500_000);
+    const jobs = numbers(90).map((n) => ({ job: 'work', args: { n, text } }));
+    const handles = await web.client.enqueueMany(jobs);
+    expect(web.distributor.backlog().pending).toBe(90);
+    await system.node({ to: web, providers: [works(ran)] });
+    expect(await Promise.all(handles.map((job) => job.result({ timeout: '30s' })))).toEqual(numbers(90));
+    expect(ran.all.map(({ n }) => n).toSorted((a, b) => a - b)).toEqual(numbers(90));
+  });
+});
+
 describe.each(databaseKinds)('more jobs wait for a node than are held whole, outbox %s', (kind) => {
   const system = reactors();
   const application = (outbox: DatabaseOptions, more: object = {}): Promise<Application> =>

@@ -44,6 +44,13 @@ function waiting(window: number) {
   };
 }
 
+it('without a window nothing is let go, however long the args are', () => {
+  const jobs = waiting(Infinity);
+  const args = 'x'.repeat(2 ** 20);
+  for (let i = 0; i < 70; i++) jobs.add({ args });
+  expect([jobs.whole(), jobs.held.pending.beyond, jobs.held.unconfirmed]).toEqual([70, 0, 70]);
+});
+
 describe('more jobs wait than the window holds', () => {
   it('twice the window is held whole at most; all are counted', () => {
     const jobs = waiting(10);
