@@ -22,6 +22,8 @@ export interface Enqueue {
   bulk: number;
   /** Milliseconds; then no more are begun. */
   limit: number;
+  /** Bytes of the args of a job as JSON; 220 if missing. */
+  length?: number;
   /** All are due then; at once if missing. */
   dueAt?: number;
   /** Later ones are due later, evenly over so many milliseconds. */
@@ -71,7 +73,9 @@ export interface Commands {
 }
 
 const SEQ = 1_000_000;
-const TEXT = 'x'.repeat(220 - JSON.stringify(argsOf(0, '')).length);
+const LENGTH = 220;
+const WITHOUT_TEXT = JSON.stringify(argsOf(0, '')).length;
+const TEXT = 'x'.repeat(LENGTH - WITHOUT_TEXT);
 
 function argsOf(seq: number, text = TEXT): Args {
   return { seq: SEQ + seq, path: '/var/pictures/2026/11/upload.jpg', text };
@@ -116,13 +120,23 @@ let worker: WorkerSide | undefined;
 if (role === 'producer') producer = await contender.producer(place, options);
 else worker = await contender.worker(place, options, handle);
 
-async function enqueue({ count, seq, inFlight, bulk, limit, dueAt, spread = 0 }: Enqueue): Promise<Enqueued> {
+async function enqueue({
+  count,
+  seq,
+  inFlight,
+  bulk,
+  limit,
+  dueAt,
+  spread = 0,
+  length = LENGTH,
+}: Enqueue): Promise<Enqueued> {
   const from = now();
   let next = 0;
   let accepted = 0;
   const more = (): boolean => next < count && now() - from < limit;
+  const text = 'x'.repeat(Math.max(0, length - WITHOUT_TEXT));
   const job = (index: number): NewJob => {
-    const args = argsOf(seq + index);
+    const args = argsOf(seq + index, text);
     return dueAt === undefined ? { args } : { args, dueAt: dueAt + Math.round((spread * index) / count) };
   };
   const singly = async (): Promise<void> => {

@@ -14,6 +14,10 @@ export interface Options {
   confirm?: 'stored';
   /** The application has a declared feedback, delivered at least once. */
   feedback?: boolean;
+  /** Ports of further distributors, whose applications enqueue in turn. Default: none. */
+  others?: number[];
+  /** How many nodes run jobs, all in the worker's process. Default 1. */
+  nodes?: number;
   /** A build of this project, to be measured beside another. Default ../dist. */
   dist?: string;
   /** Counts the statements of a storage that no server counts. */
@@ -56,33 +60,37 @@ export const contender: ContenderModule<Options> = {
     }
     decorate(Feedbacks.prototype, 'done', null, OnSuccessFeedback(QUEUE));
     Injectable()(Feedbacks);
-    class App {}
     const outbox = storage(options.outbox, place);
-    const distributor = { name: 'bench', port: place.port, outbox, maxPending: 2_000_000 };
     const providers = options.feedback ? [Feedbacks] : [];
-    const app = await NestFactory.createApplicationContext(
-      { module: App, imports: [JobReactorModule.forRoot({ distributor })], providers },
-      { logger },
-    );
-    const client = app.get(JobReactorClient);
-    const reactor = app.get(JobReactorDistributor);
+    const application = (port: number, name: string) => {
+      const distributor = { name, port, outbox, maxPending: 2_000_000 };
+      const module = { module: class App {}, imports: [JobReactorModule.forRoot({ distributor })], providers };
+      return NestFactory.createApplicationContext(module, { logger });
+    };
+    const apps = [await application(place.port, 'bench')];
+    for (const port of options.others ?? []) apps.push(await application(port, `bench-${port}`));
+    const clients = apps.map((app) => app.get(JobReactorClient));
+    const client = clients[0]!;
+    let turn = 0;
+    const next = (): typeof client => clients[turn++ % clients.length]!;
+    const waiting = (): number =>
+      apps.reduce((sum, app) => sum + app.get(JobReactorDistributor).backlog().unconfirmed, 0);
     const confirm = options.confirm ? { confirm: options.confirm } : {};
     const enqueueOptions = ({ dueAt }: NewJob): object =>
       dueAt === undefined ? confirm : { ...confirm, runAt: new Date(dueAt) };
     return {
-      add: (job) => client.enqueue(QUEUE, job.args, enqueueOptions(job)),
+      add: (job) => next().enqueue(QUEUE, job.args, enqueueOptions(job)),
       addBulk: (jobs) =>
-        client.enqueueMany(jobs.map((job) => ({ job: QUEUE, args: job.args, options: enqueueOptions(job) }))),
+        next().enqueueMany(jobs.map((job) => ({ job: QUEUE, args: job.args, options: enqueueOptions(job) }))),
       result: (args) => client.run(QUEUE, args),
       ...(options.feedback ? { feedbacks: () => ({ count, lastAt }) } : {}),
       async settled() {
-        while (reactor.backlog().unconfirmed > 0) await new Promise((resolve) => setTimeout(resolve, 20));
+        while (waiting() > 0) await new Promise((resolve) => setTimeout(resolve, 20));
       },
       async remaining() {
-        const { unconfirmed } = reactor.backlog();
-        return unconfirmed + (await client.jobs({ limit: 1 })).jobs.length;
+        return waiting() + (await client.jobs({ limit: 1 })).jobs.length;
       },
-      close: () => app.close(),
+      close: () => Promise.all(apps.map((app) => app.close())),
     };
   },
 
@@ -98,22 +106,28 @@ export const contender: ContenderModule<Options> = {
     let statements = 0;
     const count = (): void => void statements++;
     const kept = storage(options.node, place);
-    class App {}
-    const node = {
-      name: 'bench-node',
-      distributors: [{ host: '127.0.0.1', port: place.port }],
-      storage: options.countStatements ? await counting(options, kept, count) : kept,
-      concurrency: CONCURRENCY,
-      prefetch: 1_000,
-      maxStored: 2_000_000,
+    const ports = [place.port, ...(options.others ?? [])];
+    const start = async (name: string) => {
+      const node = {
+        name,
+        distributors: ports.map((port) => ({ host: '127.0.0.1', port })),
+        storage: options.countStatements ? await counting(options, kept, count) : kept,
+        concurrency: CONCURRENCY,
+        prefetch: 1_000,
+        maxStored: 2_000_000,
+      };
+      const module = { module: class App {}, imports: [JobReactorModule.forRoot({ node })], providers: [Works] };
+      const app = await NestFactory.createMicroservice(module, { ...JobReactorModule.transport(), logger });
+      app.enableShutdownHooks();
+      await app.listen();
+      return app;
     };
-    const app = await NestFactory.createMicroservice(
-      { module: App, imports: [JobReactorModule.forRoot({ node })], providers: [Works] },
-      { ...JobReactorModule.transport(), logger },
-    );
-    app.enableShutdownHooks();
-    await app.listen();
-    return { close: () => app.close(), ...(options.countStatements ? { statements: () => statements } : {}) };
+    const apps = [await start('bench-node')];
+    for (let i = 2; i <= (options.nodes ?? 1); i++) apps.push(await start(`bench-node-${i}`));
+    return {
+      close: () => Promise.all(apps.map((app) => app.close())),
+      ...(options.countStatements ? { statements: () => statements } : {}),
+    };
   },
 };
 
