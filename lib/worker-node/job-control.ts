@@ -33,7 +33,7 @@ export class JobControl {
     // A job may change hands between waiting and running while we look; the fence tells, and we look again.
     for (let tries = 0; tries < 5; tries++) {
       const attempt = running.get(id);
-      const row = attempt?.job ?? scheduler.get(id)?.job ?? (await this.#row(id));
+      const row = this.#known(id) ?? (await this.#row(id));
       if (!row) return { answer: tries === 0 ? 'unknown' : 'already-final' };
       if (isFinal(row.status)) return { answer: 'already-final' };
       const settled = (): boolean => attempt?.settled ?? scheduler.get(id)?.settled ?? false;
@@ -47,7 +47,7 @@ export class JobControl {
   }
 
   async find(id: string): Promise<FoundJob | null> {
-    const row = this.#parts.running.get(id)?.job ?? this.#parts.scheduler.get(id)?.job ?? (await this.#row(id));
+    const row = this.#known(id) ?? (await this.#row(id));
     return row ? foundJob(row, this.#parts.node) : null;
   }
 
@@ -139,6 +139,13 @@ export class JobControl {
     if (!entry) return false;
     await this.#parts.completer.drop(entry);
     return true;
+  }
+
+  /** Its row, where it is certain that this is as it was last committed: an attempt that was aborted may have ended. */
+  #known(id: string): StoredJob | null {
+    const attempt = this.#parts.running.get(id);
+    if (attempt) return attempt.aborted ? null : attempt.job;
+    return this.#parts.scheduler.get(id)?.job ?? null;
   }
 
   async #row(id: string): Promise<StoredJob | undefined> {

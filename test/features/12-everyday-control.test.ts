@@ -308,6 +308,20 @@ describe('client.find(id)', () => {
     expect(await web.client.find(job.id)).toBeNull();
   });
 
+  it('says of a cancelled job that it is, and so does a second cancel, as soon as its end is told', async () => {
+    const database = join(await system.folder(), 'jobs.sqlite');
+    const jobs = { retention: { removeCancelled: false } };
+    await system.node({ to: web, providers: [work(told)], jobs, storage: { type: 'sqlite', database } });
+    for (let n = 0; n < 5; n++) {
+      const job = await web.client.enqueue('work', { do: 'wait' });
+      await told.started.next();
+      const ended = job.result().catch(() => web.client.find(job.id));
+      expect(await job.cancel()).toBe('cancelled');
+      expect(await ended).toMatchObject({ status: 'cancelled' });
+      expect(await job.cancel()).toBe('already-final');
+    }
+  });
+
   it('finds the result of a job that is kept', async () => {
     const jobs = { retention: { removeSucceeded: false } };
     await system.node({ to: web, providers: [work(told)], jobs });
