@@ -76,6 +76,12 @@ export class Heap<T extends HeapEntry> {
     return true;
   }
 
+  /** Some of those that come next, at most so many: they may be others by then. */
+  next(count: number): T[] {
+    const first = this.#run.slice(this.#head, this.#head + count).filter((entry) => entry !== undefined);
+    return first.length > 0 ? first : this.#entries.slice(0, count);
+  }
+
   /** In no particular order. */
   *[Symbol.iterator](): Iterator<T> {
     yield* this.#entries;

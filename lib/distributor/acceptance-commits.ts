@@ -80,7 +80,7 @@ export class AcceptanceCommits {
 
   #committed(job: HeldJob, node: ConnectedNode | null, commit: Promise<WriteResult>): Promise<WriteResult> {
     const { id } = job.spec;
-    const hadEnded = this.#parts.held.hasEnded(id);
+    const hadEnded = job.spec.givenId && this.#parts.held.hasEnded(id);
     const result = commit.then(
       (answer) => this.#answered(job, node, answer),
       (cause: unknown) => this.#failed(job, node, cause, hadEnded),

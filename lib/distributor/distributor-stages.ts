@@ -197,7 +197,7 @@ export class DistributorStages {
       loaded: () => this.dispatcher.wake(),
       expired: (job) => this.endings.expire(job),
     });
-    this.keys = new JobKeys({ outbox, proofs: this.proofs, open: () => flow.open() });
+    this.keys = new JobKeys({ outbox, held: this.held, proofs: this.proofs, open: () => flow.open() });
     this.keyed = new KeyedAcceptance({
       keys: this.keys,
       acceptor: this.acceptor,
@@ -246,8 +246,8 @@ export class DistributorStages {
     this.forwarder = new ResultForwarder(registry, timers);
     this.settled = new TickBatch(clock, (node, ids) => node.send({ type: 'settled', ids }));
     this.acks = new ResultAcks(clock);
-    const { endings, proofs, questions, keys, runner, forwarder } = this;
-    const told = { ...common, endings, proofs, questions, keys, runner, forwarder };
+    const { endings, proofs, keys, runner, forwarder } = this;
+    const told = { ...common, endings, proofs, keys, runner, forwarder };
     this.intake = new ResultIntake({ ...told, keeps: (node, job, assignment) => flow.keeps(node, job, assignment) });
     this.peers = new OutboxPeers({
       ...stages,

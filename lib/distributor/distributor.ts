@@ -134,7 +134,7 @@ export class Distributor implements JobGateway {
     const job = this.#stages.held.get(id);
     const isVoid = job ? assignment < job.assignment : this.#stages.held.isVoid(id, assignment);
     if (isVoid) return node.send({ type: 'refuse', id, assignment, code: 'SUPERSEDED' });
-    if (!this.#stages.proofs.admits(node, { id, mac, origin: null })) return;
+    if (!this.#stages.proofs.admits(node, { id, mac, origin: null, job })) return;
     this.#stages.questions.seen(id, node);
     if (!job) {
       this.#stages.held.revived(id, assignment);

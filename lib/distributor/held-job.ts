@@ -21,12 +21,16 @@ export interface HeldJob {
   assignment: number;
   /** Storage id of the node it was last sent to. */
   holder: string | null;
+  /** Its place among the jobs of that node; theirs alone to change. */
+  placeAtHolder: number;
   /** Name of that node, for log lines. */
   holderName: string | null;
   /** The outbox row's fence; rises with each change. */
   fence: number;
   /** A row of the outbox says the same of its spec. */
   readonly asStored: boolean;
+  /** What a node shows that had it; null until it is made. */
+  mac: string | null;
   /** The node it was last sent to shares the outbox's database, and is to take the row itself. */
   claim: boolean;
   /** Such a node did not find the row: its database is another one after all. */
@@ -51,6 +55,8 @@ export function heldJob(spec: JobSpec): HeldJob {
     state: 'pending',
     assignment: 0,
     holder: null,
+    placeAtHolder: -1,
+    mac: null,
     holderName: null,
     fence: 0,
     asStored: true,
@@ -77,6 +83,8 @@ export function fromOutboxRow(row: StoredJob): HeldJob {
     state: row.holder === null ? 'pending' : 'sent',
     assignment: row.assignment,
     holder: row.holder,
+    placeAtHolder: -1,
+    mac: null,
     holderName: null,
     fence: row.fence,
     asStored: true,

@@ -3,6 +3,7 @@ import { nextLife } from '../job/job-life.js';
 import type { StoredJob } from '../job/job.js';
 import { Recent } from '../recent.js';
 import type { HeldJob } from './held-job.js';
+import { HolderJobs } from './holder-jobs.js';
 import { PendingJobs, type PendingParts } from './pending-jobs.js';
 
 /** Handed-over and ended jobs remembered at least, so that an old copy that turns up late is told so. */
@@ -11,8 +12,8 @@ const REMEMBERED = 50_000;
 /** Every job this distributor answers for, and where it is. */
 export class HeldJobs {
   readonly pending: PendingJobs;
-  readonly #jobs = new Map<string, HeldJob>();
-  readonly #byHolder = new Map<string, ChurningMap<string, HeldJob>>();
+  readonly #jobs = new ChurningMap<string, HeldJob>();
+  readonly #byHolder = new Map<string, HolderJobs>();
   /** Assignment below which a copy is void; once the job has ended, that is every assignment of its life. */
   readonly #void = new Recent<number>(REMEMBERED);
   /** Those who want to know what is removed while they read. */
@@ -149,13 +150,14 @@ export class HeldJobs {
   }
 
   heldBy(storage: string): HeldJob[] {
-    return [...(this.#byHolder.get(storage)?.values() ?? [])];
+    return this.#byHolder.get(storage)?.list() ?? [];
   }
 
-  /** The job has its final result, in the life that this assignment belongs to. */
-  ended(id: string, assignment: number): void {
+  /** The job has its final result, in the life that this assignment belongs to. `job`: what is held of it. */
+  ended(id: string, assignment: number, job?: HeldJob): void {
     const below = nextLife(assignment);
-    if (below > belowOf(this.#void.get(id))) this.#remember(id, below, true);
+    // Of an id that was made for this job nothing later can be known.
+    if ((job && !job.spec.givenId) || below > belowOf(this.#void.get(id))) this.#remember(id, below, true);
   }
 
   /** It is run again after its end: this is the first assignment of its new life. */
@@ -172,8 +174,9 @@ export class HeldJobs {
     return hasEnded(this.#void.get(id));
   }
 
-  /** Whether a result with this assignment is of a life whose end is known. */
-  isRepeat(id: string, assignment: number): boolean {
+  /** Whether a result with this assignment is of a life whose end is known. `job`: what is held of it. */
+  isRepeat(id: string, assignment: number, job?: HeldJob): boolean {
+    if (job && isOpen(job)) return false;
     const known = this.#void.get(id);
     return hasEnded(known) && nextLife(assignment) === belowOf(known);
   }
@@ -186,21 +189,23 @@ export class HeldJobs {
   #index(job: HeldJob): void {
     const holder = job.holder ?? '';
     let jobs = this.#byHolder.get(holder);
-    if (!jobs) this.#byHolder.set(holder, (jobs = new ChurningMap()));
-    jobs.set(job.spec.id, job);
+    if (!jobs) this.#byHolder.set(holder, (jobs = new HolderJobs()));
+    jobs.add(job);
   }
 
   #unindex(job: HeldJob): void {
     if (job.holder === null) return;
     const jobs = this.#byHolder.get(job.holder);
-    if (jobs?.get(job.spec.id) === job) jobs.delete(job.spec.id);
-    if (jobs?.size === 0) this.#byHolder.delete(job.holder);
+    if (jobs?.remove(job) && jobs.size === 0) this.#byHolder.delete(job.holder);
   }
 
   #remember(id: string, below: number, ended: boolean): void {
     this.#void.set(id, below * 2 + Number(ended));
   }
 }
+
+/** Its id was made for it, and no end of it has come. */
+const isOpen = ({ state, spec }: HeldJob): boolean => !spec.givenId && state !== 'confirmed' && state !== 'ended';
 
 /*
  * Assignment and end in one number: an object for each of the jobs remembered is what the garbage collector would be

@@ -45,6 +45,8 @@ export class JobDispatcher {
   readonly #parts: DispatcherParts;
   readonly #routes = new RouteTurns();
   readonly #warned = new Set<string>();
+  /** The same, of those that need a thread. */
+  readonly #warnedOfThreads = new Set<string>();
   /** Jobs whose way is being written down before they go it. */
   readonly #leaving = new ChurningMap<string, Promise<void>>();
   #awake = false;
@@ -247,14 +249,14 @@ export class JobDispatcher {
   #warnLater({ name, options }: HeldJob['spec']): void {
     const { distributor, held, registry, timers, emit } = this.#parts;
     const needsThreads = options.thread === true;
-    const key = `${needsThreads} ${name}`;
-    if (this.#warned.has(key)) return;
-    this.#warned.add(key);
+    const warned = needsThreads ? this.#warnedOfThreads : this.#warned;
+    if (warned.has(name)) return;
+    warned.add(name);
     timers.after(WARN_WITHOUT_NODE_AFTER, () => {
       const nodes = [...registry.nodes()];
       const names = new Set(nodes.flatMap((node) => node.jobs));
       const fits = nodes.some((node) => node.jobs.includes(name) && (node.threads || !needsThreads));
-      if (fits || !held.pending.names().has(name)) return void this.#warned.delete(key);
+      if (fits || !held.pending.names().has(name)) return void warned.delete(name);
       const nearest = names.has(name) ? null : (didYouMean(name, [...names]) ?? null);
       // Threads are what is missing only where the handler is there.
       const lacking = needsThreads && names.has(name);

@@ -39,19 +39,16 @@ export class JobEndings {
   }
 
   /** What a result that came once more is answered with; null when it is none. */
-  repeat({ jobId, assignment }: FeedbackRecord): Promise<Told> | Told | null {
-    if (!this.#parts.held.isRepeat(jobId, assignment)) return null;
+  repeat({ jobId, assignment }: FeedbackRecord, job: HeldJob | undefined): Promise<Told> | Told | null {
+    if (!this.#parts.held.isRepeat(jobId, assignment, job)) return null;
     // Who brings it may forget that the job has ended once the outbox can't send it again; if it ended here.
     return this.#leaving.get(jobId)?.then((ours) => (ours ? 'told' : { failed: notEnded(jobId) })) ?? 'told';
   }
 
-  /** A result came, and is to be told now. @returns what is held of its job */
-  arrived({ jobId, final }: FeedbackRecord, by: ConnectedNode): HeldJob | undefined {
-    const { held } = this.#parts;
-    const job = held.get(jobId);
+  /** A result came, and is to be told now. `job`: what is held of it. */
+  arrived({ final }: FeedbackRecord, by: ConnectedNode, job: HeldJob | undefined): void {
     // A node without a storage may be gone before it is told; what has ended must not begin anew for that.
-    if (job && final && !by.durable) held.confirm(job, 'ended');
-    return job;
+    if (job && final && !by.durable) this.#parts.held.confirm(job, 'ended');
   }
 
   /** It was told, or in vain. @returns what its node is to be answered with */
@@ -62,7 +59,7 @@ export class JobEndings {
     if (here && typeof told === 'object') return this.#keep(job, feedback, told.failed);
     if (here && told === 'undeclared') held.confirm(job, 'kept');
     if (told !== 'told' || !final) return told;
-    held.ended(jobId, Math.max(assignment, job?.assignment ?? 0));
+    held.ended(jobId, Math.max(assignment, job?.assignment ?? 0), job);
     return (job && this.#end(job, by)?.then(() => told)) ?? told;
   }
 

@@ -7,11 +7,13 @@ import type { KeyFreed } from '../protocol/key-messages.js';
 import { claimOf, type KeyRows } from '../storage/key-rows.js';
 import type { WriteResult } from '../storage/job-storage.js';
 import type { ConnectedNode } from './connected-node.js';
+import type { HeldJobs } from './held-jobs.js';
 import type { JobProofs } from './job-proofs.js';
 import type { Outbox } from './outbox.js';
 
 export interface KeyParts {
   outbox: Pick<Outbox, 'keys' | 'insistOn' | 'enlist' | 'durable'>;
+  held: Pick<HeldJobs, 'get'>;
   proofs: Pick<JobProofs, 'admits'>;
   /** Resolves when the outbox is open. @throws STOPPED, STORAGE */
   open: () => Promise<void>;
@@ -44,7 +46,7 @@ export class JobKeys implements KeyGateway {
 
   /** A node has started one that has its key until then, or knows that it has ended. */
   async freed(node: ConnectedNode, { id, mac, name, key }: KeyFreed): Promise<void> {
-    if (!this.#parts.proofs.admits(node, { id, mac, origin: null })) return;
+    if (!this.#parts.proofs.admits(node, { id, mac, origin: null, job: this.#parts.held.get(id) })) return;
     // One that fails as this process ends is told again: to the next one, or with the end of the job.
     await this.#release({ name, value: key }, id)?.catch(() => undefined);
   }

@@ -10,7 +10,7 @@ const PURPOSE = Buffer.from('nestjs-job-reactor job mac 1');
  */
 export class JobMacs {
   readonly #ciphers: Cipher[];
-  readonly #block = Buffer.alloc(16);
+  #blocks = Buffer.alloc(16);
 
   /** The first makes, any of them is believed. None: a key of this process, which nobody else has. */
   constructor(keys: readonly SharedKey[]) {
@@ -19,21 +19,31 @@ export class JobMacs {
   }
 
   make(id: string): string {
-    return this.#of(this.#ciphers[0]!, id).base64urlSlice(0, 16);
+    return this.makeAll([id])[0]!;
+  }
+
+  /** In their order. One call of the cipher for many costs little more than for one. */
+  makeAll(ids: readonly string[]): string[] {
+    if (this.#blocks.length < ids.length * 16) this.#blocks = Buffer.alloc(ids.length * 16);
+    for (const [index, id] of ids.entries()) write(id, this.#blocks, index * 16);
+    const macs = this.#ciphers[0]!.update(this.#blocks.subarray(0, ids.length * 16)) as BlockBytes;
+    return ids.map((_, index) => macs.base64urlSlice(index * 16, index * 16 + 16));
   }
 
   check(id: string, mac: string): boolean {
     const given = Buffer.from(mac, 'base64url');
-    return given.length === 16 && this.#ciphers.some((cipher) => timingSafeEqual(this.#of(cipher, id), given));
+    if (given.length !== 16) return false;
+    const block = this.#blocks.subarray(0, 16);
+    write(id, block, 0);
+    return this.#ciphers.some((cipher) => timingSafeEqual(cipher.update(block), given));
   }
+}
 
-  #of(cipher: Cipher, id: string): BlockBytes {
-    const block = this.#block;
-    for (let at = 0, i = 0; at < 16; at++, i += 2) {
-      if (id.charCodeAt(i) === 0x2d) i++;
-      block[at] = (digit(id.charCodeAt(i)) << 4) | digit(id.charCodeAt(i + 1));
-    }
-    return cipher.update(block) as BlockBytes;
+/** The 16 bytes of a UUID. */
+function write(id: string, block: Buffer, start: number): void {
+  for (let at = start, i = 0; at < start + 16; at++, i += 2) {
+    if (id.charCodeAt(i) === 0x2d) i++;
+    block[at] = (digit(id.charCodeAt(i)) << 4) | digit(id.charCodeAt(i + 1));
   }
 }
 

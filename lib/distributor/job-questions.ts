@@ -1,4 +1,3 @@
-import { ChurningMap } from '../churning-map.js';
 import type { CancelAnswer } from '../job/job-control.js';
 import { endOf, foundJob, type FoundJob } from '../job/found-job.js';
 import type { JobListeners } from '../job/job-listeners.js';
@@ -28,8 +27,6 @@ const MAX_KEPT = 100_000;
 export class JobQuestions {
   readonly #parts: QuestionParts;
   readonly #requests: JobRequests;
-  /** Storage id of the node that stored a job, for jobs this process has a handle of. */
-  readonly #whereabouts = new ChurningMap<string, string>();
   /** Durable storages whose node was lost, with the cancels that wait for it. */
   readonly #away = new Map<string, Map<string, string>>();
   /** Ids of the jobs that a cancel is kept for; some may have been delivered. */
@@ -42,8 +39,8 @@ export class JobQuestions {
 
   /** This node confirmed the job. */
   seen(id: string, node: ConnectedNode): void {
-    if (this.#parts.listeners.has(id)) this.#whereabouts.set(id, node.storage);
-    if (!this.#kept.has(id)) return;
+    this.#parts.listeners.isAt(id, node.storage);
+    if (this.#kept.size === 0 || !this.#kept.has(id)) return;
     // It was kept for a node that is gone, whose jobs this one has taken over.
     this.#kept.delete(id);
     for (const cancels of this.#away.values()) {
@@ -52,15 +49,11 @@ export class JobQuestions {
     }
   }
 
-  forget(id: string): void {
-    this.#whereabouts.delete(id);
-  }
-
   async cancel(id: string, reason: string): Promise<CancelAnswer> {
     const { held, registry, sent } = this.#parts;
     if (held.hasEnded(id)) return 'already-final';
     await sent(id);
-    const storage = held.get(id)?.holder ?? this.#whereabouts.get(id);
+    const storage = held.get(id)?.holder ?? this.#parts.listeners.where(id);
     const holder = storage === undefined || storage === null ? undefined : registry.byStorage(storage);
     if (storage && !holder) return this.#keepCancel([storage], id, reason);
     const nodes = holder ? [holder] : [...registry.nodes()];
@@ -88,7 +81,7 @@ export class JobQuestions {
     const row = await beyond(id);
     if (row) return foundJob(row, null);
     const job = held.get(id);
-    const storage = job?.holder ?? this.#whereabouts.get(id);
+    const storage = job?.holder ?? this.#parts.listeners.where(id);
     const holder = storage ? registry.byStorage(storage) : undefined;
     const nodes = job?.state === 'pending' ? [] : holder ? [holder] : [...registry.nodes()];
     const ask = (asked: ConnectedNode[]) => Promise.all(asked.map((node) => this.#requests.find(node, id)));
@@ -113,9 +106,7 @@ export class JobQuestions {
     const cancels = this.#away.get(node.storage) ?? [];
     this.#away.delete(node.storage);
     for (const [id, reason] of cancels) void this.#requests.cancel(node, id, reason);
-    for (const [id, storage] of this.#whereabouts) {
-      if (storage === node.storage && this.#parts.listeners.awaited(id)) void this.#askAgain(node, id);
-    }
+    for (const id of this.#parts.listeners.awaitedAt(node.storage)) void this.#askAgain(node, id);
   }
 
   lost(node: ConnectedNode): void {
@@ -131,7 +122,6 @@ export class JobQuestions {
     const end = answer?.job && endOf(answer.job);
     if (!answer || (answer.job && !end) || !this.#parts.listeners.awaited(id)) return;
     // The node's own report of the end comes before its answer; who still waits then has missed it for good.
-    this.#whereabouts.delete(id);
     if (end) return void this.#parts.listeners.deliver(end)?.catch(() => undefined);
     this.#parts.listeners.drop(
       id,

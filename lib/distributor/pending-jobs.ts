@@ -1,10 +1,10 @@
 import type { ClockTimer } from '../clock.js';
 import { Heap } from '../heap.js';
-import { isInstant } from '../job/job.js';
 import { ArrivalTurns } from './arrival-turns.js';
 import { BeyondWindow } from './beyond-window.js';
 import type { HeldJob, PendingPlace } from './held-job.js';
 import { PendingOrder } from './pending-order.js';
+import { PendingRoutes } from './pending-routes.js';
 
 /** Rows read in one go, and the characters of their args. */
 const PAGE = 500;
@@ -75,6 +75,7 @@ export class PendingJobs {
   readonly #window: number;
   /** Characters of args in it. Without a window nothing is let go, however long: there is nowhere to read it again. */
   readonly #windowLength: number;
+  readonly #routes = new PendingRoutes();
   readonly #groups = new Map<string, Group>();
   readonly #order = new PendingOrder();
   /** Groups of the jobs whose rows are being read. */
@@ -153,11 +154,21 @@ export class PendingJobs {
 
   /** Takes out one that is no more than an id here. */
   recall(job: HeldJob): boolean {
-    const group = this.#groups.get(routeKey(job));
+    const group = this.#groups.get(this.#routes.of(job.spec));
     if (!group?.beyond) return false;
     this.#counted(group.beyond, (beyond) => beyond.remove(job.spec.id));
     this.#dropIfEmpty(group);
     return true;
+  }
+
+  /** Up to so many whole jobs of the same route that are likely to be sent next. */
+  following(job: HeldJob, count: number): HeldJob[] {
+    return (
+      this.#groups
+        .get(this.#routes.of(job.spec))
+        ?.heap.next(count)
+        .map((place) => place.job) ?? []
+    );
   }
 
   /** When the job that has waited longest was enqueued, milliseconds since the epoch; null when none waits. */
@@ -183,7 +194,7 @@ export class PendingJobs {
   }
 
   #group(job: HeldJob): Group {
-    const key = routeKey(job);
+    const key = this.#routes.of(job.spec);
     let group = this.#groups.get(key);
     if (!group) this.#groups.set(key, (group = new Group(key, job.spec.name)));
     return group;
@@ -267,12 +278,4 @@ export class PendingJobs {
     if (group.beyond && this.#counted(group.beyond, ({ isEmpty }) => isEmpty)) group.beyond = null;
     if (group.beyond === null && group.heap.size === 0) this.#groups.delete(group.key);
   }
-}
-
-function routeKey({ spec }: HeldJob): string {
-  const { node, notNode, strictNode, thread } = spec.options;
-  const instant = isInstant(spec);
-  // Most say nothing of nodes; a list begins otherwise.
-  if (!node && !notNode && !strictNode && !thread) return `${instant ? 'now' : 'later'} ${spec.name}`;
-  return JSON.stringify([spec.name, instant, node, notNode, strictNode, thread === true]);
 }

@@ -4,16 +4,16 @@ import type { Progress } from '../protocol/job-messages.js';
 import type { ConnectedNode } from './connected-node.js';
 import type { FeedbackRunner, Told } from './feedback-runner.js';
 import type { HeldJob } from './held-job.js';
+import type { HeldJobs } from './held-jobs.js';
 import type { JobEndings } from './job-endings.js';
 import type { JobKeys } from './job-keys.js';
 import type { JobProofs } from './job-proofs.js';
-import type { JobQuestions } from './job-questions.js';
 import type { ResultForwarder } from './result-forwarder.js';
 
 export interface IntakeParts {
+  held: HeldJobs;
   endings: JobEndings;
   proofs: JobProofs;
-  questions: JobQuestions;
   keys: JobKeys;
   runner: FeedbackRunner;
   forwarder: ResultForwarder;
@@ -32,11 +32,12 @@ export class ResultIntake {
 
   /** @returns what its node is to be answered with; null: nothing, as it can't show that it had the job */
   take(node: ConnectedNode, feedback: FeedbackRecord): Promise<Told> | Told | null {
-    const { endings, proofs } = this.#parts;
+    const { endings, proofs, held } = this.#parts;
     const { jobId, origin } = feedback;
-    const repeat = endings.repeat(feedback);
+    const job = held.get(jobId);
+    const repeat = endings.repeat(feedback, job);
     if (repeat) return repeat;
-    return proofs.admits(node, { id: jobId, mac: origin.mac, origin }) ? this.#result(node, feedback) : null;
+    return proofs.admits(node, { id: jobId, mac: origin.mac, origin, job }) ? this.#result(node, feedback, job) : null;
   }
 
   /** A job has ended: everybody who listens is told. Whoever hears of the end finds its key free. */
@@ -47,14 +48,14 @@ export class ResultIntake {
 
   /** Nobody answers it, and what is lost is lost. */
   progress(node: ConnectedNode, { id, mac, value }: Progress): void {
-    const { proofs, listeners, forwarder } = this.#parts;
-    if (!proofs.admits(node, { id, mac, origin: null })) return;
+    const { proofs, listeners, forwarder, held } = this.#parts;
+    if (!proofs.admits(node, { id, mac, origin: null, job: held.get(id) })) return;
     listeners.progress(id, value);
     forwarder.progress(id, value);
   }
 
-  #result(node: ConnectedNode, feedback: FeedbackRecord): Promise<Told> | Told {
-    const job = this.#parts.endings.arrived(feedback, node);
+  #result(node: ConnectedNode, feedback: FeedbackRecord, job: HeldJob | undefined): Promise<Told> | Told {
+    this.#parts.endings.arrived(feedback, node, job);
     const telling = this.tell(feedback);
     if (!(telling instanceof Promise)) return this.#told(node, feedback, job, telling);
     // Telling takes its time: a job whose word that it is stored was lost must not be sent again or elsewhere meanwhile.
@@ -64,9 +65,7 @@ export class ResultIntake {
   }
 
   #told(node: ConnectedNode, feedback: FeedbackRecord, job: HeldJob | undefined, told: Told): Promise<Told> | Told {
-    const { questions, endings } = this.#parts;
-    if (told === 'told' && feedback.final) questions.forget(feedback.jobId);
-    return endings.told(feedback, node, job, told);
+    return this.#parts.endings.told(feedback, node, job, told);
   }
 
   #tellAll(feedback: FeedbackRecord): Promise<Told> | Told {

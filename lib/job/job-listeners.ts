@@ -1,3 +1,4 @@
+import { ChurningMap } from '../churning-map.js';
 import { AsyncMoment, type AsyncContext } from './async-context.js';
 import type { FeedbackRecord } from './feedback-record.js';
 
@@ -18,6 +19,8 @@ export class JobInterest {
   isStored = false;
   /** Storage id of the node that it was sent to and that has stored it. */
   storedBy: string | null = null;
+  /** That of the node that said last that it has it. */
+  where: string | null = null;
   /** That of its enqueue, for the declared methods of this process. */
   moment: AsyncMoment | null = null;
   /** How it ended, for whoever asks his handle only later. Goes with the handle. */
@@ -29,7 +32,7 @@ export class JobInterest {
  * answer can come too early, and goes with the job's final feedback.
  */
 export class JobListeners {
-  readonly #interests = new Map<string, JobInterest>();
+  readonly #interests = new ChurningMap<string, JobInterest>();
   /** Of jobs that take no memory while they wait: kept for only as long as their handles are. */
   readonly #resting = new Map<string, WeakRef<JobInterest>>();
   readonly #forgotten = new FinalizationRegistry<string>((id) => {
@@ -112,6 +115,21 @@ export class JobListeners {
     return this.#interests.get(id)?.waiting != null;
   }
 
+  /** Those that somebody waits for, whose node has this storage. */
+  awaitedAt(storage: string): string[] {
+    return [...this.#interests].flatMap(([id, { where, waiting }]) => (waiting && where === storage ? id : []));
+  }
+
+  /** Storage id of the node that said last that it has the job; null: not known, or nobody here is interested. */
+  where(id: string): string | null {
+    return this.#get(id)?.where ?? null;
+  }
+
+  isAt(id: string, storage: string): void {
+    const interest = this.#get(id);
+    if (interest) interest.where = storage;
+  }
+
   /** The node that was sent this job and has stored it; null: not known, or nobody here is interested. */
   storedBy(id: string): string | null {
     return this.#get(id)?.storedBy ?? null;
@@ -122,6 +140,10 @@ export class JobListeners {
     const interest = this.#get(id);
     if (!interest) return;
     if (by !== null) interest.storedBy = by;
+    this.#isStored(interest);
+  }
+
+  #isStored(interest: JobInterest): void {
     if (interest.isStored) return;
     interest.isStored = true;
     const waiting = interest.whenStored ?? [];
@@ -140,7 +162,7 @@ export class JobListeners {
   deliver(feedback: FeedbackRecord, activate = asItIs): Promise<void> | null {
     const interest = this.#get(feedback.jobId);
     if (!interest || feedback.job.run < interest.fromRun) return null;
-    this.stored(feedback.jobId);
+    this.#isStored(interest);
     if (feedback.final) {
       this.#delete(feedback.jobId);
       interest.end = feedback;
