@@ -49,7 +49,7 @@ export class DeliverySchedule {
 
   /** True when it is not to be sent now. */
   has(id: string): boolean {
-    return this.#deferred.has(id) || this.#saving.has(id);
+    return (this.#deferred.size > 0 && this.#deferred.has(id)) || (this.#saving.size > 0 && this.#saving.has(id));
   }
 
   /** The application's methods threw. Resolves when that is written down, as far as the storage takes it. */
@@ -78,6 +78,7 @@ export class DeliverySchedule {
 
   /** It is sent now, or gone. */
   forget(id: string): void {
+    if (this.#deferred.size === 0) return;
     this.#deferred.get(id)?.cancel();
     this.#deferred.delete(id);
   }

@@ -142,7 +142,7 @@ export class MemoryStorage implements JobStorage {
       return 'duplicate';
     }
     if (this.hasFeedback(job.id)) return 'duplicate';
-    if ((this.tombstones.get(job.id) ?? -Infinity) > this.clock.now()) return 'duplicate';
+    if (this.tombstones.size > 0 && (this.tombstones.get(job.id) ?? -Infinity) > this.clock.now()) return 'duplicate';
     // A database has NOT NULL for this; here it would break the order of the pages.
     if (!Number.isFinite(job.dueAt)) return refusedDueAt();
     this.jobs.set(job.id, copy(job));
@@ -151,7 +151,8 @@ export class MemoryStorage implements JobStorage {
 
   private hasFeedback(jobId: string): boolean {
     if (this.feedbackRows.size === 0) return false;
-    return this.feedbackRows.has(feedbackId(jobId, 1)) || this.laterFeedbacks.has(jobId);
+    if (this.laterFeedbacks.size > 0 && this.laterFeedbacks.has(jobId)) return true;
+    return this.feedbackRows.has(feedbackId(jobId, 1));
   }
 
   private keepFeedback(feedback: FeedbackRecord): void {

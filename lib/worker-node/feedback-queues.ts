@@ -7,6 +7,10 @@ import type { DistributorLink } from './distributor-link.js';
 /** A feedback in memory, and the link it was sent on and has not been acknowledged. */
 export class Outstanding {
   sentOn: DistributorLink | null = null;
+  /** It has left, and may still be seen in the storage. */
+  isGone = false;
+  /** The storage has forgotten it: only who is reading now may have seen it there. */
+  isSettled = false;
 
   constructor(
     readonly feedback: KeptFeedback,
@@ -18,7 +22,9 @@ export class Outstanding {
 interface Queue {
   readonly distributor: string;
   readonly name: string;
-  readonly entries: ChurningMap<string, Outstanding>;
+  /** How many are in memory, and one of them. */
+  size: number;
+  latest: KeptFeedback | null;
   /** There are more in the storage. */
   more: boolean;
   loading: boolean;
@@ -50,8 +56,6 @@ export class FeedbackQueues {
   readonly #parts: QueuesParts;
   readonly #queues = new ChurningMap<string, Queue>();
   readonly #byId = new ChurningMap<string, Outstanding>();
-  /** Those that have left and may still be seen in the storage; true: only by who is reading now. */
-  readonly #gone = new ChurningMap<string, boolean>();
   #reading = 0;
   #again: ClockTimer | undefined;
   #stopped = false;
@@ -61,46 +65,51 @@ export class FeedbackQueues {
   }
 
   get(id: string): Outstanding | undefined {
-    return this.#byId.get(id);
+    const entry = this.#byId.get(id);
+    return entry?.isGone ? undefined : entry;
   }
 
-  entries(): Iterable<Outstanding> {
-    return this.#byId.values();
+  *entries(): Iterable<Outstanding> {
+    for (const entry of this.#byId.values()) if (!entry.isGone) yield entry;
   }
 
   /** Undefined when it is there already, or stays in the storage for now. */
   add(feedback: KeptFeedback): Outstanding | undefined {
-    if (this.#byId.has(feedback.id)) return undefined;
+    if (this.get(feedback.id)) return undefined;
     const queue = this.#queueOf(feedback);
-    const { size } = queue.entries;
+    const { size } = queue;
     if (size >= WINDOW || (size >= WAITING && !this.#parts.reachable(feedback))) return void (queue.more = true);
     const entry = new Outstanding(feedback, queue);
-    queue.entries.set(feedback.id, entry);
+    queue.size++;
+    queue.latest = feedback;
     this.#byId.set(feedback.id, entry);
     return entry;
   }
 
   /** Gives it if it was there. What the storage says of it is out of date until it is `settled`. */
   remove(id: string): KeptFeedback | undefined {
-    const found = this.#byId.get(id);
+    const found = this.get(id);
     if (!found) return undefined;
     const { queue } = found;
-    this.#byId.delete(id);
-    this.#gone.set(id, false);
-    queue.entries.delete(id);
-    if (queue.entries.size === 0 && !queue.more && !queue.loading)
-      this.#queues.delete(keyOf(queue.distributor, queue.name));
+    found.isGone = true;
+    queue.size--;
+    if (queue.size === 0) queue.latest = null;
+    if (queue.size === 0 && !queue.more && !queue.loading) this.#queues.delete(keyOf(queue.distributor, queue.name));
     return found.feedback;
   }
 
   /** The storage knows what became of these. */
   settled(ids: readonly string[]): void {
-    for (const id of ids) if (this.#reading > 0) this.#gone.set(id, true);
-    if (this.#reading === 0) for (const id of ids) this.#gone.delete(id);
+    for (const id of ids) {
+      const entry = this.#byId.get(id);
+      if (!entry?.isGone) continue;
+      entry.isSettled = true;
+      if (this.#reading === 0) this.#byId.delete(id);
+    }
   }
 
   isGone(id: string): boolean {
-    return this.#gone.has(id);
+    return this.#byId.get(id)?.isGone ?? false;
   }
 
   /** Reads more where there is more and room for it. To be called when some are gone, or can be sent again. */
@@ -114,10 +123,9 @@ export class FeedbackQueues {
     this.#again?.cancel();
   }
 
-  #hasRoom({ entries }: Queue): boolean {
-    if (entries.size < WAITING / 2) return true;
-    const [first] = entries.values();
-    return first !== undefined && entries.size < WINDOW / 2 && this.#parts.reachable(first.feedback);
+  #hasRoom({ size, latest }: Queue): boolean {
+    if (size < WAITING / 2) return true;
+    return latest !== null && size < WINDOW / 2 && this.#parts.reachable(latest);
   }
 
   async #load(queue: Queue): Promise<void> {
@@ -144,7 +152,7 @@ export class FeedbackQueues {
     } finally {
       queue.loading = false;
       this.#reading--;
-      if (this.#reading === 0) for (const [id, settled] of this.#gone) if (settled) this.#gone.delete(id);
+      if (this.#reading === 0) for (const [id, { isSettled }] of this.#byId) if (isSettled) this.#byId.delete(id);
     }
   }
 
@@ -152,7 +160,7 @@ export class FeedbackQueues {
     const key = keyOf(distributor, name);
     let queue = this.#queues.get(key);
     if (!queue)
-      this.#queues.set(key, (queue = { distributor, name, entries: new ChurningMap(), more: false, loading: false }));
+      this.#queues.set(key, (queue = { distributor, name, size: 0, latest: null, more: false, loading: false }));
     return queue;
   }
 }

@@ -1,5 +1,3 @@
-import { ChurningSet } from '../churning-set.js';
-import { ChurningMap } from '../churning-map.js';
 import type { Clock, ClockTimer } from '../clock.js';
 import type { StoredJob } from '../job/job.js';
 import type { EmitEvent } from '../job-reactor.events.js';
@@ -18,10 +16,9 @@ export class HandlerWatch {
   readonly #node: string;
   readonly #clock: Clock;
   readonly #emit: EmitEvent;
-  /** Attempts by job name. */
-  readonly #running = new ChurningMap<string, number>();
-  /** Names of those that have run since the last look. */
-  readonly #since = new ChurningSet<string>();
+  /** Attempts by job name: of those that run, and of those that have run since the last look. */
+  readonly #names = new Map<string, { running: number }>();
+  #running = 0;
   #timer: ClockTimer | undefined;
   #stuck = 0;
 
@@ -32,15 +29,17 @@ export class HandlerWatch {
   }
 
   began({ name }: StoredJob): void {
-    this.#running.set(name, (this.#running.get(name) ?? 0) + 1);
-    this.#since.add(name);
+    const known = this.#names.get(name);
+    if (known) known.running++;
+    else this.#names.set(name, { running: 1 });
+    this.#running++;
     if (!this.#timer) this.#look();
   }
 
   ended({ name }: StoredJob): void {
-    const left = (this.#running.get(name) ?? 1) - 1;
-    if (left > 0) this.#running.set(name, left);
-    else this.#running.delete(name);
+    const known = this.#names.get(name);
+    if (known) known.running--;
+    this.#running--;
   }
 
   /** Its attempt is over and its slot free, while `handler` may go on. */
@@ -73,16 +72,14 @@ export class HandlerWatch {
       const late = this.#clock.monotonic() - due;
       if (late >= STOOD_STILL) this.#stoodStill(late);
       this.#timer = undefined;
-      this.#since.clear();
-      if (this.#running.size === 0) return;
-      for (const name of this.#running.keys()) this.#since.add(name);
-      this.#look();
+      for (const [name, { running }] of this.#names) if (running === 0) this.#names.delete(name);
+      if (this.#running > 0) this.#look();
     };
     this.#timer = this.#clock.after(LOOK_EVERY, fire, false);
   }
 
   #stoodStill(late: number): void {
-    const jobs = [...this.#since].slice(0, MOST_NAMES);
+    const jobs = [...this.#names.keys()].slice(0, MOST_NAMES);
     this.#emit({ event: 'node stood still', node: this.#node, milliseconds: Math.round(late), jobs });
   }
 }

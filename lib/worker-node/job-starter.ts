@@ -50,6 +50,9 @@ export class JobStarter {
   async begin(waiting: WaitingJob): Promise<RunningJob | null> {
     const { here, scheduler, completer, recoverer, unrun, facts } = this.#parts;
     try {
+      // Most count as running in this very moment; before that nothing may be waited for without this.
+      const isRead = waiting.job !== null && expiryOf(waiting.job) === undefined && !scheduler.isPaused;
+      if (!isRead) here.starting.add(waiting.id);
       const job = waiting.job ?? (await recoverer.load(waiting.id));
       if (!job) return null;
       if (expiryOf(job) !== undefined && (await unrun.expires(job, waiting.settled))) return null;

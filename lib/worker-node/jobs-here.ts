@@ -6,7 +6,7 @@ import type { RunningJob } from './running-jobs.js';
 export class JobsHere {
   /** On their way into the storage: one sent twice is stored and answered once, a cancel waits for it. */
   readonly arriving = new ChurningMap<string, Promise<unknown>>();
-  /** They have left the scheduler, until they run. */
+  /** They have left the scheduler, and what is to be known before they run is being read. */
   readonly starting = new ChurningSet<string>();
   readonly running = new ChurningMap<string, RunningJob>();
   /** How many are in the storage and have not ended. */
@@ -21,6 +21,6 @@ export class JobsHere {
 
   /** Whether it runs, or is about to. */
   hasBegun(id: string): boolean {
-    return this.running.has(id) || this.starting.has(id);
+    return this.running.has(id) || (this.starting.size > 0 && this.starting.has(id));
   }
 }

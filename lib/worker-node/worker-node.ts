@@ -88,7 +88,10 @@ export class WorkerNode {
   async #receive(link: DistributorLink, message: JobMessage): Promise<void> {
     const { id } = message.job;
     if (this.#here.arriving.has(id) || link.hasRefused(id, message.assignment)) return;
-    const taken = this.#stages.unclaimed.turn(message, () => this.#take(link, message));
+    const taken = this.#stages.unclaimed.turn(message, () => {
+      this.#here.arriving.delete(id);
+      return this.#take(link, message);
+    });
     if (taken && !this.#here.arriving.has(id)) this.#here.arriving.set(id, taken);
     await (taken ?? this.#take(link, message));
   }
@@ -96,7 +99,6 @@ export class WorkerNode {
   async #take(link: DistributorLink, message: JobMessage): Promise<void> {
     const { job, assignment } = message;
     const { id } = job;
-    this.#here.arriving.delete(id);
     const { receiver, recoverer, starter, links } = this.#stages;
     const claim = message.claim === true;
     const known = this.#known(id);
@@ -136,9 +138,8 @@ export class WorkerNode {
 
   // 7
   async #run(waiting: WaitingJob): Promise<void> {
-    this.#here.starting.add(waiting.id);
     const running = await this.#stages.starter.begin(waiting);
-    this.#here.starting.delete(waiting.id);
+    if (this.#here.starting.size > 0) this.#here.starting.delete(waiting.id);
     if (running) return void this.#attempt(waiting, running);
     this.#stages.starter.notBegun(waiting);
     void this.#stages.returning.lookAgain(waiting.id);

@@ -48,7 +48,7 @@ const TOOLS = ['lib/distributor/tick-batch.ts'];
 /** What each part of lib/ may import beside itself. `types` is job-reactor.options.ts, which is checked on its own. */
 const MAY_IMPORT: Record<string, string[]> = {
   base: ['base', 'job'],
-  job: ['job-reactor.error'],
+  job: ['job-reactor.error', 'churning-map'],
   protocol: ['job', 'job-reactor.error'],
   storage: ['job', 'base'],
   handlers: ['job', 'base'],
