@@ -137,7 +137,9 @@ export class DistributorStages {
     const common = { distributor, instance, clock, emit, held: this.held, listeners: this.listeners };
     this.timers = new TimerQueue(clock, 'monotonic', false);
     const nodes = (): number => this.registry.size;
-    this.outbox = new Outbox({ ...common, storage: parts.outbox, dedupRetention: jobs.dedupRetention, nodes });
+    const { dedupRetention, maxDeliveries } = jobs;
+    const seal = (rows: readonly HeldJob[]): void => void (this.peers.id && this.proofs.seal(rows));
+    this.outbox = new Outbox({ ...common, storage: parts.outbox, dedupRetention, nodes, seal });
     this.listener = new NodeListener(parts);
     this.health = new DistributorHealth({ listener: this.listener, outbox: this.outbox, held: this.held });
     this.runner = new FeedbackRunner({
@@ -159,7 +161,6 @@ export class DistributorStages {
     const { outbox, registry, timers, asking: requests } = this;
     const stages = { ...common, outbox, registry, timers, requests };
     const tell = async (feedback: FeedbackRecord): Promise<Told> => this.intake.tell(feedback);
-    const { maxDeliveries } = jobs;
     const keeps = outbox.keeps.bind(outbox);
     this.own = new OwnFeedbacks({ ...common, rows: outbox.feedbacks, keeps, maxDeliveries, tell });
     this.endings = new JobEndings({
@@ -231,7 +232,6 @@ export class DistributorStages {
       cancelWaiting: (job, reason) => this.endings.cancel(job, reason),
       retried: (id, origin) => this.forwarder.retried(id, origin),
     });
-    const { dedupRetention } = jobs;
     const again: ParkedParts['again'] = (feedbacks) => this.own.again(feedbacks);
     const own = new ParkedFeedbacks({ node: null, rows: outbox.feedbacks, clock, dedupRetention, again });
     this.parked = new ParkedQueries({ asked: this.asked, requests, own });

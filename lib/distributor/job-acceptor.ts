@@ -42,7 +42,9 @@ export class JobAcceptor {
       fresh = this.#unknown(jobs.filter(({ id }) => !known.has(id)));
       this.#refuseBeyondLimit(this.#notInDoubt(fresh));
     }
-    const added = this.#commits.add([...fresh.values()].map((job) => heldJob(this.#signing.sign(job, submitter))));
+    const added = this.#commits.add(
+      [...fresh.values()].map((job) => heldJob(this.#signing.sign(job, submitter, false))),
+    );
     return this.#answers(jobs, fresh, added);
   }
 
@@ -89,7 +91,7 @@ export class JobAcceptor {
   async #acceptOne(job: NewJob, submitter: string | null): Promise<Intake> {
     const isFresh = isNew(job, submitter) || this.#isFresh(job);
     const adding = isFresh
-      ? this.#commits.addOne(heldJob(this.#signing.sign(job, submitter)))
+      ? this.#commits.addOne(heldJob(this.#signing.sign(job, submitter, false)))
       : this.#commits.of(job.id);
     return intakeOf(await (adding ?? 'duplicate'), isFresh);
   }
@@ -100,7 +102,7 @@ export class JobAcceptor {
     if (!this.#fits(jobs.length)) this.#refuseBeyondLimit(this.#unknown(jobs).size);
     const answers = jobs.map((job): Intake => {
       if (!isNew(job, submitter) && !this.#isFresh(job)) return 'duplicate';
-      const one = heldJob(this.#signing.sign(job, submitter));
+      const one = heldJob(this.#signing.sign(job, submitter, false));
       const node = choose(one);
       held.add(one);
       this.#commits.accept(one, node);

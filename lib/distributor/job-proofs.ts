@@ -52,7 +52,18 @@ export class JobProofs {
   /** The MAC a job takes along to this node; a job that goes with this process needs none. */
   sign(node: ConnectedNode, job: HeldJob): string | undefined {
     if (!node.durable && node.connection.peer.inProcess) return undefined;
-    return job.mac ?? this.#seal(job);
+    if (job.mac === null) {
+      // Those that are sent next will need theirs in a moment.
+      const { pending } = this.#parts.held;
+      this.seal([job, ...pending.following(job, SEALED_AHEAD).filter(({ spec }) => spec.origin.mac === undefined)]);
+    }
+    return job.mac ?? undefined;
+  }
+
+  /** Makes the MACs of all of these at once: one call for many costs little more than one for one. */
+  seal(jobs: readonly HeldJob[]): void {
+    const open = jobs.filter(({ mac }) => mac === null);
+    for (const [index, mac] of this.#macs.makeAll(open.map(({ spec }) => spec.id)).entries()) open[index]!.mac = mac;
   }
 
   /** The MAC of a job, for a row that a node may take over as it is. */
@@ -81,16 +92,6 @@ export class JobProofs {
     const { listeners, instance, resultSecret } = this.#parts;
     if (resultSecret !== null || origin?.instance === instance) return true;
     return job ? job.spec.origin.instance === instance : listeners.storedBy(id) !== null;
-  }
-
-  /** Together with those that are sent next: one call for many costs little more than one for one. */
-  #seal(job: HeldJob): string {
-    const next = this.#parts.held.pending
-      .following(job, SEALED_AHEAD)
-      .filter(({ mac, spec }) => mac === null && spec.origin.mac === undefined);
-    const macs = this.#macs.makeAll([job.spec.id, ...next.map(({ spec }) => spec.id)]);
-    for (const [index, one] of next.entries()) one.mac = macs[index + 1]!;
-    return (job.mac = macs[0]!);
   }
 
   #refused(node: ConnectedNode, id: string): void {

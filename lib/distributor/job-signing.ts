@@ -19,10 +19,11 @@ export class JobSigning {
     this.#parts = parts;
   }
 
-  sign(job: NewJob, submitter: string | null): JobSpec {
+  /** `seals`: its MAC is made here; else where it is committed, for all of a commit at once. */
+  sign(job: NewJob, submitter: string | null, seals = true): JobSpec {
     const { origin, mac } = this.#parts;
     const from = submitter === null ? (this.#origin ??= origin(null)) : origin(submitter);
-    const sealed = mac(job.id);
+    const sealed = seals ? mac(job.id) : undefined;
     return {
       id: job.id,
       name: job.name,

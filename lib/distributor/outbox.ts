@@ -16,6 +16,7 @@ import { JobReactorError } from '../job-reactor.error.js';
 import type { TransactionManager } from '../job/transaction-manager.js';
 import { EnlistedJobs, type Enlisted } from './enlisted-jobs.js';
 import { fromOutboxRow, outboxRow, type HeldJob } from './held-job.js';
+import { RowSeals, type Seal } from './row-seals.js';
 
 /** Rows of one page, and about so many characters of args. */
 const PAGE = 250;
@@ -48,6 +49,7 @@ export interface OutboxParts {
   emit: EmitEvent;
   /** How many nodes are connected. */
   nodes: () => number;
+  seal: Seal;
 }
 
 /** Where jobs live until a node has stored them. Without a storage every answer is immediate. */
@@ -62,6 +64,7 @@ export class Outbox {
   readonly #opening: StorageOpening | null;
   readonly #insistent: InsistentCommit | null;
   readonly #enlisted: EnlistedJobs;
+  readonly #seals: RowSeals;
   readonly #schedules = new MemorySchedules(() => 'done');
   readonly #keys = new MemoryKeys(() => 'done');
 
@@ -71,9 +74,10 @@ export class Outbox {
       ((await parts.storage?.get(ids)) ?? []).map(fromOutboxRow);
     this.#enlisted = new EnlistedJobs({ clock: parts.clock, read });
     const { storage, distributor, instance, clock, emit } = parts;
+    this.#seals = new RowSeals(parts.seal);
     // Callers in this process gain nothing from a half that is through sooner, where they can't go on meanwhile.
     const quiet = ({ kind }: JobWrite): boolean => kind === 'insert' && parts.nodes() === 0 && !storage?.commitsHere;
-    this.#commit = storage && new GroupCommit(storage, clock, { quiet });
+    this.#commit = storage && new GroupCommit(storage, clock, { quiet, before: () => this.#seals.close() });
     const role = `distributor ${distributor}`;
     const owner: StorageOwner = { role: 'outbox', name: distributor, instance };
     this.#opening = storage && new StorageOpening({ storage, owner, role, clock, emit });
@@ -172,11 +176,11 @@ export class Outbox {
   /** One commit for all of them. Rejects when it is not known whether they are there. */
   async add(jobs: readonly HeldJob[]): Promise<WriteResult[]> {
     if (!this.#commit) return jobs.map(() => 'done');
-    return this.#commit.writeMany(jobs.map((job) => ({ kind: 'insert', job: outboxRow(job) })));
+    return this.#commit.writeMany(jobs.map((job) => this.#seals.insert(job)));
   }
 
   async addOne(job: HeldJob): Promise<WriteResult> {
-    return this.#commit ? this.#commit.write({ kind: 'insert', job: outboxRow(job) }) : 'done';
+    return this.#commit ? this.#commit.write(this.#seals.insert(job)) : 'done';
   }
 
   /**

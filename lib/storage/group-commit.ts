@@ -12,6 +12,8 @@ export interface GroupCommitLimits {
   maxSize?: number;
   /** Whether a write matters to its caller alone, and nothing follows from it in this process; none does if not given. */
   quiet?: (write: JobWrite) => boolean;
+  /** Called before each commit: what its writes say may be completed now. */
+  before?: () => void;
 }
 
 interface Entry {
@@ -73,6 +75,7 @@ export class GroupCommit {
   private readonly maxWrites: number;
   private readonly maxSize: number;
   private readonly isQuiet: (write: JobWrite) => boolean;
+  private readonly before: (() => void) | undefined;
 
   constructor(
     private readonly storage: JobStorage,
@@ -82,6 +85,7 @@ export class GroupCommit {
     this.maxWrites = limits.maxWrites ?? 1000;
     this.maxSize = limits.maxSize ?? 4 * 1024 * 1024;
     this.isQuiet = limits.quiet ?? (() => false);
+    this.before = limits.before;
   }
 
   /** @throws {JobReactorError} STORAGE when the commit this write was part of failed */
@@ -177,6 +181,7 @@ export class GroupCommit {
     this.commits++;
     this.writes += group.length;
     try {
+      this.before?.();
       const results = await this.storage.commit(group.map((entry) => entry.write));
       this.failed = false;
       group.forEach((entry, i) => entry.resolve(results[i] ?? { error: new Error('The storage gave no result.') }));
