@@ -101,6 +101,20 @@ describe('a heap', () => {
     while (model.size > 0) model.pop();
   });
 
+  it('tells of some that come next, and takes none of them out', () => {
+    const heap = new Heap<{ position: number; at: number }>((a, b) => a.at < b.at);
+    const entries = [3, 5, 1, 8, 9].map((at) => ({ position: -1, at }));
+    for (const entry of entries) heap.push(entry);
+    heap.remove(entries[1]!);
+    const next = heap.next(2);
+    expect([next.length, heap.size]).toEqual([1, 4]);
+    for (const entry of next) expect(entries).toContain(entry);
+    while (heap.size > 1) heap.pop();
+    expect(heap.next(5).map(({ at }) => at)).toEqual([9]);
+    heap.pop();
+    expect(heap.next(5)).toEqual([]);
+  });
+
   it('takes none for its own that stands elsewhere', () => {
     const [one, other] = [new Heap<Entry>(before), new Heap<Entry>(before)];
     const entry = { key: 1, order: 1, position: -1 };

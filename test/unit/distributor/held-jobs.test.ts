@@ -108,3 +108,29 @@ describe('a job that waits for a node', () => {
     expect(watched.size).toBe(0);
   });
 });
+
+it('a result is a repeat once the end of its job has been told, however long the job itself is still held', () => {
+  for (const givenId of [false, true]) {
+    const held = new HeldJobs({ watch: () => null });
+    const job = heldJob({ ...sampleJob(), givenId });
+    const { id } = job.spec;
+    held.add(job);
+    held.assign(job, 'storage', 'one');
+    expect(held.isRepeat(id, 1, job)).toBe(false);
+    held.confirm(job, 'ended');
+    held.ended(id, 1, job);
+    expect([held.isRepeat(id, 1, job), held.isRepeat(id, 1)]).toEqual([true, true]);
+    held.confirm(job, 'confirmed');
+    expect(held.isRepeat(id, 1, job)).toBe(true);
+    held.remove(job);
+    expect([held.isRepeat(id, 1), held.hasEnded(id)]).toEqual([true, true]);
+  }
+});
+
+it('what is told of the last one of an id that a caller gave is a repeat, also while the next one is held', () => {
+  const held = new HeldJobs({ watch: () => null });
+  const next = heldJob({ ...sampleJob(), givenId: true });
+  held.ended(next.spec.id, 1);
+  held.add(next);
+  expect(held.isRepeat(next.spec.id, 1, next)).toBe(true);
+});

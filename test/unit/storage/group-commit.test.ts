@@ -55,6 +55,25 @@ const ids = (commit: Commit): string[] =>
   );
 
 describe('group commit', () => {
+  it('says before each commit that it is made now, when its writes may still be completed', async () => {
+    const { storage, next } = heldStorage();
+    let inserts: JobWrite[] = [];
+    const before = (): void => {
+      for (const write of inserts) if (write.kind === 'insert') write.job.name = 'complete';
+      inserts = [];
+    };
+    const group = new GroupCommit(storage, systemClock, { before });
+    for (const id of ['a', 'b']) {
+      const write = insert(id);
+      inserts.push(write);
+      const done = group.write(write);
+      const commit = await next();
+      expect(commit.writes.map((one) => one.kind === 'insert' && one.job.name)).toEqual(['complete']);
+      commit.done();
+      await done;
+    }
+  });
+
   it('puts the writes of one tick into one commit', async () => {
     const { storage, next } = heldStorage();
     const group = new GroupCommit(storage, systemClock);
