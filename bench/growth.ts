@@ -8,7 +8,8 @@ import { median, now } from './statistics.ts';
 
 /*
  * Whether a rate stays what it is when there is more of something: jobs that wait beside those that run, nodes,
- * distributors, bytes in a job. Of this project alone; a job is enqueued (64 in flight) and run as in W2.
+ * distributors, bytes in a job. Of this project alone; a job is enqueued (64 in flight) and run as in W2. With more nodes or
+ * distributors once with as many jobs in flight as before, which are then spread over them, and once with 64 for each.
  */
 
 const { values } = parseArgs({
@@ -46,7 +47,11 @@ interface Growth {
   before?(session: Session, step: number): Promise<void>;
   /** Bytes of the args of a job. */
   length?(step: number): number;
+  /** 64 if missing. */
+  inFlight?(step: number): number;
 }
+
+const EACH = 64;
 
 const ALL = ['memory', 'sqlite', 'postgres'];
 
@@ -71,15 +76,27 @@ const growths: readonly Growth[] = [
     options: (nodes) => Promise.resolve({ nodes }),
   },
   {
+    id: 'nodes-each',
+    title: 'The same, with 64 enqueues in flight for each node',
+    steps: [1, 8],
+    of: ['postgres'],
+    options: (nodes) => Promise.resolve({ nodes }),
+    inFlight: (nodes) => nodes * EACH,
+  },
+  {
     id: 'distributors',
     title: 'Distributors that enqueue in turn, and a node that is connected to all of them',
     steps: [1, 2, 8],
     of: ALL,
-    async options(count) {
-      const others: number[] = [];
-      while (others.length < count - 1) others.push(await freePort());
-      return { others };
-    },
+    options: others,
+  },
+  {
+    id: 'distributors-each',
+    title: 'The same, with 64 enqueues in flight for each distributor',
+    steps: [1, 2, 8],
+    of: ALL,
+    options: others,
+    inFlight: (count) => count * EACH,
   },
   {
     id: 'args',
@@ -90,12 +107,18 @@ const growths: readonly Growth[] = [
   },
 ];
 
+async function others(count: number): Promise<object> {
+  const ports: number[] = [];
+  while (ports.length < count - 1) ports.push(await freePort());
+  return { others: ports };
+}
+
 async function flow(session: Session, growth: Growth, step: number): Promise<Flow> {
   const worker = await session.worker();
   const producer = await session.producer();
   await growth.before?.(session, step);
   const length = growth.length?.(step);
-  const size = length === undefined ? {} : { length };
+  const size = { inFlight: growth.inFlight?.(step) ?? EACH, ...(length === undefined ? {} : { length }) };
   // What is accepted and does not run yet lies in memory where there is no database.
   const most = length === undefined ? Infinity : MOST_BYTES / length;
   const warm = await session.enqueue({ ...WARM_UP, ...size, count: Math.min(WARM_UP.count, most) });

@@ -7,6 +7,7 @@ import type { StoredJob } from '../job/job.js';
 import type { WriteResult } from '../storage/job-storage.js';
 import { AcceptanceCommits, type AcceptanceParts } from './acceptance-commits.js';
 import { heldJob, outboxRow, type HeldJob } from './held-job.js';
+import type { NodeRegistry } from './node-registry.js';
 import type { Keyed } from './outbox.js';
 import { JobSigning, type SigningParts } from './job-signing.js';
 import { TickShare } from './tick-share.js';
@@ -15,7 +16,13 @@ export interface AcceptorParts extends SigningParts, AcceptanceParts {
   maxPending: number;
   listeners: JobListeners;
   clock: Clock;
+  registry: Pick<NodeRegistry, 'size'>;
 }
+
+/** So many jobs that wait for a node in memory make the turn in which others are accepted one tick longer, */
+const WAITING_PER_TICK = 128;
+/** up to so many. */
+const LONGEST_TURN = 16;
 
 /** Takes jobs in: refuses what does not fit, knows repeats, and answers once the outbox has committed. */
 export class JobAcceptor {
@@ -108,9 +115,15 @@ export class JobAcceptor {
       this.#commits.accept(one, node);
       return 'accepted';
     });
-    const full = this.#ticks.took(jobs.length);
+    const full = this.#ticks.took(jobs.length, this.#turn);
     if (full) await full;
     return answers;
+  }
+
+  /** Ticks. What waits for nodes that are there goes first: the longer the queue, the dearer is each job in it. */
+  get #turn(): number {
+    const { held, registry } = this.#parts;
+    return registry.size === 0 ? 1 : Math.min(LONGEST_TURN, 1 + Math.floor(held.pending.size / WAITING_PER_TICK));
   }
 
   /**
