@@ -70,7 +70,8 @@ export class JobEnqueuer {
       this.#notAccepted([expected]);
       throw error;
     }
-    const handle = this.#handle(await this.#known(expected, answer), answer);
+    const known = answer === 'accepted' ? expected : await this.#known(expected, answer);
+    const handle = this.#handle(known, answer);
     if (expected.request.confirm === 'stored') await handle.stored();
     return handle;
   }

@@ -66,8 +66,8 @@ export class JobReactorClient extends ClientProxy {
    * @throws {JobRejected} when it was not accepted (`code` tells why: BACKLOG_FULL, STOPPED, …)
    * @throws {EnqueueUnknown} when that can't be known; repeat it with the same id
    */
-  async enqueue<D extends AnyJob>(job: D, args: ArgsOfJob<D>, options?: EnqueueOptions<D>): Promise<JobHandle<D>> {
-    return (await this.#enqueuer.handOverOne({ job, args, options } as EnqueueEntry, false)) as JobHandle<D>;
+  enqueue<D extends AnyJob>(job: D, args: ArgsOfJob<D>, options?: EnqueueOptions<D>): Promise<JobHandle<D>> {
+    return this.#enqueuer.handOverOne({ job, args, options } as EnqueueEntry, false) as Promise<JobHandle<D>>;
   }
 
   /** Hands over several jobs with one commit and one batch of frames. All are checked before the first is handed over. */

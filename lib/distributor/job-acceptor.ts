@@ -39,9 +39,13 @@ export class JobAcceptor {
   }
 
   /** @throws {JobRejected | EnqueueUnknown} */
-  async accept(jobs: readonly NewJob[], submitter: string | null): Promise<Intake[]> {
+  accept(jobs: readonly NewJob[], submitter: string | null): Promise<Intake[]> {
     if (!this.#parts.outbox.durable) return this.#acceptInMemory(jobs, submitter);
-    if (jobs.length === 1 && this.#fits(1)) return [await this.#acceptOne(jobs[0]!, submitter)];
+    if (jobs.length === 1 && this.#fits(1)) return this.#acceptOne(jobs[0]!, submitter);
+    return this.#acceptMany(jobs, submitter);
+  }
+
+  async #acceptMany(jobs: readonly NewJob[], submitter: string | null): Promise<Intake[]> {
     let fresh = this.#unknown(jobs);
     // One that may be there already is not refused: a refusal would say that it is not.
     if (!this.#fits(this.#notInDoubt(fresh))) {
@@ -95,12 +99,12 @@ export class JobAcceptor {
   }
 
   /** One there is room for: the same with fewer promises. */
-  async #acceptOne(job: NewJob, submitter: string | null): Promise<Intake> {
+  async #acceptOne(job: NewJob, submitter: string | null): Promise<Intake[]> {
     const isFresh = isNew(job, submitter) || this.#isFresh(job);
     const adding = isFresh
       ? this.#commits.addOne(heldJob(this.#signing.sign(job, submitter, false)))
       : this.#commits.of(job.id);
-    return intakeOf(await (adding ?? 'duplicate'), isFresh);
+    return [intakeOf(await (adding ?? 'duplicate'), isFresh)];
   }
 
   /** Here nothing has to be waited for, but the loop that enqueues must not be all that the process does. */

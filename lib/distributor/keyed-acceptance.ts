@@ -40,9 +40,12 @@ export class KeyedAcceptance {
   }
 
   /** @throws {JobRejected | EnqueueUnknown | JobReactorError} */
-  async accept(jobs: readonly NewJob[], submitter: string | null): Promise<Intake[]> {
-    const { acceptor } = this.#parts;
-    if (!jobs.some(({ options }) => options.key)) return acceptor.accept(jobs, submitter);
+  accept(jobs: readonly NewJob[], submitter: string | null): Promise<Intake[]> {
+    const hasKeys = jobs.some(({ options }) => options.key);
+    return hasKeys ? this.#acceptWithKeys(jobs, submitter) : this.#parts.acceptor.accept(jobs, submitter);
+  }
+
+  async #acceptWithKeys(jobs: readonly NewJob[], submitter: string | null): Promise<Intake[]> {
     const answers = await this.#accept(jobs, submitter);
     for (const [i, job] of jobs.entries()) {
       const answer = answers[i]!;

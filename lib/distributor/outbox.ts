@@ -179,8 +179,8 @@ export class Outbox {
     return this.#commit.writeMany(jobs.map((job) => this.#seals.insert(job)));
   }
 
-  async addOne(job: HeldJob): Promise<WriteResult> {
-    return this.#commit ? this.#commit.write(this.#seals.insert(job)) : 'done';
+  addOne(job: HeldJob): Promise<WriteResult> {
+    return this.#commit?.write(this.#seals.insert(job)) ?? Promise.resolve('done');
   }
 
   /**
