@@ -16,7 +16,9 @@ export class HolderJobs {
     return this.#places.filter((job) => job !== undefined);
   }
 
+  /** Once more is harmless: a job may be given its node before it is held. */
   add(job: HeldJob): void {
+    if (this.#places[job.placeAtHolder] === job) return;
     job.placeAtHolder = this.#places.length;
     this.#places.push(job);
     this.#size++;

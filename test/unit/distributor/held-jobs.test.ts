@@ -134,3 +134,13 @@ it('what is told of the last one of an id that a caller gave is a repeat, also w
   held.add(next);
   expect(held.isRepeat(next.spec.id, 1, next)).toBe(true);
 });
+
+it('a job that was given its node before it was held is one of that node once, and none when it has left', () => {
+  const held = new HeldJobs({ watch: () => null });
+  const job = heldJob(sampleJob());
+  held.assign(job, 'storage', 'one');
+  held.add(job);
+  expect(held.heldBy('storage')).toEqual([job]);
+  held.remove(job);
+  expect(held.heldBy('storage')).toEqual([]);
+});

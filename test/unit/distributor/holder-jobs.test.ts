@@ -22,6 +22,16 @@ it('the jobs of a node are listed as they were sent, whoever left in between', (
   expect([jobs.size, jobs.list()]).toEqual([0, []]);
 });
 
+it('has a job once, however often it is added', () => {
+  const jobs = new HolderJobs();
+  const [job] = some(1) as [HeldJob];
+  jobs.add(job);
+  jobs.add(job);
+  expect([jobs.size, jobs.list()]).toEqual([1, [job]]);
+  jobs.remove(job);
+  expect([jobs.size, jobs.list()]).toEqual([0, []]);
+});
+
 it('takes none for its own that was sent elsewhere, or has left', () => {
   const [here, elsewhere] = [new HolderJobs(), new HolderJobs()];
   const [first, second] = some(2) as [HeldJob, HeldJob];
